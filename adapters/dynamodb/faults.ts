@@ -1,0 +1,84 @@
+import { StoreFault } from '../../src/core/errors.ts';
+
+/** What a failed request means: what may have happened, and whether it is worth sending again. */
+export interface Verdict {
+  /** `invalid`: DynamoDB refuses the item itself. `unmet`: the condition was false. `missing`: no such table. */
+  readonly kind: 'unmet' | 'invalid' | 'missing' | 'fault';
+  readonly outcome: 'nothing-written' | 'unknown';
+  readonly pressure: boolean;
+  /** A passing state of the server: the same request may succeed in a moment. */
+  readonly passing: boolean;
+  /** The error's name or code; never its text. */
+  readonly name: string;
+}
+
+const THROTTLED: ReadonlySet<string> = new Set([
+  'ProvisionedThroughputExceededException',
+  'ThrottlingException',
+  'ThrottledException',
+  'Throttling',
+  'RequestLimitExceeded',
+  'RequestThrottled',
+  'RequestThrottledException',
+  'TooManyRequestsException',
+  'LimitExceededException',
+]);
+
+/** Refused before it was carried out, for a moment. */
+const COLLIDED: ReadonlySet<string> = new Set(['TransactionConflictException', 'ReplicatedWriteConflictException']);
+
+/** The connection was never made, so that no request can have left. */
+const NOT_CONNECTED: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'EADDRNOTAVAIL',
+  'CERT_HAS_EXPIRED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+/** Reads an error of the SDK by its name, code and HTTP status. */
+export function classify(error: unknown): Verdict {
+  const seen = (typeof error === 'object' && error !== null ? error : {}) as {
+    readonly name?: unknown;
+    readonly code?: unknown;
+    readonly $metadata?: { readonly httpStatusCode?: unknown };
+  };
+  const status = Number(seen.$metadata?.httpStatusCode ?? 0);
+  const code = text(seen.code);
+  const name = text(seen.name) === 'Error' || text(seen.name) === 'AggregateError' ? code : text(seen.name) || code;
+  const nothing = { name: name === '' ? 'unknown error' : name, outcome: 'nothing-written' } as const;
+  const calm = { pressure: false, passing: false };
+  if (name === 'ConditionalCheckFailedException') return { ...nothing, ...calm, kind: 'unmet' };
+  if (name === 'ValidationException' || name === 'ItemCollectionSizeLimitExceededException') {
+    return { ...nothing, ...calm, kind: 'invalid' };
+  }
+  if (name === 'ResourceNotFoundException') return { ...nothing, ...calm, kind: 'missing' };
+  if (THROTTLED.has(name) || status === 429) return { ...nothing, kind: 'fault', pressure: true, passing: true };
+  if (COLLIDED.has(name)) return { ...nothing, kind: 'fault', pressure: false, passing: true };
+  if (NOT_CONNECTED.has(code) || name === 'CredentialsProviderError') return { ...nothing, ...calm, kind: 'fault' };
+  if (status >= 500) return { ...nothing, kind: 'fault', outcome: 'unknown', pressure: status === 503, passing: true };
+  if (status >= 400) return { ...nothing, ...calm, kind: 'fault' };
+  return { ...nothing, ...calm, kind: 'fault', outcome: 'unknown' };
+}
+
+/** The fault that callers see. `mayBeWritten`: an earlier copy of the request had no answer. */
+export function faultOf(
+  label: string,
+  operation: string,
+  verdict: Verdict,
+  mayBeWritten: boolean,
+  cause?: unknown,
+): StoreFault {
+  return new StoreFault(`${label}: ${operation} failed (${verdict.name})`, {
+    outcome: mayBeWritten ? 'unknown' : verdict.outcome,
+    pressure: verdict.pressure,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

@@ -1,0 +1,36 @@
+import type { StoreDefinition } from '../../src/core/store.ts';
+import { checkKeyFields, type DynamoDbOptions, resolveOptions } from './options.ts';
+
+export type { CreateTableOptions, DynamoDbOptions } from './options.ts';
+
+/**
+ * A DynamoDB table as one side of a migration.
+ *
+ * Items stay natural: every field is an attribute that anybody can read, beside them a stamp (`_s`), on deleted
+ * records a flag, and where a value is more than its attribute can tell (a Date, a small bigint, an empty set, …)
+ * one attribute `_t` that says so. Reads are strongly consistent. DynamoDB's conditions have no clock: a deadline is
+ * checked before each request leaves, and `lateBoundMs` is assumed for what is on its way.
+ *
+ * @example
+ * new: dynamodb({ table: 'events', partitionKey: 'userKey', sortKey: 'id' }),
+ *
+ * @throws InvalidConfiguration when an option is out of range or attribute names collide.
+ */
+export function dynamodb(options: DynamoDbOptions): StoreDefinition {
+  const resolved = resolveOptions(options);
+  return Object.freeze({
+    adapter: 'dynamodb',
+    mapping: Object.freeze({
+      table: resolved.table,
+      partitionKey: resolved.partitionKey,
+      sortKey: resolved.sortKey,
+      attributes: resolved.attributes,
+      reserved: resolved.reserved,
+    }),
+    async create(context) {
+      checkKeyFields(resolved, context.keys);
+      const [sdk, { DynamoDbStore }] = await Promise.all([import('@aws-sdk/client-dynamodb'), import('./store.ts')]);
+      return new DynamoDbStore(sdk, resolved, context);
+    },
+  } satisfies StoreDefinition);
+}

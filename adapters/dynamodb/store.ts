@@ -1,0 +1,146 @@
+import { InvalidRecord } from '../../src/core/errors.ts';
+import type {
+  Capabilities,
+  CasOutcome,
+  Entry,
+  Expected,
+  KeyRef,
+  Partition,
+  PrepareReport,
+  PutFault,
+  PutOutcome,
+  Rejection,
+  ScanOptions,
+  ScanPage,
+  StepOptions,
+  Store,
+  StoreContext,
+} from '../../src/core/store.ts';
+import { isPlainObject, type Key } from '../../src/core/value.ts';
+import type { Item } from './attribute.ts';
+import { ItemLayout } from './item-layout.ts';
+import type { ResolvedOptions } from './options.ts';
+import { Reads } from './reads.ts';
+import { isRejection } from './rejection.ts';
+import { Upkeep } from './upkeep.ts';
+import { type SdkModule, Wire } from './wire.ts';
+import { Writes } from './writes.ts';
+
+/** The `Date` header, from which the server's clock is learnt, counts seconds. */
+const CLOCK_ERROR_MS = 1_000;
+
+/** A table as a store. */
+export class DynamoDbStore implements Store {
+  readonly label: string;
+  readonly capabilities: Capabilities;
+  readonly #wire: Wire;
+  readonly #layout: ItemLayout;
+  readonly #reads: Reads;
+  readonly #writes: Writes;
+  readonly #upkeep: Upkeep;
+  #opening: Promise<void> | null = null;
+
+  constructor(sdk: SdkModule, options: ResolvedOptions, context: StoreContext) {
+    this.#wire = new Wire(sdk, options, context.clock);
+    this.#layout = new ItemLayout(options, context);
+    this.#reads = new Reads(this.#wire, this.#layout, options.reserved, context.keys);
+    this.#writes = new Writes(this.#wire, this.#layout, options.reserved, (key) => this.#reads.item(key));
+    this.#upkeep = new Upkeep(this.#wire, this.#layout, this.#reads, options);
+    this.label = this.#wire.label;
+    this.capabilities = Object.freeze({
+      lateBoundMs: options.lateBoundMs,
+      clockErrorMs: CLOCK_ERROR_MS,
+      list: this.#reads.lists,
+      batchSize: 100,
+    });
+  }
+
+  get native(): unknown {
+    return this.#wire.client;
+  }
+
+  open(): Promise<void> {
+    this.#opening ??= this.#upkeep.look().then(
+      () => undefined,
+      (error: unknown) => {
+        this.#opening = null;
+        throw error;
+      },
+    );
+    return this.#opening;
+  }
+
+  async close(): Promise<void> {
+    this.#wire.close();
+  }
+
+  now(): number {
+    return this.#wire.now();
+  }
+
+  prepare(options: { readonly dryRun?: boolean } = {}): Promise<PrepareReport> {
+    return this.#upkeep.prepare(options.dryRun ?? false);
+  }
+
+  prepared(): Promise<boolean> {
+    return this.#upkeep.prepared();
+  }
+
+  check(entry: Entry): Rejection | null {
+    const item = this.#layout.encode(entry);
+    return isRejection(item) ? item : null;
+  }
+
+  get(id: string, key: Key): Promise<Entry | undefined> {
+    return this.#reads.get(id, key);
+  }
+
+  getMany(keys: readonly KeyRef[], options: { readonly stampsOnly?: boolean } = {}): Promise<(Entry | undefined)[]> {
+    return this.#reads.getMany(keys, options.stampsOnly ?? false);
+  }
+
+  putIfNewer(entry: Entry, deadline: number): Promise<PutOutcome> {
+    return this.#writes.putIfNewer(entry, deadline);
+  }
+
+  putManyIfNewer(entries: readonly Entry[], deadline: number): Promise<(PutOutcome | PutFault)[]> {
+    return this.#writes.putManyIfNewer(entries, deadline);
+  }
+
+  compareAndSet(entry: Entry, expected: Expected, deadline: number): Promise<CasOutcome> {
+    return this.#writes.compareAndSet(entry, expected, deadline);
+  }
+
+  putPlain(entry: Entry, deadline: number): Promise<PutOutcome> {
+    return this.#writes.putPlain(entry, deadline);
+  }
+
+  async partitions(count: number): Promise<readonly Partition[]> {
+    return this.#reads.partitions(count);
+  }
+
+  scan(partition: Partition, options: ScanOptions): AsyncIterable<ScanPage> {
+    return this.#reads.scan(partition, options);
+  }
+
+  list(unit: Key, after: Key | null, limit: number): Promise<readonly Entry[]> {
+    return this.#reads.list(unit, after, limit);
+  }
+
+  decode(row: unknown): Entry {
+    if (!isPlainObject(row)) throw new InvalidRecord('a row is no item', { expected: 'a map of attribute values' });
+    return this.#layout.decode(row as Item);
+  }
+
+  estimate(): Promise<number | null> {
+    return this.#upkeep.estimate();
+  }
+
+  wipe(options: StepOptions): Promise<void> {
+    return this.#upkeep.wipe(options);
+  }
+
+  finish(options: StepOptions): Promise<void> {
+    return this.#upkeep.finish(options);
+  }
+}

@@ -1,0 +1,49 @@
+import { isPlainObject, type Value } from '../../src/core/value.ts';
+import { Unfit } from './column-codec.ts';
+
+const MAX_DEPTH = 500;
+
+const at = (path: string): string => (path === '' ? '' : ` at ${path}`);
+
+function whyNot(value: unknown, path: string, depth: number): string | null {
+  switch (typeof value) {
+    case 'string':
+      return value.isWellFormed() ? null : `has half a character (a lone surrogate)${at(path)}`;
+    case 'boolean':
+      return null;
+    case 'number':
+      if (Number.isFinite(value) && !Object.is(value, -0)) return null;
+      return `has ${Object.is(value, -0) ? '-0' : Number.isNaN(value) ? 'NaN' : 'an infinite number'}${at(path)}, which JSON does not know`;
+    case 'object':
+      break;
+    default:
+      return `has ${value === undefined ? 'undefined in a list' : `a ${typeof value}`}${at(path)}, which JSON does not know`;
+  }
+  if (value === null) return null;
+  if (depth > MAX_DEPTH) return 'is nested too deeply, or in itself';
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i += 1) {
+      const why = whyNot(value[i], `${path}[${i}]`, depth + 1);
+      if (why !== null) return why;
+    }
+    return null;
+  }
+  if (!isPlainObject(value)) return `has a ${value.constructor?.name ?? 'class instance'}${at(path)}, which JSON does not know`;
+  for (const field of Object.keys(value)) {
+    if (value[field] === undefined) continue;
+    const why = field.isWellFormed()
+      ? whyNot(value[field], path === '' ? field : `${path}.${field}`, depth + 1)
+      : `has a field name with half a character${at(path)}`;
+    if (why !== null) return why;
+  }
+  return null;
+}
+
+/**
+ * The JSON text of a value, if reading it back gives an equal one. (A field that is undefined equals an absent one.)
+ * Half characters are refused although JSON can escape them: databases with a JSON type of their own cannot.
+ */
+export function jsonText(value: Value): string | Unfit {
+  const why = whyNot(value, '', 0);
+  return why === null ? JSON.stringify(value) : new Unfit(why);
+}

@@ -1,0 +1,138 @@
+import { InvalidConfiguration } from '../../src/core/errors.ts';
+import type { KeySpec } from '../../src/core/record-key.ts';
+import type { ColumnCodec } from './column-codec.ts';
+import type { ColumnDescription, Session, TableDescription } from './dialect.ts';
+import type { ResolvedColumn, ResolvedSqlOptions } from './options.ts';
+
+/** One field and the column that holds it. */
+export interface FieldColumn {
+  readonly field: string;
+  readonly name: string;
+  readonly declared: string;
+  readonly nullable: boolean;
+  readonly filledIn: boolean;
+  readonly codec: ColumnCodec;
+}
+
+/** A column of the key. */
+export interface KeyColumn extends FieldColumn {
+  /** Its place among {@link Layout.names}. */
+  readonly index: number;
+  /** Comparisons must name the collation, as the column's own is not known to be the order of bytes. */
+  readonly collate: boolean;
+}
+
+/** How a table holds the records of a migration: options and the table's declaration brought together. */
+export interface Layout {
+  readonly table: string;
+  readonly stampTable: string;
+  /** The names of the columns of the stamp table beside the key's. */
+  readonly stampColumn: string;
+  readonly deletedColumn: string;
+  readonly columns: readonly FieldColumn[];
+  /** In the order of the key's fields. */
+  readonly keys: readonly KeyColumn[];
+  /** Those of {@link Layout.keys} that make the unit, in the order of its fields. */
+  readonly unit: readonly KeyColumn[];
+  readonly document: string | null;
+  readonly nulls: 'null' | 'absent';
+  /** All columns that are read and written, the document last. */
+  readonly names: readonly string[];
+}
+
+function wrong(table: string, what: string, expected: string): never {
+  throw new InvalidConfiguration(`table ${table}: ${what}`, { expected });
+}
+
+function resolve(options: ResolvedSqlOptions, keys: KeySpec, own: TableDescription): readonly ResolvedColumn[] {
+  if (options.columns === null) {
+    return own.columns
+      .filter(({ name, generated }) => !generated && name !== options.document)
+      .map(({ name }) => ({ field: name, column: name, type: null }));
+  }
+  const named = new Set(options.columns.map(({ field }) => field));
+  const rest = keys.fields.filter((field) => !named.has(field));
+  return [...rest.map((field) => ({ field, column: field, type: null })), ...options.columns];
+}
+
+/** The column of a field and how it is held. @throws InvalidConfiguration when that is not clear or not exact. */
+function fieldColumn(
+  session: Session,
+  table: string,
+  option: ResolvedColumn,
+  described: ColumnDescription | undefined,
+): FieldColumn {
+  const { field, column } = option;
+  if (described === undefined) {
+    return wrong(table, `there is no column "${column}" for the field "${field}"`, 'the name of a column of the table');
+  }
+  const { name, declared, nullable, filledIn, generated } = described;
+  if (generated) wrong(table, `the column "${name}" is computed and cannot be written`, 'a column that holds values');
+  const type = option.type ?? session.fieldType(described);
+  if (type === null) {
+    return wrong(
+      table,
+      `the declaration "${declared}" of the column "${name}" does not tell its type`,
+      `\`columns: { ${JSON.stringify(field)}: { column: ${JSON.stringify(name)}, type } }\``,
+    );
+  }
+  const codec = session.codec(type, described);
+  if (typeof codec === 'string') return wrong(table, `the column "${name}" ${codec}`, `a column for ${type} values`);
+  return { field, name, declared, nullable, filledIn, codec };
+}
+
+/** Brings options and declaration together. @throws InvalidConfiguration when records could not be held exactly. */
+export function makeLayout(
+  session: Session,
+  options: ResolvedSqlOptions,
+  spec: KeySpec,
+  own: TableDescription,
+): Layout {
+  const { table, stampTable, nulls } = options;
+  const find = (column: string): ColumnDescription | undefined =>
+    own.columns.find(({ name }) => name === column) ??
+    own.columns.find(({ name }) => name.toLowerCase() === column.toLowerCase());
+  const document = options.document === null ? null : find(options.document);
+  if (document === undefined) {
+    wrong(table, `there is no column "${options.document}" for the document`, 'the name of a text column');
+  }
+  if (document !== null) {
+    const codec = session.codec('json', document);
+    if (typeof codec === 'string') wrong(table, `the column "${document.name}" ${codec}`, 'a column for JSON text');
+  }
+  const columns = resolve(options, spec, own).map((option) =>
+    fieldColumn(session, table, option, find(option.column)),
+  );
+  const keys = spec.fields.map((field): KeyColumn => {
+    const index = columns.findIndex((column) => column.field === field);
+    const column = columns[index];
+    if (column === undefined) {
+      return wrong(table, `the key field "${field}" has no column`, `a column "${field}", or \`columns\` that name one`);
+    }
+    if (!column.codec.key) wrong(table, `the column "${column.name}" cannot be part of a key`, 'not json and not decimal');
+    return { ...column, index, collate: column.codec.text && !own.binary.has(column.name) };
+  });
+  const keyNames = new Set(keys.map(({ name }) => name));
+  if (!own.unique.some((names) => names.every((name) => keyNames.has(name)))) {
+    throw new InvalidConfiguration(`table ${table}: nothing makes the key (${[...keyNames].join(', ')}) unique`, {
+      expected: 'a primary key or unique index over columns of the key',
+      remedy: 'create a unique index over the key columns',
+    });
+  }
+  const free = (wish: string): string => {
+    const taken = [...keyNames].some((name) => name.toLowerCase() === wish);
+    return taken ? free(`changeover_${wish}`) : wish;
+  };
+  return Object.freeze({
+    table,
+    stampTable,
+    stampColumn: free('stamp'),
+    deletedColumn: free('deleted'),
+    columns,
+    keys,
+    unit: spec.unitFields.map((field) => keys.find((column) => column.field === field) as KeyColumn),
+    document: document?.name ?? null,
+    nulls,
+    names: [...columns.map(({ name }) => name), ...(document === null || document === undefined ? [] : [document.name])],
+  });
+}

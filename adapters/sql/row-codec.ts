@@ -1,0 +1,204 @@
+import { equalValues } from '../../src/core/canonical.ts';
+import { InvalidRecord } from '../../src/core/errors.ts';
+import type { KeySpec } from '../../src/core/record-key.ts';
+import type { Codec, Entry, Rejection } from '../../src/core/store.ts';
+import { identityCodec } from '../../src/core/store.ts';
+import { cloneValue, isPlainObject, type Key, type StoredRecord, type Value } from '../../src/core/value.ts';
+import { type Bound, Unfit } from './column-codec.ts';
+import type { HeldAt } from './dialect.ts';
+import { jsonText } from './json-text.ts';
+import type { FieldColumn, KeyColumn, Layout } from './layout.ts';
+
+/** A record as it is bound to statements; `row` null deletes. */
+export interface BoundEntry {
+  readonly key: readonly Bound[];
+  readonly row: readonly Bound[] | null;
+  /** Why it cannot be written, or null; the row is then not to be used. */
+  readonly rejection: Rejection | null;
+}
+
+const rejected = (reason: Rejection['reason'], message: string): Rejection => ({ kind: 'rejected', reason, message });
+
+/** Sets a field whatever its name; `__proto__` too. */
+function setField(record: Record<string, Value>, field: string, value: Value): void {
+  if (field !== '__proto__') record[field] = value;
+  else Object.defineProperty(record, field, { value, enumerable: true, configurable: true, writable: true });
+}
+
+/** Turns entries into rows and back, exactly or not at all. */
+export class RowCodec {
+  readonly #layout: Layout;
+  readonly #spec: KeySpec;
+  readonly #codec: Codec;
+  readonly #fields: ReadonlySet<string>;
+  readonly #keyFields: ReadonlySet<string>;
+
+  constructor(layout: Layout, spec: KeySpec, codec: Codec) {
+    this.#layout = layout;
+    this.#spec = spec;
+    this.#codec = codec;
+    this.#fields = new Set(layout.columns.map(({ field }) => field));
+    this.#keyFields = new Set(spec.fields);
+  }
+
+  /** The columns of a key, or of the part of it that `columns` are; a rejection when no record could have it. */
+  bindKey(key: Key, columns: readonly KeyColumn[] = this.#layout.keys): readonly Bound[] | Rejection {
+    const bound: Bound[] = [];
+    for (const { field, codec } of columns) {
+      const value = codec.encode(key[field]);
+      if (value instanceof Unfit) return rejected('limit', `the key field "${field}" ${value.why}`);
+      bound.push(value);
+    }
+    return bound;
+  }
+
+  /** An entry, bound; a rejection when not even its key can be. */
+  bind(entry: Entry): BoundEntry | Rejection {
+    const key = this.bindKey(entry.key);
+    if ('kind' in key) return key;
+    if (entry.value === null) return { key, row: null, rejection: null };
+    const row = this.#bindRecord(entry.key, key, entry.value);
+    return 'kind' in row ? { key, row: null, rejection: row } : { key, row, rejection: null };
+  }
+
+  #bindRecord(key: Key, boundKey: readonly Bound[], value: StoredRecord): readonly Bound[] | Rejection {
+    let record = value;
+    if (this.#codec !== identityCodec) {
+      try {
+        record = this.#codec.encode(cloneValue(value));
+      } catch (error) {
+        if (error instanceof InvalidRecord) return rejected('limit', error.message);
+        throw error;
+      }
+    }
+    const { columns, keys, document, nulls } = this.#layout;
+    const row: Bound[] = [];
+    const rest: Record<string, Value> = Object.create(null) as Record<string, Value>;
+    for (const column of columns) {
+      const { field } = column;
+      const held = Object.hasOwn(record, field) ? record[field] : undefined;
+      if (this.#keyFields.has(field)) {
+        if (held !== undefined && !equalValues(held, key[field])) {
+          return rejected('limit', `the field "${field}" differs from the key`);
+        }
+        row.push(boundKey[keys.findIndex((each) => each.field === field)] as Bound);
+      } else if (held === undefined || held === null) {
+        const missing = this.#bindNothing(column, held);
+        if (missing !== null) return missing;
+        if (held === null && nulls === 'absent') rest[field] = null;
+        row.push(null);
+      } else {
+        const bound = column.codec.encode(held);
+        if (bound instanceof Unfit) return rejected('limit', `the field "${field}" ${bound.why}`);
+        row.push(bound);
+      }
+    }
+    for (const field of Object.keys(record)) {
+      const held = record[field];
+      if (held === undefined || this.#fields.has(field)) continue;
+      if (document === null) return rejected('limit', `the field "${field}" has no column`);
+      const unfit = jsonText(held);
+      if (unfit instanceof Unfit) return rejected('limit', `the field "${field}" ${unfit.why}`);
+      rest[field] = held;
+    }
+    if (document !== null) {
+      const text = jsonText(rest);
+      if (text instanceof Unfit) return rejected('limit', `the record ${text.why}`);
+      row.push(text);
+    }
+    return row;
+  }
+
+  /** Why a field that is null or absent cannot be, or null. */
+  #bindNothing({ field, name, nullable, filledIn }: FieldColumn, held: null | undefined): Rejection | null {
+    const what = held === null ? 'null' : 'absent';
+    if (filledIn) return rejected('limit', `the field "${field}" is ${what}, which the column "${name}" fills in`);
+    if (what !== this.#layout.nulls && !(held === null && this.#layout.document !== null)) {
+      return rejected('limit', `the field "${field}" is ${what}, which SQL does not tell from ${this.#layout.nulls}`);
+    }
+    return nullable ? null : rejected('constraint', `the field "${field}" is ${what}, and the column "${name}" NOT NULL`);
+  }
+
+  /** The record of a row in the order of `layout.names`. @throws InvalidRecord names the column that is not readable. */
+  record(row: readonly unknown[]): StoredRecord {
+    const { columns, document, nulls } = this.#layout;
+    const stored: Record<string, Value> = {};
+    const rest = document === null ? null : this.#document(row[columns.length]);
+    for (const [i, column] of columns.entries()) {
+      const cell = row[i];
+      if (cell !== null) setField(stored, column.field, this.#cell(column, cell));
+      else if (nulls === 'null' || (rest !== null && Object.hasOwn(rest, column.field))) {
+        setField(stored, column.field, null);
+      }
+    }
+    if (rest !== null) {
+      for (const field of Object.keys(rest)) {
+        if (!this.#fields.has(field)) setField(stored, field, rest[field]);
+      }
+    }
+    return this.#codec === identityCodec ? stored : this.#codec.decode(stored);
+  }
+
+  #document(cell: unknown): StoredRecord {
+    if (cell === null) return {};
+    let value: unknown;
+    try {
+      value = JSON.parse(typeof cell === 'string' ? cell : '');
+    } catch {
+      value = undefined;
+    }
+    return isPlainObject(value) ? (value as StoredRecord) : this.#unreadable(this.#layout.document ?? '', 'a JSON object');
+  }
+
+  #cell({ name, codec }: FieldColumn, cell: unknown): Value {
+    const value = codec.decode(cell);
+    return value === undefined ? this.#unreadable(name, 'a value of its type') : value;
+  }
+
+  #unreadable(column: string, expected: string): never {
+    throw new InvalidRecord(`table ${this.#layout.table}: a value in the column "${column}" cannot be read exactly`, {
+      expected,
+      remedy: 'mend the rows, or name the type of the column in `columns`',
+      details: { table: this.#layout.table, column },
+    });
+  }
+
+  /** The key of its columns. @throws InvalidRecord for what could not be found again under the key that it reads as. */
+  key(cells: readonly unknown[]): Key {
+    const key: Record<string, Value> = {};
+    for (const [i, column] of this.#layout.keys.entries()) {
+      const cell = cells[i];
+      const value = this.#cell(column, cell);
+      // A date in another form than ours would be looked for, and written, beside itself.
+      if (typeof cell === 'string' && column.codec.encode(value) !== cell) {
+        this.#unreadable(column.name, 'the form in which keys are written');
+      }
+      setField(key, column.field, value);
+    }
+    return this.#spec.keyOf(key);
+  }
+
+  /** What a scan met, as an entry; without values when only stamps are wanted. */
+  entry(held: HeldAt, stampsOnly: boolean): Entry {
+    const key = this.key(held.key);
+    const value = held.row === null ? null : stampsOnly ? key : this.record(held.row);
+    return { id: this.#spec.id(key), key, stamp: held.stamp, value };
+  }
+
+  /** A native row (an object by column names) as an entry without stamp. @throws InvalidRecord */
+  native(row: unknown): Entry {
+    if (typeof row !== 'object' || row === null) {
+      throw new InvalidRecord('a native row is no object', { expected: 'rows as knex gives them' });
+    }
+    const cells = this.#layout.names.map((name): unknown => {
+      const cell: unknown = (row as Record<string, unknown>)[name];
+      if (cell !== undefined) return cell;
+      throw new InvalidRecord(`a native row lacks the column "${name}"`, {
+        expected: `all of: ${this.#layout.names.join(', ')}`,
+        remedy: `select "${this.#layout.table}".*`,
+      });
+    });
+    const key = this.key(this.#layout.keys.map(({ index }) => cells[index]));
+    return { id: this.#spec.id(key), key, stamp: null, value: this.record(cells) };
+  }
+}

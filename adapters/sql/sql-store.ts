@@ -1,0 +1,307 @@
+import type { Clock } from '../../src/core/clock.ts';
+import { Closed, InvalidArgument, NotPrepared, StoreFault } from '../../src/core/errors.ts';
+import type { KeySpec } from '../../src/core/record-key.ts';
+import type {
+  Capabilities,
+  CasOutcome,
+  Codec,
+  Entry,
+  Expected,
+  KeyRef,
+  Partition,
+  PrepareReport,
+  PutFault,
+  PutOutcome,
+  Rejection,
+  ScanOptions,
+  ScanPage,
+  StepOptions,
+  Store,
+} from '../../src/core/store.ts';
+import type { Key } from '../../src/core/value.ts';
+import type { Bound } from './column-codec.ts';
+import type { Dialect, Held, KeyRange, Session, TableAccess, Write } from './dialect.ts';
+import { judge } from './judge.ts';
+import { keyFromText, keyToText } from './key-text.ts';
+import { type Layout, makeLayout } from './layout.ts';
+import type { ResolvedSqlOptions } from './options.ts';
+import { RowCodec } from './row-codec.ts';
+
+const STEP_ROWS = 1_000;
+const MAX_PARTITIONS = 4_096;
+
+/** What a store is made of. */
+export interface SqlStoreParts {
+  readonly dialect: Dialect;
+  readonly session: Session;
+  readonly options: ResolvedSqlOptions;
+  readonly keys: KeySpec;
+  readonly codec: Codec;
+  readonly clock: Clock;
+}
+
+/** What is known once the table was looked at. */
+interface Opened {
+  readonly layout: Layout;
+  readonly rows: RowCodec;
+  readonly access: TableAccess;
+}
+
+/**
+ * A table seen as versioned entries. Stamps and tombstones are in a table beside it, joined by key.
+ *
+ * The value of an entry is always what the records' table says, its stamp what the stamp table says, even where they
+ * disagree because others wrote to the table (R14): a row that appeared under a tombstone is a record with the
+ * tombstone's stamp, a row that was deleted under a live stamp is a tombstone with that stamp. Verification, which
+ * compares values, then sees it, and repair stamps it anew.
+ */
+export class SqlStore implements Store {
+  readonly label: string;
+  readonly capabilities: Capabilities;
+  readonly #parts: SqlStoreParts;
+  #opening: Promise<void> | undefined;
+  #opened: Opened | undefined;
+  #closed = false;
+
+  constructor(parts: SqlStoreParts) {
+    const { dialect, options } = parts;
+    this.#parts = parts;
+    this.label = `${dialect.name} ${options.table}`;
+    this.capabilities = Object.freeze({
+      lateBoundMs: dialect.lateBoundMs,
+      clockErrorMs: dialect.clockErrorMs,
+      batchSize: dialect.batchSize,
+      list: true,
+    });
+  }
+
+  get native(): unknown {
+    return this.#parts.session.native;
+  }
+
+  open(): Promise<void> {
+    if (this.#closed) return Promise.reject(new Closed(`${this.label} is closed`));
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #open(): Promise<void> {
+    const { session, options, keys, codec } = this.#parts;
+    await session.open();
+    const described = await session.describe(options.table);
+    if (described === undefined) {
+      throw new NotPrepared(`${this.label}: there is no table "${options.table}"`, {
+        remedy: `create the table "${options.table}" as the service does (\`prepare\` makes stamp tables only)`,
+      });
+    }
+    const layout = makeLayout(session, options, keys, described);
+    this.#opened = { layout, rows: new RowCodec(layout, keys, codec), access: session.table(layout) };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#opening?.catch(() => undefined);
+    this.#opened = undefined;
+    await this.#parts.session.close();
+  }
+
+  get #ready(): Opened {
+    if (this.#opened !== undefined) return this.#opened;
+    throw new Closed(`${this.label} is ${this.#closed ? 'closed' : 'not open'}`, { remedy: 'call open() first' });
+  }
+
+  now(): number {
+    return this.#parts.session.now();
+  }
+
+  async prepare(options: { readonly dryRun?: boolean } = {}): Promise<PrepareReport> {
+    return { actions: await this.#ready.access.prepare(options.dryRun ?? false) };
+  }
+
+  async prepared(): Promise<boolean> {
+    return this.#ready.access.prepared();
+  }
+
+  check(entry: Entry): Rejection | null {
+    const bound = this.#ready.rows.bind(entry);
+    return 'kind' in bound ? bound : bound.rejection;
+  }
+
+  async get(id: string, key: Key): Promise<Entry | undefined> {
+    const { rows, access } = this.#ready;
+    const bound = rows.bindKey(key);
+    if ('kind' in bound) return undefined;
+    const [held] = await access.read([bound], false);
+    return held && this.#entry(rows, { id, key }, held, false);
+  }
+
+  async getMany(
+    keys: readonly KeyRef[],
+    { stampsOnly = false }: { readonly stampsOnly?: boolean } = {},
+  ): Promise<(Entry | undefined)[]> {
+    const { rows, access } = this.#ready;
+    // A key that no column can hold names no record.
+    const bound = keys.map(({ key }) => rows.bindKey(key));
+    const found = await access.read(
+      bound.filter((key): key is readonly Bound[] => !('kind' in key)),
+      stampsOnly,
+    );
+    let next = 0;
+    return keys.map((ref, i) => {
+      const key = bound[i];
+      if (key === undefined || 'kind' in key) return undefined;
+      const held = found[next];
+      next += 1;
+      return held && this.#entry(rows, ref, held, stampsOnly);
+    });
+  }
+
+  #entry(rows: RowCodec, { id, key }: KeyRef, { stamp, row }: Held, stampsOnly: boolean): Entry {
+    return { id, key, stamp, value: row === null ? null : stampsOnly ? key : rows.record(row) };
+  }
+
+  async putIfNewer(entry: Entry, deadline: number): Promise<PutOutcome> {
+    this.#mustBeStamped(entry);
+    return this.#writeOne(entry, null, deadline) as Promise<PutOutcome>;
+  }
+
+  async putManyIfNewer(entries: readonly Entry[], deadline: number): Promise<(PutOutcome | PutFault)[]> {
+    const { access } = this.#ready;
+    for (const entry of entries) this.#mustBeStamped(entry);
+    const outcomes: (PutOutcome | PutFault)[] = new Array(entries.length);
+    const writes: { readonly i: number; readonly write: Write }[] = [];
+    // The greatest stamp of a key first: the others then find it and are superseded.
+    const order = entries.map((_, i) => i);
+    if (new Set(entries.map(({ id }) => id)).size < entries.length) {
+      order.sort((a, b) => ((entries[a] as Entry).stamp ?? '') < ((entries[b] as Entry).stamp ?? '') ? 1 : -1);
+    }
+    for (const i of order) {
+      const write = this.#write(entries[i] as Entry, null, deadline);
+      if ('kind' in write) outcomes[i] = write;
+      else writes.push({ i, write });
+    }
+    const done = await access.write(writes.map(({ write }) => write));
+    for (const [n, { i }] of writes.entries()) outcomes[i] = done[n] as PutOutcome | PutFault;
+    return outcomes;
+  }
+
+  compareAndSet(entry: Entry, expected: Expected, deadline: number): Promise<CasOutcome> {
+    return this.#writeOne(entry, expected, deadline);
+  }
+
+  async putPlain(entry: Entry, deadline: number): Promise<PutOutcome> {
+    if (entry.stamp !== null) throw new InvalidArgument('a plain write has a stamp', { expected: 'stamp: null' });
+    return this.#writeOne(entry, null, deadline) as Promise<PutOutcome>;
+  }
+
+  #mustBeStamped(entry: Entry): void {
+    if (entry.stamp === null) throw new InvalidArgument('a put-if-newer has no stamp', { expected: 'a stamp' });
+  }
+
+  async #writeOne(entry: Entry, expected: Expected | null, deadline: number): Promise<CasOutcome> {
+    const { access } = this.#ready;
+    const write = this.#write(entry, expected, deadline);
+    if ('kind' in write) return write;
+    const [outcome] = await access.write([write]);
+    if (outcome === undefined || outcome.kind !== 'fault') return outcome as CasOutcome;
+    throw new StoreFault(outcome.message, { outcome: outcome.outcome, pressure: outcome.pressure });
+  }
+
+  #write(entry: Entry, expected: Expected | null, deadline: number): Write | Rejection {
+    const { rows } = this.#ready;
+    const bound = rows.bind(entry);
+    if ('kind' in bound) return bound;
+    const guard = { stamp: entry.stamp, expected, rejection: bound.rejection };
+    return {
+      key: bound.key,
+      row: bound.row,
+      stamp: entry.stamp,
+      deadline,
+      looksAtRow: expected?.kind === 'version' && expected.value !== undefined && expected.value !== null,
+      judge: (held) => judge(guard, held, (row) => rows.record(row)),
+    };
+  }
+
+  async partitions(count: number): Promise<readonly Partition[]> {
+    const { rows, layout, access } = this.#ready;
+    const shares = Math.min(Math.max(1, Math.floor(count)), MAX_PARTITIONS);
+    const cuts = shares === 1 ? [] : await access.divide(shares - 1);
+    const texts = cuts.map((cells) => {
+      const bound = rows.bindKey(rows.key(cells), layout.keys);
+      return 'kind' in bound ? null : keyToText(bound);
+    });
+    const bounds = [null, ...new Set(texts.filter((text) => text !== null)), null];
+    return bounds.slice(1).map((upTo, i) => ({ id: `${i + 1}/${bounds.length - 1}`, after: bounds[i] ?? null, upTo }));
+  }
+
+  async *scan(partition: Partition, options: ScanOptions): AsyncGenerator<ScanPage> {
+    const { rows, access } = this.#ready;
+    const { pageSize, signal, stampsOnly = false } = options;
+    const upTo = this.#bound(partition['upTo']);
+    let after = options.cursor === undefined ? this.#bound(partition['after']) : this.#bound(options.cursor);
+    for (;;) {
+      signal?.throwIfAborted();
+      const range: KeyRange = { after, upTo };
+      const page = await access.page(range, Math.max(1, pageSize), stampsOnly);
+      const entries = page.map((held) => rows.entry(held, stampsOnly));
+      const last = entries.at(-1);
+      if (last === undefined) return;
+      after = this.#boundKey(last.key);
+      yield { entries, cursor: keyToText(after) };
+      if (page.length < pageSize) return;
+    }
+  }
+
+  #bound(text: unknown): readonly Bound[] | null {
+    if (text === null || text === undefined) return null;
+    return keyFromText(String(text), this.#ready.layout.keys.length);
+  }
+
+  #boundKey(key: Key): readonly Bound[] {
+    const bound = this.#ready.rows.bindKey(key);
+    if ('kind' in bound) throw new InvalidArgument(bound.message);
+    return bound;
+  }
+
+  async list(unit: Key, after: Key | null, limit: number): Promise<readonly Entry[]> {
+    const { rows, layout, access } = this.#ready;
+    const bound = rows.bindKey(unit, layout.unit);
+    if ('kind' in bound) return [];
+    const page = await access.list(bound, after === null ? null : this.#boundKey(after), limit);
+    return page.map((held) => rows.entry(held, false));
+  }
+
+  decode(row: unknown): Entry {
+    return this.#ready.rows.native(row);
+  }
+
+  async estimate(): Promise<number | null> {
+    return this.#ready.access.estimate();
+  }
+
+  async wipe(options: StepOptions): Promise<void> {
+    const { access } = this.#ready;
+    const done = await this.#steps(options, 0, () => access.deleteRecords(STEP_ROWS));
+    await this.#steps(options, done, () => access.deleteStamps(STEP_ROWS));
+  }
+
+  async finish(options: StepOptions): Promise<void> {
+    const { access } = this.#ready;
+    await this.#steps(options, 0, () => access.deleteStamps(STEP_ROWS));
+    await access.dropStampTable();
+  }
+
+  async #steps({ signal, onProgress }: StepOptions, before: number, step: () => Promise<number>): Promise<number> {
+    let done = before;
+    for (;;) {
+      signal?.throwIfAborted();
+      const rows = await step();
+      if (rows === 0) return done;
+      done += rows;
+      onProgress?.(done);
+    }
+  }
+}

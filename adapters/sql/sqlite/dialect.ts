@@ -1,0 +1,18 @@
+import type { Dialect } from '../dialect.ts';
+import { loadKnex } from './driver.ts';
+import { SqliteSession } from './session.ts';
+
+/**
+ * SQLite in process, by better-sqlite3. A put holds the file's one write lock while it looks at the deadline, so
+ * nothing is ever applied late; the file's clock is the machine's.
+ */
+export const sqlite: Dialect = Object.freeze({
+  client: 'better-sqlite3',
+  name: 'sqlite',
+  lateBoundMs: 0,
+  clockErrorMs: 0,
+  batchSize: 500,
+  async load(options, clock) {
+    return new SqliteSession(await loadKnex(options), options, clock);
+  },
+} satisfies Dialect);

@@ -1,0 +1,44 @@
+import type { Knex } from 'knex';
+import type { Patience } from './patience.ts';
+
+/**
+ * What a failed call means. `again`: nothing happened, a passing conflict. `unreachable`: the database is away, full
+ * or broken. `unusable`: it is there and will not do. `other`: a mistake of ours.
+ */
+export type FailureKind = 'again' | 'unreachable' | 'unusable' | 'other';
+
+/** Everything in which one SQL database differs from another, for the control plane. */
+export interface ControlDialect {
+  /** For people; no secrets. */
+  readonly label: string;
+  /** The most rows that one INSERT should hold. */
+  readonly insertBatch: number;
+  /** False when there is surely no database yet; asks nothing of it. */
+  exists(): boolean;
+  /**
+   * Runs `body` in one serializable transaction, once. It waits for a lock itself; a conflict that only a new
+   * transaction can end is thrown and classified as `again`.
+   */
+  transact<T>(mode: 'read' | 'write', patience: Patience, body: (knex: Knex) => Promise<T>): Promise<T>;
+  /** Runs `body` in one transaction that excludes every other preparation; the place is made if need be. */
+  prepare(body: (knex: Knex) => Promise<void>): Promise<void>;
+  /** A condition that stays cheap and legal for lists of any length. */
+  whereIn(query: Knex.QueryBuilder, column: string, values: readonly (string | number | boolean)[]): void;
+  classify(error: unknown): FailureKind;
+  /** Calls `changed` soon after any commit. @returns what ends it, and what looks at once. */
+  watch(changed: () => void): ChangeWatch;
+  /** Waits for what runs and releases everything. */
+  close(): Promise<void>;
+}
+
+export interface ChangeWatch {
+  /** Looks now: this process has just committed. */
+  nudge(): void;
+  stop(): void;
+}
+
+/** The code of a driver's error, or the empty text. */
+export function errorCode(error: unknown): string {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return '';
+  return typeof error.code === 'string' ? error.code : '';
+}

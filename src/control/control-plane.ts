@@ -1,0 +1,452 @@
+import type { Clock } from '../core/clock.ts';
+import type { Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
+import { describeDial, NOBODY, type Threshold } from '../core/dial.ts';
+import { type GateVerdict, InvalidArgument, MigrationFinished, RevisionConflict } from '../core/errors.ts';
+import { type Intervals, NOTHING } from '../core/intervals.ts';
+import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
+import { type Settings, validateSettings } from '../core/settings.ts';
+import type { DialMove, Side } from '../core/stage.ts';
+import { behind, factsOf, type FleetMember, fleetOf, migrationRow } from './facts.ts';
+import * as fleetDesk from './fleet-desk.ts';
+import { type CallerEvidence, fleetGate, furthest, gatesOf, moved } from './gates.ts';
+import * as handovers from './handovers.ts';
+import { type Authorship, publish, remember } from './publish.ts';
+import * as replays from './replays.ts';
+import { type MigrationStatus, statusOf } from './status.ts';
+import type {
+  ControlStorage,
+  DirtRow,
+  DivergenceRow,
+  HistoryRow,
+  NodeRow,
+  ReplayPartitionRow,
+  ReplayRow,
+  VerificationRow,
+} from './storage.ts';
+
+export interface MoveRequest extends Authorship {
+  readonly migration: string;
+  readonly move: DialMove;
+  readonly evidence: CallerEvidence;
+  /** Overrides gates that are advice. */
+  readonly force: boolean;
+  /** Computes and publishes nothing. */
+  readonly dryRun: boolean;
+  /** The revision that the caller looked at, or null. */
+  readonly ifRevision: number | null;
+}
+
+/** What a move would do, or did. */
+export interface MoveAnswer {
+  readonly gates: readonly GateVerdict[];
+  readonly allowed: boolean;
+  /** The next revision; null for a dry run and where stamping has to come first. */
+  readonly document: RulesetDocument | null;
+  /** What the caller has to do next. */
+  readonly next: 'done' | 'handover' | 'stamping';
+}
+
+export interface FleetRow {
+  readonly node: NodeRow;
+  readonly acknowledged: Readonly<Record<string, number>>;
+}
+
+/**
+ * The control plane: every method is one serializable transaction over durable rows, so that any number of processes may
+ * call any of them at any time. What takes several steps is the controller's, which can die between any two.
+ */
+export class ControlPlane {
+  readonly #storage: ControlStorage;
+  readonly #clock: Clock;
+
+  constructor(storage: ControlStorage, clock: Clock) {
+    this.#storage = storage;
+    this.#clock = clock;
+  }
+
+  // --- the fleet's side: ControlClient -----------------------------------------------------------
+
+  join(request: JoinRequest): Promise<Joined> {
+    return this.#storage.transaction((tx) => fleetDesk.join(tx, request, this.#clock.now()));
+  }
+
+  report(report: NodeReport): Promise<Receipt> {
+    return this.#storage.transaction((tx) => fleetDesk.report(tx, report, this.#clock.now()));
+  }
+
+  leave(report: NodeReport): Promise<void> {
+    return this.#storage.transaction((tx) => fleetDesk.leave(tx, report, this.#clock.now()));
+  }
+
+  rulesets(migrations: readonly string[]): Promise<readonly RulesetDocument[]> {
+    return this.#storage.read(async (tx) => {
+      const rows = await tx.select('migrations', { name: { in: migrations } });
+      return rows.map((row) => row.document);
+    });
+  }
+
+  // --- looking -----------------------------------------------------------------------------------
+
+  /** Creates a migration with everything off, if it is not there. */
+  ensureMigration(name: string): Promise<RulesetDocument> {
+    return this.#storage.transaction((tx) => fleetDesk.ensureMigration(tx, name, this.#clock.now()));
+  }
+
+  /** @throws UnknownMigration */
+  ruleset(name: string): Promise<RulesetDocument> {
+    return this.#storage.read(async (tx) => (await migrationRow(tx, name)).document);
+  }
+
+  /** The processes that have not acknowledged a revision. */
+  behind(name: string, revision: number): Promise<readonly FleetMember[]> {
+    return this.#storage.read(async (tx) => behind(await fleetOf(tx, name), revision));
+  }
+
+  status(name: string): Promise<MigrationStatus> {
+    return this.#storage.read((tx) => statusOf(tx, name, this.#clock.now()));
+  }
+
+  migrations(): Promise<readonly string[]> {
+    return this.#storage.read(async (tx) => (await tx.select('migrations', {})).map((row) => row.name));
+  }
+
+  fleet(state: NodeRow['state'] | null): Promise<readonly FleetRow[]> {
+    return this.#storage.read(async (tx) => {
+      const nodes = await tx.select('nodes', state === null ? {} : { state });
+      const lines = await tx.select('acknowledgements', { node: { in: nodes.map((node) => node.id) } });
+      return nodes.map((node) => ({
+        node,
+        acknowledged: Object.fromEntries(
+          lines.filter((line) => line.node === node.id).map((line) => [line.migration, line.revision]),
+        ),
+      }));
+    });
+  }
+
+  /** Newest first. */
+  history(name: string, page: { readonly before?: number; readonly limit: number }): Promise<readonly HistoryRow[]> {
+    return this.#storage.read(async (tx) => {
+      await migrationRow(tx, name);
+      const { before, limit } = page;
+      return tx.select('history', before === undefined ? { migration: name } : { migration: name, id: { lt: before } }, {
+        orderBy: 'id',
+        descending: true,
+        limit,
+      });
+    });
+  }
+
+  dirt(name: string, target: Side | null, limit: number): Promise<readonly DirtRow[]> {
+    return this.#storage.read((tx) =>
+      tx.select('dirt', target === null ? { migration: name } : { migration: name, target }, { orderBy: 'id', limit }),
+    );
+  }
+
+  divergences(name: string, after: number, limit: number): Promise<readonly DivergenceRow[]> {
+    return this.#storage.read((tx) =>
+      tx.select('divergences', { migration: name, id: { gt: after } }, { orderBy: 'id', limit }),
+    );
+  }
+
+  // --- moving ------------------------------------------------------------------------------------
+
+  /**
+   * Moves a dial, or says what is missing: `stamping` must be brought on first, or a `handover` was begun that the
+   * caller has to drive.
+   * @throws GatesRefused (unless dryRun), RevisionConflict, MigrationFinished, UnknownMigration
+   */
+  move(request: MoveRequest): Promise<MoveAnswer> {
+    return this.#transaction(request, async (tx, now) => {
+      const { migration, move, evidence, force, dryRun, ifRevision } = request;
+      const facts = await factsOf(tx, migration, now);
+      const { document, row } = facts;
+      if (document.finished) throw new MigrationFinished(`${migration} is finished; its dials do not move any more`);
+      if (ifRevision !== null && ifRevision !== row.revision) {
+        throw new RevisionConflict(`${migration} is at revision ${row.revision}, not ${ifRevision}`, {
+          remedy: 'look again, then repeat',
+        });
+      }
+      const gates = gatesOf(facts, move, evidence);
+      const allowed = gates.every((gate) => gate.passed || (gate.advice && force));
+      const dials = moved(document.dials, move);
+      const still = JSON.stringify(dials) === JSON.stringify(document.dials);
+      const stamped = document.stamping === 'on' || move.dial !== 'dual-write' || move.to <= document.dials.dualWrite;
+      const handover = move.dial === 'cutover' && !still;
+      const next = !stamped ? 'stamping' : handover ? 'handover' : 'done';
+      if (dryRun || still) return { gates, allowed: allowed || still, document: still ? document : null, next: still ? 'done' : next };
+      if (!allowed) {
+        const furthestValue =
+          move.dial === 'cutover' && gates.every((gate) => gate.passed || !['order', 'handover', 'fleet'].includes(gate.gate))
+            ? furthest(facts, document.dials.cutover, move.to)
+            : null;
+        const offer =
+          furthestValue === null || furthestValue === (move.to as Threshold)
+            ? undefined
+            : `the furthest that coverage and dirt allow is ${describeDial(furthestValue)}`;
+        handovers.refuse(`${migration} ${move.dial} was refused by its gates`, gates, force, offer);
+      }
+      if (!stamped) return { gates, allowed, document: null, next };
+      if (move.dial === 'cutover') {
+        return { gates, allowed, next, document: await handovers.beginCutover(tx, facts, move.to, request, gates) };
+      }
+      const summary =
+        move.dial === 'retire-old'
+          ? `retire-old ${move.to ? 'yes' : 'no'}`
+          : `${move.dial} ${describeDial(document.dials[camel(move.dial)])} → ${describeDial(move.to)}`;
+      const patch = { dials, drainReads: move.dial === 'retire-old' ? dials.retireOld : document.drainReads };
+      return {
+        gates,
+        allowed,
+        next,
+        document: await publish(tx, row, patch, { ...request, kind: 'move', summary, gates }, now),
+      };
+    });
+  }
+
+  /**
+   * The next step of R16 towards stamping on: `off` → `starting` → `on`, each only when all have acknowledged the one
+   * before. Null when it is on; otherwise who is waited for.
+   */
+  advanceStamping(
+    name: string,
+    authorship: Authorship,
+  ): Promise<{ readonly document: RulesetDocument; readonly waitingFor: readonly FleetMember[] } | null> {
+    return this.#transaction(authorship, async (tx, now) => {
+      const facts = await factsOf(tx, name, now);
+      const { document, row } = facts;
+      if (document.stamping === 'on') return null;
+      const waitingFor = behind(facts.fleet, row.revision);
+      if (waitingFor.length > 0) return { document, waitingFor };
+      const stamping = document.stamping === 'off' ? 'starting' : 'on';
+      const summary = `stamping ${stamping}`;
+      const after = await publish(tx, row, { stamping }, { ...authorship, kind: 'stamping', summary }, now);
+      return { document: after, waitingFor: stamping === 'on' ? [] : facts.fleet };
+    });
+  }
+
+  /** @throws InvalidArgument names the setting and what it may be. */
+  changeSettings(name: string, change: Partial<Settings>, authorship: Authorship): Promise<RulesetDocument> {
+    return this.#transaction(authorship, async (tx, now) => {
+      const row = await migrationRow(tx, name);
+      const settings: unknown = { ...row.document.settings, ...change };
+      validateSettings(settings);
+      const summary = Object.entries(change)
+        .map(([setting, value]) => `${setting} = ${JSON.stringify(value)}`)
+        .join(', ');
+      return publish(tx, row, { settings }, { ...authorship, kind: 'settings', summary }, now);
+    });
+  }
+
+  /** Moves a unit into a cohort, or back to its bucket (null); begins a handover where its authority changes (R18). */
+  changeCohort(
+    name: string,
+    unit: string,
+    to: Cohort | null,
+    authorship: Authorship,
+  ): Promise<{ readonly document: RulesetDocument; readonly next: 'done' | 'handover' }> {
+    return this.#transaction(authorship, async (tx, now) => {
+      const facts = await factsOf(tx, name, now);
+      if (facts.document.handover !== null) {
+        throw new RevisionConflict(`a handover of ${name} is going on`, { remedy: 'try again when it has ended' });
+      }
+      const document = await handovers.changeCohort(tx, facts, unit, to, authorship);
+      return { document, next: document.handover === null ? 'done' : 'handover' };
+    });
+  }
+
+  stepHandover(name: string): Promise<handovers.HandoverProgress> {
+    return this.#storage.transaction((tx) => handovers.stepHandover(tx, name, this.#clock.now()));
+  }
+
+  cancelHandover(name: string, authorship: Authorship): Promise<handovers.HandoverProgress> {
+    return this.#transaction(authorship, (tx, now) => handovers.cancelHandover(tx, name, authorship, now));
+  }
+
+  beginEmergency(name: string, authorship: Authorship): Promise<RulesetDocument> {
+    return this.#transaction(authorship, (tx, now) => handovers.beginEmergency(tx, name, authorship, now));
+  }
+
+  // --- the dead ----------------------------------------------------------------------------------
+
+  burialFacts(incarnation: number): Promise<fleetDesk.BurialFacts> {
+    return this.#storage.read((tx) => fleetDesk.burialFacts(tx, incarnation));
+  }
+
+  bury(burial: fleetDesk.Burial): Promise<boolean> {
+    return this.#transaction(burial, (tx, now) => fleetDesk.bury(tx, burial, now));
+  }
+
+  // --- replays and verification ------------------------------------------------------------------
+
+  beginReplay(request: replays.ReplayRequest): Promise<replays.ReplayWork> {
+    return this.#transaction(request, (tx, now) => replays.beginReplay(tx, request, now));
+  }
+
+  runningReplay(name: string, kind: ReplayRow['kind'], target: Side): Promise<ReplayRow | null> {
+    return this.#storage.read((tx) => replays.runningReplay(tx, name, kind, target));
+  }
+
+  replayPartitions(replay: number): Promise<readonly ReplayPartitionRow[]> {
+    return this.#storage.read((tx) => tx.select('replay_partitions', { replay }));
+  }
+
+  checkpoint(
+    replay: number,
+    runner: string,
+    leaseMs: number,
+    deadlineLimit: number,
+    points: readonly replays.Checkpoint[],
+  ): Promise<replays.CheckpointReceipt> {
+    return this.#storage.transaction((tx) =>
+      replays.checkpoint(tx, replay, runner, leaseMs, deadlineLimit, points, this.#clock.now()),
+    );
+  }
+
+  endReplay(replay: number, runner: string): Promise<{ readonly covered: Intervals; readonly cleared: number }> {
+    return this.#storage.transaction((tx) => replays.endReplay(tx, replay, runner, this.#clock.now()));
+  }
+
+  cancelReplay(name: string, kind: ReplayRow['kind'], target: Side, authorship: Authorship): Promise<boolean> {
+    return this.#transaction(authorship, (tx, now) =>
+      replays.cancelReplay(tx, name, kind, target, authorship, now),
+    );
+  }
+
+  dirtOf(
+    name: string,
+    target: Side,
+    upTo: number | null,
+    after: number,
+    limit: number,
+  ): Promise<readonly DirtRow[]> {
+    return this.#storage.read((tx) => replays.dirtOf(tx, name, target, upTo, after, limit));
+  }
+
+  clearDirt(name: string, ids: readonly number[]): Promise<number> {
+    return this.#storage.transaction((tx) => replays.clearDirt(tx, name, ids));
+  }
+
+  /** Records that a target refuses a key which a replay brought (R19). */
+  addRejected(
+    name: string,
+    target: Side,
+    position: number,
+    line: Pick<DirtRow, 'key' | 'cause' | 'revision'>,
+  ): Promise<void> {
+    return this.#storage.transaction(async (tx) => {
+      const keyId = fleetDesk.keyIdOf(line.key);
+      if ((await tx.count('dirt', { migration: name, target, kind: 'rejected', keyId })) > 0) return;
+      await fleetDesk.addDirt(tx, name, target, [[position, position + 1]], {
+        ...line,
+        kind: 'rejected',
+        keyId,
+        at: this.#clock.now(),
+        notBefore: null,
+      });
+    });
+  }
+
+  /** Forgets divergences that were looked at again and are gone. */
+  clearDivergences(name: string, ids: readonly number[]): Promise<number> {
+    return this.#storage.transaction((tx) => tx.remove('divergences', { migration: name, id: { in: ids } }));
+  }
+
+  recordVerification(row: VerificationRow, authorship: Authorship): Promise<number> {
+    return this.#transaction(authorship, async (tx, now) => {
+      await migrationRow(tx, row.migration);
+      const id = await tx.insert('verifications', row);
+      await remember(tx, row.migration, { ...authorship, kind: 'verification', summary: `verified: ${row.verdict}` }, now);
+      return id;
+    });
+  }
+
+  // --- the end -----------------------------------------------------------------------------------
+
+  /**
+   * The next step of R13 and R16 back: stamping `starting`, then `off` with the migration finished; each after all have
+   * acknowledged the one before. The controller waits for deadlines between them and cleans the stores afterwards.
+   * @throws InvalidArgument when the dials stand neither at retire-old nor at off
+   */
+  advanceFinish(
+    name: string,
+    authorship: Authorship,
+  ): Promise<{
+    readonly document: RulesetDocument;
+    readonly waitingFor: readonly FleetMember[];
+    readonly step: 'settle' | 'starting' | 'off' | 'finished';
+    /** No put issued so far has a later deadline, on either store. */
+    readonly deadlineLimit: number;
+  }> {
+    return this.#transaction(authorship, async (tx, now) => {
+      const facts = await factsOf(tx, name, now);
+      const { document, row } = facts;
+      const { dials, settings } = document;
+      const over = dials.retireOld || (dials.dualWrite === NOBODY && dials.cutover === NOBODY);
+      if (!over || document.handover !== null) {
+        throw new InvalidArgument(`${name} cannot be finished while both stores are in use`, {
+          expected: 'retire-old yes (the new store stays) or all dials at 0 (the old store stays)',
+          remedy: `changeover status ${name}`,
+        });
+      }
+      if (facts.runningReplays > 0) {
+        throw new InvalidArgument(`a replay of ${name} is running`, { remedy: 'let it end or cancel it' });
+      }
+      const replayLimits = (await tx.select('replays', { migration: name })).map((replay) => replay.deadlineLimit);
+      const dead = (await tx.select('nodes', { state: 'dead' })).map((node) => node.deadlineLimit);
+      const longest = Math.max(settings.putTimeoutMs, settings.mirrorTimeoutMs);
+      const deadlineLimit = Math.max(now + longest, ...replayLimits, ...dead);
+      const waitingFor = behind(facts.fleet, row.revision);
+      const answer = (step: 'settle' | 'starting' | 'off' | 'finished', after = document, waiting = waitingFor) => ({
+        document: after,
+        waitingFor: waiting,
+        step,
+        deadlineLimit,
+      });
+      if (waitingFor.length > 0) return answer('settle');
+      const kind = 'finish';
+      if (document.finished) return answer('finished');
+      if (!document.drainReads) {
+        const after = await publish(tx, row, { drainReads: true }, { ...authorship, kind, summary: 'finish: reads drain' }, now);
+        return answer('settle', after, facts.fleet);
+      }
+      if (document.stamping === 'on') {
+        const after = await publish(
+          tx,
+          row,
+          { stamping: 'starting' },
+          { ...authorship, kind, summary: 'finish: stamping ends' },
+          now,
+        );
+        return answer('starting', after, facts.fleet);
+      }
+      const after = await publish(
+        tx,
+        row,
+        { stamping: 'off', finished: true },
+        { ...authorship, kind, summary: 'finished: plain writes from here on' },
+        now,
+      );
+      await tx.update('migrations', { name }, { coverageOld: dials.retireOld ? NOTHING : row.coverageOld });
+      return answer('off', after, facts.fleet);
+    });
+  }
+
+  fleetGate(name: string, revision: number): Promise<GateVerdict> {
+    return this.#storage.read(async (tx) => fleetGate(await factsOf(tx, name, this.#clock.now()), revision, `revision ${revision}`));
+  }
+
+  #transaction<T>(
+    authorship: Authorship,
+    body: (tx: Parameters<Parameters<ControlStorage['transaction']>[0]>[0], now: number) => Promise<T>,
+  ): Promise<T> {
+    if (typeof authorship.reason !== 'string' || authorship.reason.trim() === '') {
+      return Promise.reject(
+        new InvalidArgument('a change needs its reason', { expected: '--reason "…", which goes into the history' }),
+      );
+    }
+    return this.#storage.transaction((tx) => body(tx, this.#clock.now()));
+  }
+}
+
+const camel = (dial: 'dual-write' | 'shadow-read' | 'cutover'): 'dualWrite' | 'shadowRead' | 'cutover' =>
+  dial === 'dual-write' ? 'dualWrite' : dial === 'shadow-read' ? 'shadowRead' : 'cutover';

@@ -1,0 +1,23 @@
+import type { ErrorJson } from '../core/revive-error.ts';
+
+/** What a worker that hosts a control plane is started with. */
+export interface ControlWorkerData {
+  readonly path: string;
+  readonly busyBudgetMs: number;
+  /** Create or upgrade the schema before the first call. */
+  readonly prepare: boolean;
+}
+
+/** From the main thread to the worker. */
+export type ControlRequest =
+  | { readonly kind: 'call'; readonly id: number; readonly method: string; readonly args: readonly unknown[] }
+  | { readonly kind: 'watch'; readonly on: boolean }
+  | { readonly kind: 'close' };
+
+/** From the worker to the main thread. */
+export type ControlResponse =
+  | { readonly kind: 'ready'; readonly methods: readonly string[] }
+  | { readonly kind: 'failed'; readonly error: ErrorJson }
+  | { readonly kind: 'result'; readonly id: number; readonly value: unknown }
+  | { readonly kind: 'error'; readonly id: number; readonly error: ErrorJson }
+  | { readonly kind: 'changed' };

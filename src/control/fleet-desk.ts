@@ -1,0 +1,240 @@
+import type { Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
+import { InvalidArgument } from '../core/errors.ts';
+import { type Intervals, intervals, NOTHING, subtract, union } from '../core/intervals.ts';
+import { initialRuleset, mirroredTo, type RulesetDocument } from '../core/ruleset.ts';
+import { WHOLE_LINE } from '../core/dial.ts';
+import type { Side } from '../core/stage.ts';
+import { maxStamp, STAMP_MIN } from '../core/stamp.ts';
+import { canonicalText } from '../core/canonical.ts';
+import { migrationRow, nameOf } from './facts.ts';
+import { type Authorship, carried, remember } from './publish.ts';
+import type { DirtRow, NodeRow, Transaction } from './storage.ts';
+
+/** The id of a key in its JSON form: enough to tell the rows of one migration apart. */
+export const keyIdOf = (key: unknown): string => canonicalText(key);
+
+export async function ensureMigration(tx: Transaction, name: string, now: number): Promise<RulesetDocument> {
+  const [row] = await tx.select('migrations', { name });
+  if (row !== undefined) return row.document;
+  const document = initialRuleset(name);
+  await tx.insert('migrations', {
+    name,
+    revision: document.revision,
+    document,
+    coverageOld: WHOLE_LINE,
+    coverageNew: NOTHING,
+    mirrorOnRevision: 0,
+    shadowCompared: 0,
+    shadowDivergent: 0,
+    shadowSince: now,
+    createdAt: now,
+  });
+  return document;
+}
+
+/** R8: the incarnation, its required acknowledgements and the current revisions, in one transaction. */
+export async function join(tx: Transaction, request: JoinRequest, now: number): Promise<Joined> {
+  const incarnation = await tx.insert('nodes', {
+    id: 0,
+    state: 'alive',
+    info: request.node,
+    joinedAt: now,
+    seenAt: now,
+    deadlineLimit: request.deadlineLimit,
+    stampLimit: request.stampLimit,
+    health: null,
+  });
+  const rulesets: RulesetDocument[] = [];
+  for (const name of request.migrations) {
+    const document = await ensureMigration(tx, name, now);
+    rulesets.push(document);
+    await tx.insert('acknowledgements', {
+      id: 0,
+      node: incarnation,
+      migration: name,
+      joinedRevision: document.revision,
+      revision: document.revision,
+    });
+  }
+  return { incarnation, rulesets };
+}
+
+/** R7: acknowledgements and the dirt that they carry become durable together, or not at all. */
+export async function report(tx: Transaction, report: NodeReport, now: number): Promise<Receipt> {
+  const [node] = await tx.select('nodes', { id: report.incarnation });
+  if (node === undefined || node.state !== 'alive') return { standing: 'dead' };
+  await tx.update(
+    'nodes',
+    { id: node.id },
+    {
+      seenAt: now,
+      deadlineLimit: Math.max(node.deadlineLimit, report.deadlineLimit),
+      stampLimit: maxStamp(node.stampLimit, report.stampLimit) ?? report.stampLimit,
+      health: report.health,
+    },
+  );
+  for (const line of report.dirt) {
+    const ranges = await carried(tx, line.migration, [[line.position, line.position + 1]], line.revision);
+    await addDirt(tx, line.migration, line.target, ranges, {
+      kind: line.kind,
+      keyId: line.key === null ? null : keyIdOf(line.key),
+      key: line.key,
+      cause: line.cause,
+      at: now,
+      revision: line.revision,
+      notBefore: line.notBefore,
+    });
+  }
+  for (const [migration, revision] of Object.entries(report.acknowledged)) {
+    await tx.update(
+      'acknowledgements',
+      { node: node.id, migration, revision: { lt: revision } },
+      { revision },
+    );
+  }
+  for (const line of report.divergences) {
+    const keyId = keyIdOf(line.key);
+    const [known] = await tx.select('divergences', { migration: line.migration, keyId });
+    const { kind, cause, key, position } = line;
+    const fields = [...line.fields];
+    if (known === undefined) {
+      await tx.insert('divergences', {
+        id: 0,
+        migration: line.migration,
+        keyId,
+        key,
+        position,
+        kind,
+        cause,
+        fields,
+        firstSeen: line.at,
+        lastSeen: line.at,
+        seen: 1,
+      });
+    } else {
+      await tx.update(
+        'divergences',
+        { id: known.id },
+        { kind, cause, fields, position, lastSeen: line.at, seen: known.seen + 1 },
+      );
+    }
+  }
+  for (const { migration, compared, divergent } of report.shadow) {
+    const row = await migrationRow(tx, migration);
+    await tx.update(
+      'migrations',
+      { name: migration },
+      { shadowCompared: row.shadowCompared + compared, shadowDivergent: row.shadowDivergent + divergent },
+    );
+  }
+  return { standing: 'member' };
+}
+
+export async function addDirt(
+  tx: Transaction,
+  migration: string,
+  target: Side,
+  positions: Intervals,
+  line: Omit<DirtRow, 'id' | 'migration' | 'target' | 'fromPosition' | 'toPosition'>,
+): Promise<void> {
+  await tx.insertMany(
+    'dirt',
+    positions.map(([fromPosition, toPosition]) => ({ id: 0, migration, target, fromPosition, toPosition, ...line })),
+  );
+}
+
+/** The last report of a process that leaves in good order; its acknowledgements are no longer required (R9). */
+export async function leave(tx: Transaction, last: NodeReport, now: number): Promise<void> {
+  const { standing } = await report(tx, last, now);
+  if (standing === 'member') await tx.update('nodes', { id: last.incarnation }, { state: 'left' });
+}
+
+/** What must be waited for before a process may be buried. */
+export interface BurialFacts {
+  readonly node: NodeRow;
+  /** The sides that led in a revision that it may have run: no lead put may be on its way to them. */
+  readonly ledSides: readonly Side[];
+  /** The longest that one of its puts may have had, ms. */
+  readonly longestPutMs: number;
+}
+
+/** The revisions that a process may have run of each migration: from its acknowledgement to the present one. */
+async function possibleRulesets(
+  tx: Transaction,
+  node: number,
+): Promise<readonly { readonly migration: string; readonly since: number; readonly documents: RulesetDocument[] }[]> {
+  const result = [];
+  for (const { migration, revision } of await tx.select('acknowledgements', { node })) {
+    const row = await migrationRow(tx, migration);
+    const later = await tx.select('history', { migration, revision: { gte: revision } });
+    const documents = later.flatMap(({ after }) => (after === null ? [] : [after]));
+    if (!documents.some((document) => document.revision === row.revision)) documents.push(row.document);
+    result.push({ migration, since: revision, documents });
+  }
+  return result;
+}
+
+export async function burialFacts(tx: Transaction, incarnation: number): Promise<BurialFacts> {
+  const [node] = await tx.select('nodes', { id: incarnation });
+  if (node === undefined) throw new InvalidArgument(`there is no process #${incarnation} in the fleet`);
+  const led = new Set<Side>();
+  let longestPutMs = 0;
+  for (const { documents } of await possibleRulesets(tx, incarnation)) {
+    for (const { dials, settings } of documents) {
+      if (subtract(WHOLE_LINE, intervals([[WHOLE_LINE[0]![0], dials.cutover]])).length > 0) led.add('old');
+      if (dials.cutover > WHOLE_LINE[0]![0]) led.add('new');
+      longestPutMs = Math.max(longestPutMs, settings.putTimeoutMs, settings.mirrorTimeoutMs);
+    }
+  }
+  return { node, ledSides: [...led], longestPutMs };
+}
+
+export interface Burial extends Authorship {
+  readonly incarnation: number;
+  /** The latest deadline that it can have issued: its durable limit, or less where its end is proven. */
+  readonly deadlineLimit: number;
+  /** Lead puts of it may be applied until then on each side, bounds included; null when that has passed (R9a). */
+  readonly notBefore: Readonly<Record<Side, number>> | null;
+}
+
+/** R9b and c: everything that it may have mirrored is dirty in each direction it led; then its word is not needed. */
+export async function bury(tx: Transaction, burial: Burial, now: number): Promise<boolean> {
+  const [node] = await tx.select('nodes', { id: burial.incarnation });
+  if (node === undefined || node.state !== 'alive') return false;
+  for (const { migration, since, documents } of await possibleRulesets(tx, node.id)) {
+    for (const target of ['old', 'new'] as const) {
+      const positions = documents.reduce((all, document) => union(all, mirroredTo(document, target)), NOTHING);
+      await addDirt(tx, migration, target, await carried(tx, migration, positions, since), {
+        kind: 'lost',
+        keyId: null,
+        key: null,
+        cause: `${nameOf(node)} ended without leaving`,
+        at: now,
+        revision: since,
+        notBefore: burial.notBefore === null ? null : burial.notBefore[target === 'old' ? 'new' : 'old'],
+      });
+    }
+    await remember(
+      tx,
+      migration,
+      { kind: 'burial', summary: `${nameOf(node)} ended without leaving; what it mirrored is dirty`, ...burial },
+      now,
+    );
+  }
+  await tx.update(
+    'nodes',
+    { id: node.id },
+    { state: 'dead', deadlineLimit: Math.min(node.deadlineLimit, burial.deadlineLimit) },
+  );
+  return true;
+}
+
+/** The greatest stamp that anybody may have issued: live processes by their word, dead ones by their limit (R17). */
+export async function stampCeiling(tx: Transaction): Promise<string> {
+  let ceiling: string = STAMP_MIN;
+  for (const node of await tx.select('nodes', {})) {
+    const bound = node.state === 'dead' ? node.stampLimit : (node.health?.highWater ?? STAMP_MIN);
+    if (bound > ceiling) ceiling = bound;
+  }
+  return ceiling;
+}

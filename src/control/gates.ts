@@ -1,0 +1,246 @@
+import { below, between, describeDial, describePositions, EVERY_BUCKET, NOBODY, type Threshold } from '../core/dial.ts';
+import type { GateVerdict } from '../core/errors.ts';
+import { covers, includes, type Intervals, overlaps, subtract } from '../core/intervals.ts';
+import { type Dials, dialsConflict, type DialMove, type Side } from '../core/stage.ts';
+import { behind, coverageOf, type DirtSummary, type Facts } from './facts.ts';
+
+/** What only the caller knows: it has the stores, the control plane has not. */
+export interface CallerEvidence {
+  /** Whether stamped writing works on both stores; null where it was not asked. */
+  readonly prepared: Readonly<Record<Side, boolean>> | null;
+  /** Binds verdicts: a verdict about another mapping does not count. */
+  readonly mapping: string;
+}
+
+const gate = (
+  name: string,
+  passed: boolean,
+  evidence: string,
+  remedy: string,
+  advice = false,
+): GateVerdict => ({ gate: name, passed, advice, evidence, remedy: passed ? null : remedy });
+
+/** The dials after a move. */
+export function moved(dials: Dials, move: DialMove): Dials {
+  switch (move.dial) {
+    case 'dual-write':
+      return { ...dials, dualWrite: move.to };
+    case 'shadow-read':
+      return { ...dials, shadowRead: move.to };
+    case 'cutover':
+      return { ...dials, cutover: move.to };
+    case 'retire-old':
+      return { ...dials, retireOld: move.to };
+  }
+}
+
+/** All gates of a move, each with its evidence, in the order in which people should mend them. Pure. */
+export function gatesOf(facts: Facts, move: DialMove, evidence: CallerEvidence): readonly GateVerdict[] {
+  const { document } = facts;
+  const { dials } = document;
+  const name = document.migration;
+  const gates: GateVerdict[] = [];
+  const conflict = dialsConflict(moved(dials, move));
+  gates.push(
+    gate(
+      'order',
+      conflict === null,
+      conflict ??
+        `retire-old ${dials.retireOld ? 'yes' : 'no'}, cutover ${describeDial(dials.cutover)}, shadow-read ${describeDial(dials.shadowRead)}, dual-write ${describeDial(dials.dualWrite)}`,
+      orderRemedy(name, dials, move),
+    ),
+  );
+  gates.push(
+    gate(
+      'handover',
+      document.handover === null,
+      document.handover === null ? 'none going on' : `a ${document.handover.kind} handover is going on`,
+      `changeover status ${name}; it ends within a second, or the next command goes on with it`,
+    ),
+  );
+  switch (move.dial) {
+    case 'dual-write':
+      // Downwards `order` is enough: the old store leads there and keeps everything.
+      if (move.to > dials.dualWrite) gates.push(...mirrorOnGates(facts, evidence));
+      break;
+    case 'shadow-read':
+      break;
+    case 'cutover':
+      gates.push(...authorityGates(facts, dials.cutover, move.to, evidence));
+      break;
+    case 'retire-old':
+      gates.push(...(move.to ? retireGates(facts, evidence) : mirrorOnGates(facts, evidence)));
+      break;
+  }
+  return gates;
+}
+
+/** The gates of giving positions to a side: what must be true of its data (R12: enter). Pure. */
+export function handoverGates(facts: Facts, positions: Intervals, to: Side): readonly GateVerdict[] {
+  const name = facts.document.migration;
+  const missing = subtract(positions, coverageOf(facts.row, to));
+  const dirt = facts.dirt.filter(({ range }) => overlaps([range], positions));
+  const lost = dirt.filter(({ kind }) => kind === 'lost');
+  const rejected = dirt.filter(({ kind }) => kind === 'rejected');
+  return [
+    gate(
+      'coverage',
+      missing.length === 0,
+      missing.length === 0
+        ? `the ${to} store is complete in ${describePositions(positions)}`
+        : `the ${to} store is not known to be complete in ${describePositions(missing)}`,
+      `changeover backfill ${name}${to === 'old' ? ' --to old' : ''}`,
+    ),
+    gate('dirty', lost.length === 0, describeDirt(lost), `changeover repair ${name}`),
+    gate(
+      'rejected',
+      rejected.length === 0,
+      rejected.length === 0 ? 'no record is refused by a store' : describeDirt(rejected),
+      `changeover status ${name} names the keys; mend the records or the constraint, then changeover repair ${name}`,
+    ),
+  ];
+}
+
+/** Every process of the fleet must be there to acknowledge. Pure. */
+export function fleetGate(facts: Facts, revision: number, what: string): GateVerdict {
+  const late = behind(facts.fleet, revision);
+  return gate(
+    'fleet',
+    late.length === 0,
+    late.length === 0
+      ? `${facts.fleet.length} of ${facts.fleet.length} processes acknowledged ${what}`
+      : `not acknowledged by ${late.map((member) => member.name).join(', ')}`,
+    `changeover fleet ${facts.document.migration}; end or mend the processes named`,
+  );
+}
+
+function orderRemedy(name: string, dials: Dials, move: DialMove): string {
+  if (move.dial === 'dual-write') {
+    return `changeover set ${name} ${dials.cutover > (move.to as number) ? 'cutover' : 'shadow-read'} ${describeDial(move.to as Threshold)} first`;
+  }
+  if (move.dial === 'retire-old') return `changeover set ${name} cutover all`;
+  return `changeover set ${name} dual-write ${describeDial(move.to as Threshold)} first`;
+}
+
+function describeDirt(dirt: readonly DirtSummary[]): string {
+  if (dirt.length === 0) return 'nothing is dirty';
+  const positions = dirt.map(({ range }) => range);
+  const causes = [...new Set(dirt.map(({ cause }) => cause))].slice(0, 3).join('; ');
+  return `${dirt.length} dirty entr${dirt.length === 1 ? 'y' : 'ies'} at ${describePositions(positions.slice(0, 3))}${positions.length > 3 ? ', …' : ''}: ${causes}`;
+}
+
+function preparedGate(facts: Facts, evidence: CallerEvidence): GateVerdict {
+  const { prepared } = evidence;
+  const missing = prepared === null ? [] : (['old', 'new'] as const).filter((side) => !prepared[side]);
+  return gate(
+    'prepared',
+    prepared !== null && missing.length === 0,
+    prepared === null
+      ? 'the stores were not asked'
+      : missing.length === 0
+        ? 'both stores are prepared for stamped writes'
+        : `the ${missing.join(' and the ')} store is not prepared`,
+    'changeover prepare',
+  );
+}
+
+function mirrorOnGates(facts: Facts, evidence: CallerEvidence): readonly GateVerdict[] {
+  const { settings, migration } = facts.document;
+  return [
+    preparedGate(facts, evidence),
+    gate(
+      'outside-writers',
+      settings.noOutsideWriters,
+      settings.noOutsideWriters
+        ? 'confirmed: nobody writes but through the repository'
+        : 'nobody confirmed that all writers go through the repository; writes of others would be lost silently',
+      `changeover set ${migration} no-outside-writers yes`,
+    ),
+  ];
+}
+
+function authorityGates(facts: Facts, from: Threshold, to: Threshold, evidence: CallerEvidence): readonly GateVerdict[] {
+  const positions = between(from, to);
+  const up = to > from;
+  const gates = [
+    ...handoverGates(facts, positions, up ? 'new' : 'old'),
+    fleetGate(facts, facts.row.revision, `revision ${facts.row.revision}`),
+  ];
+  if (!up) return gates;
+  return [...gates, divergenceGate(facts, positions), shadowGate(facts, to), verificationGate(facts, positions, evidence)];
+}
+
+function divergenceGate(facts: Facts, positions: Intervals): GateVerdict {
+  const open = facts.openDivergences.filter(({ position }) => includes(positions, position));
+  const name = facts.document.migration;
+  return gate(
+    'divergences',
+    open.length === 0,
+    open.length === 0
+      ? `none open in ${describePositions(positions)}`
+      : `${open.length} record${open.length === 1 ? '' : 's'} differ in ${describePositions(positions)}`,
+    `changeover status ${name} shows them; mend the cause, then changeover repair ${name}`,
+  );
+}
+
+function shadowGate(facts: Facts, to: Threshold): GateVerdict {
+  const { shadowCompared: n, shadowDivergent: bad } = facts.row;
+  const read = facts.document.dials.shadowRead >= Math.min(to, EVERY_BUCKET);
+  const bound = n === 0 ? '' : ` (zero differences in ${n} bounds the rate by ${(300 / n).toPrecision(2)} % at 95 %)`;
+  return gate(
+    'shadow-reads',
+    read && n > 0 && bad === 0,
+    !read
+      ? `shadow-read stands at ${describeDial(facts.document.dials.shadowRead)}`
+      : `${bad} divergent in ${n} comparisons since the last change${bad === 0 ? bound : ''}`,
+    `changeover set ${facts.document.migration} shadow-read ${describeDial(to)}, and let it run`,
+    true,
+  );
+}
+
+function verificationGate(facts: Facts, positions: Intervals, evidence: CallerEvidence): GateVerdict {
+  const { verification, row, now } = facts;
+  const name = facts.document.migration;
+  const verdict = (): [boolean, string] => {
+    if (verification === null) return [false, 'never verified'];
+    if (verification.mapping !== evidence.mapping) return [false, 'the last verdict is about another mapping'];
+    if (verification.revision < row.mirrorOnRevision) return [false, 'dual-write was raised since the last verdict'];
+    if (verification.expiresAt <= now) return [false, 'the last verdict has expired'];
+    if (!covers(verification.positions, positions)) return [false, 'the last verdict is about other positions'];
+    return [verification.verdict === 'consistent', `${verification.verdict} at revision ${verification.revision}`];
+  };
+  const [passed, text] = verdict();
+  return gate('verification', passed, text, `changeover verify ${name}`, true);
+}
+
+function retireGates(facts: Facts, evidence: CallerEvidence): readonly GateVerdict[] {
+  const everything = below(facts.document.dials.cutover);
+  const toNew = facts.dirt.filter(({ target }) => target === 'new');
+  return [
+    gate('coverage', covers(facts.row.coverageNew, everything), 'the new store must be complete', 'changeover backfill'),
+    gate('dirty', toNew.length === 0, describeDirt(toNew), `changeover repair ${facts.document.migration}`),
+    gate(
+      'replays',
+      facts.runningReplays === 0,
+      facts.runningReplays === 0 ? 'none is running' : `${facts.runningReplays} running`,
+      'let it end or cancel it',
+    ),
+    fleetGate(facts, facts.row.revision, `revision ${facts.row.revision}`),
+    verificationGate(facts, everything, evidence),
+  ];
+}
+
+/** The furthest value a dial may take towards `to` by coverage alone, for a refusal to offer; null is none. */
+export function furthest(facts: Facts, from: Threshold, to: Threshold): Threshold | null {
+  const side: Side = to > from ? 'new' : 'old';
+  const blocked = [
+    ...subtract(between(from, to), coverageOf(facts.row, side)),
+    ...facts.dirt.map(({ range }) => range).filter((range) => overlaps([range], between(from, to))),
+  ];
+  if (blocked.length === 0) return to;
+  const bound =
+    to > from
+      ? Math.min(...blocked.map(([start]) => Math.max(start, from)))
+      : Math.max(...blocked.map(([, end]) => Math.min(end, from)));
+  return bound === from || bound < NOBODY ? null : bound;
+}

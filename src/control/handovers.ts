@@ -1,0 +1,347 @@
+import { below, between, describeDial, describePositions, NOBODY, type Threshold } from '../core/dial.ts';
+import { Busy, GatesRefused, type GateVerdict, InvalidArgument } from '../core/errors.ts';
+import { covers, includes, type Intervals, intersect, intervals, subtract, union } from '../core/intervals.ts';
+import type { Cohort, Handover, RulesetDocument } from '../core/ruleset.ts';
+import { type Side, stageAt, STAGE_TABLE } from '../core/stage.ts';
+import { parseStamp } from '../core/stamp.ts';
+import { behind, coverageOf, type Facts, factsOf, type FleetMember } from './facts.ts';
+import { stampCeiling } from './fleet-desk.ts';
+import { furthest, handoverGates } from './gates.ts';
+import { type Authorship, COHORT_CHANGE, publish, uncover, unitPosition } from './publish.ts';
+import type { DirtRow, Transaction } from './storage.ts';
+
+/** Where a handover stands after a step, and what the next one waits for. */
+export interface HandoverProgress {
+  readonly state:
+    /** None is going on. */
+    | 'none'
+    /** A revision was published; go on at once. */
+    | 'stepped'
+    | 'waiting';
+  readonly step: 'hold' | 'drain' | 'move' | 'release' | 'done';
+  readonly document: RulesetDocument;
+  /** Processes whose acknowledgement is missing. */
+  readonly waitingFor: readonly FleetMember[];
+  /** The sides that dirt is to be replayed to before authority may move. */
+  readonly dirty: readonly Side[];
+}
+
+const authorityAt = (document: RulesetDocument, position: number): Side =>
+  STAGE_TABLE[stageAt(document.dials, position)].authority;
+
+/** R12 step 1: HOLD, if its gates let it. */
+export async function beginCutover(
+  tx: Transaction,
+  facts: Facts,
+  to: Threshold,
+  authorship: Authorship,
+  gates: readonly GateVerdict[],
+): Promise<RulesetDocument> {
+  const { document, row } = facts;
+  const from = document.dials.cutover;
+  const handover: Handover = {
+    kind: 'fenced',
+    positions: between(from, to),
+    units: null,
+    cohort: null,
+    from,
+    to,
+    holdSince: row.revision + 1,
+    movedAt: null,
+    cancelled: false,
+    startedAt: facts.now,
+    ...authorship,
+  };
+  const summary = `cutover ${describeDial(from)} → ${describeDial(to)}: handover begins`;
+  return publish(tx, row, { handover }, { ...authorship, kind: 'handover', summary, gates }, facts.now);
+}
+
+/** What a unit's change of cohort needs, and does to coverage (R18). */
+export async function changeCohort(
+  tx: Transaction,
+  facts: Facts,
+  unit: string,
+  to: Cohort | null,
+  authorship: Authorship,
+): Promise<RulesetDocument> {
+  const { document, row } = facts;
+  const { cohorts } = document;
+  const now = cohorts.canary.includes(unit) ? 'canary' : cohorts.keptBack.includes(unit) ? 'kept-back' : null;
+  if (now === to) throw new InvalidArgument(`the unit is ${to === null ? 'in no cohort' : `${to} already`}`);
+  const after = { ...document, cohorts: cohortsWith(document, unit, to) };
+  const oldPosition = unitPosition(document, unit);
+  const newPosition = unitPosition(after, unit);
+  const target = authorityAt(document, newPosition);
+  const summary = `a unit moves from ${now ?? 'its bucket'} to ${to ?? 'its bucket'}`;
+  if (authorityAt(document, oldPosition) === target) {
+    await movePosition(tx, facts, oldPosition, newPosition);
+    return publish(tx, await fresh(tx, facts), { cohorts: after.cohorts }, { ...authorship, kind: COHORT_CHANGE, summary }, facts.now);
+  }
+  const positions = intervals([[oldPosition, oldPosition + 1]]);
+  const gates = handoverGates(facts, positions, target);
+  refuse(`the unit cannot change its store yet`, gates);
+  const handover: Handover = {
+    kind: 'fenced',
+    positions,
+    units: [unit],
+    cohort: { unit, from: now, to },
+    from: document.dials.cutover,
+    to: document.dials.cutover,
+    holdSince: row.revision + 1,
+    movedAt: null,
+    cancelled: false,
+    startedAt: facts.now,
+    ...authorship,
+  };
+  return publish(tx, row, { handover }, { ...authorship, kind: 'handover', summary, gates }, facts.now);
+}
+
+function cohortsWith(document: RulesetDocument, unit: string, to: Cohort | null): RulesetDocument['cohorts'] {
+  const canary = document.cohorts.canary.filter((other) => other !== unit);
+  const keptBack = document.cohorts.keptBack.filter((other) => other !== unit);
+  if (to === 'canary') canary.push(unit);
+  if (to === 'kept-back') keptBack.push(unit);
+  return { canary, keptBack };
+}
+
+const fresh = async (tx: Transaction, facts: Facts) => (await tx.select('migrations', { name: facts.row.name }))[0]!;
+
+/** R18: the new position is as covered as both were, and as dirty as either. */
+async function movePosition(tx: Transaction, facts: Facts, from: number, to: number): Promise<void> {
+  const { row } = facts;
+  const point = intervals([[to, to + 1]]);
+  for (const side of ['old', 'new'] as const) {
+    const coverage = coverageOf(row, side);
+    if (includes(coverage, to) && !includes(coverage, from)) {
+      const left = subtract(coverage, point);
+      await tx.update('migrations', { name: row.name }, side === 'old' ? { coverageOld: left } : { coverageNew: left });
+    }
+    // A replay under way may have passed the unit while it stood elsewhere.
+    await uncover(tx, row.name, side, point);
+  }
+  const dirt = await tx.select('dirt', { migration: row.name, fromPosition: { lte: from }, toPosition: { gt: from } });
+  await tx.insertMany(
+    'dirt',
+    dirt.map((line) => ({ ...line, id: 0, fromPosition: to, toPosition: to + 1 })),
+  );
+}
+
+/** @throws GatesRefused unless all gates that are not advice pass. */
+export function refuse(what: string, gates: readonly GateVerdict[], force = true, offer?: string): void {
+  const failed = gates.filter((gate) => !gate.passed && !(gate.advice && force));
+  if (failed.length === 0) return;
+  throw new GatesRefused(`${what}: ${failed.map((gate) => gate.gate).join(', ')}; nothing changed`, gates, {
+    ...(offer === undefined ? {} : { remedy: offer }),
+  });
+}
+
+/**
+ * Does the next step of whatever handover is going on, if what it waits for is there. Any controller may call it at any
+ * time, again and again, whoever began the handover (R12, R17).
+ */
+export async function stepHandover(tx: Transaction, name: string, now: number): Promise<HandoverProgress> {
+  const facts = await factsOf(tx, name, now);
+  const { document, row, fleet } = facts;
+  const { handover } = document;
+  const progress = (
+    state: HandoverProgress['state'],
+    step: HandoverProgress['step'],
+    more: Partial<HandoverProgress> = {},
+  ): HandoverProgress => ({ state, step, document, waitingFor: [], dirty: [], ...more });
+  if (handover === null) return progress('none', 'done');
+  const authorship = { actor: handover.actor, reason: handover.reason };
+
+  if (handover.kind === 'emergency') {
+    const waitingFor = behind(fleet, handover.holdSince);
+    if (waitingFor.length > 0) return progress('waiting', 'hold', { waitingFor });
+    const stampFloor = parseStamp(await stampCeiling(tx));
+    const dials = { ...document.dials, cutover: handover.to };
+    const summary = `emergency: the old store leads again above ${describeDial(handover.to)}`;
+    const after = await publish(
+      tx,
+      row,
+      { dials, handover: null, stampFloor },
+      { ...authorship, kind: 'emergency', summary },
+      now,
+    );
+    return progress('stepped', 'done', { document: after });
+  }
+
+  if (handover.movedAt === null) {
+    const waitingFor = behind(fleet, handover.holdSince);
+    if (waitingFor.length > 0) return progress('waiting', 'hold', { waitingFor });
+    return moveAuthority(tx, facts, handover, progress);
+  }
+
+  const waitingFor = behind(fleet, handover.movedAt);
+  if (waitingFor.length > 0) return progress('waiting', 'move', { waitingFor });
+  const summary = handover.cancelled
+    ? 'handover undone, authority is back'
+    : handover.cohort !== null
+      ? 'the unit has moved'
+      : `cutover ${describeDial(handover.from)} → ${describeDial(handover.to)}: done`;
+  const after = await publish(tx, row, { handover: null }, { ...authorship, kind: 'handover', summary }, now);
+  return progress('stepped', 'done', { document: after });
+}
+
+type Progress = (
+  state: HandoverProgress['state'],
+  step: HandoverProgress['step'],
+  more?: Partial<HandoverProgress>,
+) => HandoverProgress;
+
+/** R12 step 3, also backwards: authority moves once nothing is dirty, in either direction. */
+async function moveAuthority(
+  tx: Transaction,
+  facts: Facts,
+  handover: Handover,
+  progress: Progress,
+): Promise<HandoverProgress> {
+  const { row, document, now } = facts;
+  const dirty = dirtySides(await dirtIn(tx, row.name, handover.positions));
+  if (dirty.length > 0) return progress('waiting', 'drain', { dirty });
+  const authorship = { actor: handover.actor, reason: handover.reason };
+  const next: Handover = { ...handover, movedAt: row.revision + 1 };
+  if (handover.cohort !== null) {
+    const { unit, to } = handover.cohort;
+    const cohorts = cohortsWith(document, unit, to);
+    const from = unitPosition(document, unit);
+    const position = unitPosition({ ...document, cohorts }, unit);
+    if (!includes(coverageOf(row, authorityAt(document, position)), from)) return progress('waiting', 'drain');
+    await movePosition(tx, facts, from, position);
+    const after = await publish(
+      tx,
+      await fresh(tx, facts),
+      { cohorts, handover: { ...next, positions: union(handover.positions, [[position, position + 1]]) } },
+      { ...authorship, kind: COHORT_CHANGE, summary: 'authority of the unit moves' },
+      now,
+    );
+    return progress('stepped', 'move', { document: after });
+  }
+  const side: Side = handover.to > document.dials.cutover ? 'new' : 'old';
+  if (!covers(coverageOf(row, side), handover.positions)) return progress('waiting', 'drain');
+  const after = await publish(
+    tx,
+    row,
+    { dials: { ...document.dials, cutover: handover.to }, handover: next },
+    {
+      ...authorship,
+      kind: 'handover',
+      summary: `authority of ${describePositions(handover.positions)} moves to the ${side} store`,
+    },
+    now,
+  );
+  return progress('stepped', 'move', { document: after });
+}
+
+async function dirtIn(tx: Transaction, migration: string, positions: Intervals): Promise<readonly DirtRow[]> {
+  const rows: DirtRow[] = [];
+  for (const [from, to] of positions) {
+    rows.push(
+      ...(await tx.select('dirt', { migration, fromPosition: { lt: to }, toPosition: { gt: from } }, { limit: 1_000 })),
+    );
+  }
+  return rows;
+}
+
+const dirtySides = (rows: readonly DirtRow[]): readonly Side[] =>
+  (['old', 'new'] as const).filter((side) => rows.some((row) => row.target === side));
+
+/**
+ * Turns a handover round: before authority moved it just ends; afterwards authority goes back under the same hold, with
+ * the same gates. An emergency is not cancelled.
+ */
+export async function cancelHandover(
+  tx: Transaction,
+  name: string,
+  authorship: Authorship,
+  now: number,
+): Promise<HandoverProgress> {
+  const facts = await factsOf(tx, name, now);
+  const { document, row } = facts;
+  const { handover } = document;
+  if (handover === null || handover.cancelled || handover.kind === 'emergency') return stepHandover(tx, name, now);
+  if (handover.movedAt === null) {
+    const summary = 'handover cancelled before anything moved';
+    const after = await publish(tx, row, { handover: null }, { ...authorship, kind: 'handover', summary }, now);
+    return { state: 'stepped', step: 'done', document: after, waitingFor: [], dirty: [] };
+  }
+  // Authority changes back under the hold; all have acknowledged it since its start, so the gates are R12's again.
+  const cohort =
+    handover.cohort === null
+      ? null
+      : { unit: handover.cohort.unit, from: handover.cohort.to, to: handover.cohort.from };
+  const back: Handover = {
+    ...handover,
+    from: handover.to,
+    to: handover.from,
+    cohort,
+    cancelled: true,
+    movedAt: null,
+  };
+  const reversed: Facts = { ...facts, document: { ...document, handover: back } };
+  return moveAuthority(tx, reversed, back, (state, step, more = {}) => ({
+    state,
+    step,
+    document,
+    waitingFor: [],
+    dirty: [],
+    ...more,
+  }));
+}
+
+/** R17 step 1. What only the new store has acknowledged stays behind as dirt. */
+export async function beginEmergency(
+  tx: Transaction,
+  name: string,
+  authorship: Authorship,
+  now: number,
+): Promise<RulesetDocument> {
+  const facts = await factsOf(tx, name, now);
+  const { document, row } = facts;
+  const { dials } = document;
+  if (document.handover?.kind === 'emergency') return document;
+  const top = Math.max(dials.cutover, document.handover?.from ?? NOBODY, document.handover?.to ?? NOBODY);
+  if (dials.retireOld || document.finished) {
+    throw new GatesRefused('the old store is retired; nothing changed', [
+      {
+        gate: 'coverage',
+        passed: false,
+        advice: false,
+        evidence: 'the old store gets no writes any more',
+        remedy: `changeover set ${name} retire-old no, then changeover backfill ${name} --to old`,
+      },
+    ]);
+  }
+  if (top === NOBODY && document.handover === null) throw new Busy('the old store leads everything already');
+  const positions = union(below(top), document.handover?.positions ?? []);
+  const led = intersect(positions, below(dials.cutover));
+  const missing = subtract(led, row.coverageOld);
+  const offer = missing.length === 0 ? NOBODY : furthest({ ...facts, dirt: [] }, dials.cutover, NOBODY);
+  if (offer === null) {
+    throw new GatesRefused('the old store does not have everything; nothing changed', [
+      {
+        gate: 'coverage',
+        passed: false,
+        advice: false,
+        evidence: `the old store is not known to be complete in ${describePositions(missing)}`,
+        remedy: `changeover backfill ${name} --to old`,
+      },
+    ]);
+  }
+  const handover: Handover = {
+    kind: 'emergency',
+    positions: subtract(positions, below(offer)),
+    units: null,
+    cohort: null,
+    from: dials.cutover,
+    to: offer,
+    holdSince: row.revision + 1,
+    movedAt: null,
+    cancelled: false,
+    startedAt: now,
+    ...authorship,
+  };
+  const summary = `emergency roll-back from cutover ${describeDial(dials.cutover)} begins`;
+  return publish(tx, row, { handover }, { ...authorship, kind: 'emergency', summary }, now);
+}

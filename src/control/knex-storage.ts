@@ -1,0 +1,148 @@
+import type { Knex } from 'knex';
+import { type Clock, type Random, systemClock } from '../core/clock.ts';
+import { ChangeoverError, Closed, ControlUnavailable, InvalidConfiguration } from '../core/errors.ts';
+import { type ChangeWatch, type ControlDialect, errorCode } from './control-dialect.ts';
+import { KnexTransaction } from './knex-transaction.ts';
+import { Patience } from './patience.ts';
+import { assertSchema, MIGRATOR, notPrepared, schemaIsCurrent } from './schema.ts';
+import { sqliteDialect } from './sqlite-dialect.ts';
+import type { ControlStorage, Transaction } from './storage.ts';
+
+/** How a control database is reached. */
+export interface KnexStorageOptions {
+  /** The database file. Its folder is made by `prepare`. */
+  readonly path: string;
+  /**
+   * How long a call waits for others' locks before `ControlUnavailable`, ms. Longer rides out more, and keeps callers
+   * waiting for longer when the database is stuck.
+   * @default 5000
+   */
+  readonly busyBudgetMs?: number | undefined;
+  /** @default systemClock */
+  readonly clock?: Clock | undefined;
+  /** For the jitter between tries. @default Math.random */
+  readonly random?: Random | undefined;
+}
+
+export const DEFAULT_BUSY_BUDGET_MS = 5_000;
+
+class KnexStorage implements ControlStorage {
+  readonly #dialect: ControlDialect;
+  readonly #patience: () => Patience;
+  readonly #watches = new Set<ChangeWatch>();
+  #ready: Promise<void> | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(dialect: ControlDialect, patience: () => Patience) {
+    this.#dialect = dialect;
+    this.#patience = patience;
+  }
+
+  async transaction<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
+    const [result, wrote] = await this.#run('write', body);
+    if (wrote) for (const watch of this.#watches) watch.nudge();
+    return result;
+  }
+
+  async read<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
+    const [result] = await this.#run('read', body);
+    return result;
+  }
+
+  watch(changed: () => void): () => void {
+    if (this.#closing !== null) throw new Closed('the control storage was closed');
+    const watch = this.#dialect.watch(changed);
+    this.#watches.add(watch);
+    return () => {
+      this.#watches.delete(watch);
+      watch.stop();
+    };
+  }
+
+  async prepare(): Promise<void> {
+    if (this.#closing !== null) throw new Closed('the control storage was closed');
+    const patience = this.#patience();
+    if (this.#dialect.exists() && (await this.#try(patience, () => this.#inspect(patience, schemaIsCurrent)))) return;
+    await this.#try(patience, () =>
+      this.#dialect.prepare(async (knex) => {
+        // Another process may have been first; within the lock this is certain, and refuses what is newer.
+        if (!(await schemaIsCurrent(knex))) await knex.migrate.latest(MIGRATOR);
+      }),
+    );
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#dialect.close();
+    return this.#closing;
+  }
+
+  async #run<T>(mode: 'read' | 'write', body: (tx: Transaction) => Promise<T>): Promise<[result: T, wrote: boolean]> {
+    if (this.#closing !== null) throw new Closed('the control storage was closed');
+    const patience = this.#patience();
+    await this.#checkOnce(patience);
+    return this.#try(patience, () =>
+      this.#dialect.transact(mode, patience, async (knex) => {
+        const tx = new KnexTransaction(knex, this.#dialect, mode === 'read');
+        try {
+          return [await body(tx), tx.wrote];
+        } finally {
+          tx.end();
+        }
+      }),
+    );
+  }
+
+  /** The schema is looked at before the first transaction, and again until it was right once. */
+  #checkOnce(patience: Patience): Promise<void> {
+    this.#ready ??= this.#check(patience).catch((error: unknown) => {
+      this.#ready = null;
+      throw error;
+    });
+    return this.#ready;
+  }
+
+  async #check(patience: Patience): Promise<void> {
+    if (!this.#dialect.exists()) throw notPrepared();
+    await this.#try(patience, () => this.#inspect(patience, assertSchema));
+  }
+
+  #inspect<T>(patience: Patience, look: (knex: Knex) => Promise<T>): Promise<T> {
+    return this.#dialect.transact('read', patience, look);
+  }
+
+  /** Runs a call until it succeeds, fails for good, or the patience is over. */
+  async #try<T>(patience: Patience, call: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await call();
+      } catch (error) {
+        if (error instanceof ChangeoverError) throw error;
+        switch (this.#dialect.classify(error)) {
+          case 'again':
+            await patience.wait(this.#dialect.label, error);
+            break;
+          case 'unreachable':
+            throw new ControlUnavailable(`${this.#dialect.label} failed with ${errorCode(error)}`, { cause: error });
+          case 'unusable':
+            throw new InvalidConfiguration(`${this.#dialect.label} is no database that can be used`, { cause: error });
+          default:
+            throw error;
+        }
+      }
+    }
+  }
+}
+
+/**
+ * The control plane's rows in a SQL database, reached through knex. Connects when it is first used.
+ *
+ * @throws InvalidConfiguration when the path names no file.
+ * @example
+ * const storage = knexStorage({ path: '.changeover/control.db' });
+ * await storage.prepare();
+ */
+export function knexStorage(options: KnexStorageOptions): ControlStorage {
+  const { clock = systemClock, random = Math.random, busyBudgetMs = DEFAULT_BUSY_BUDGET_MS } = options;
+  const dialect = sqliteDialect(options.path, clock);
+  return new KnexStorage(dialect, () => new Patience(clock, random, busyBudgetMs));
+}

@@ -1,0 +1,132 @@
+import { Closed } from '../core/errors.ts';
+import { TABLE_NAMES, type TableName } from './columns.ts';
+import { MemoryTable } from './memory-table.ts';
+import { Mutex } from './mutex.ts';
+import type { ControlStorage, Page, Tables, Transaction, Where } from './storage.ts';
+
+type Undo = () => void;
+
+/** Statements of one transaction; unusable when it is over. */
+class MemoryTransaction implements Transaction {
+  readonly #tables: ReadonlyMap<TableName, MemoryTable>;
+  readonly #readOnly: boolean;
+  readonly #undo: Undo[] = [];
+  #over = false;
+
+  constructor(tables: ReadonlyMap<TableName, MemoryTable>, readOnly: boolean) {
+    this.#tables = tables;
+    this.#readOnly = readOnly;
+  }
+
+  async insert<T extends keyof Tables>(table: T, row: Tables[T]): Promise<number> {
+    return this.#writable(table).insert(row, this.#undo);
+  }
+
+  async insertMany<T extends keyof Tables>(table: T, rows: readonly Tables[T][]): Promise<void> {
+    const target = this.#writable(table);
+    for (const row of rows) target.insert(row, this.#undo);
+  }
+
+  async select<T extends keyof Tables>(
+    table: T,
+    where: Where<Tables[T]>,
+    page?: Page<Tables[T]>,
+  ): Promise<Tables[T][]> {
+    return this.#table(table).select(where, page) as unknown as Tables[T][];
+  }
+
+  async count<T extends keyof Tables>(table: T, where: Where<Tables[T]>): Promise<number> {
+    return this.#table(table).count(where);
+  }
+
+  async update<T extends keyof Tables>(table: T, where: Where<Tables[T]>, patch: Partial<Tables[T]>): Promise<number> {
+    return this.#writable(table).update(where, patch, this.#undo);
+  }
+
+  async remove<T extends keyof Tables>(table: T, where: Where<Tables[T]>): Promise<number> {
+    return this.#writable(table).remove(where, this.#undo);
+  }
+
+  /** Ends it and says whether anything changed. */
+  commit(): boolean {
+    this.#over = true;
+    return this.#undo.length > 0;
+  }
+
+  rollback(): void {
+    this.#over = true;
+    for (const undo of this.#undo.reverse()) undo();
+  }
+
+  #table(table: TableName): MemoryTable {
+    if (this.#over) throw new Error('the transaction is over');
+    return this.#tables.get(table) as MemoryTable;
+  }
+
+  #writable(table: TableName): MemoryTable {
+    if (this.#readOnly) throw new Error(`a read cannot write to ${table}`);
+    return this.#table(table);
+  }
+}
+
+class MemoryStorage implements ControlStorage {
+  readonly #tables: ReadonlyMap<TableName, MemoryTable> = new Map(
+    TABLE_NAMES.map((table) => [table, new MemoryTable(table)]),
+  );
+  readonly #mutex = new Mutex();
+  readonly #watchers = new Set<{ readonly changed: () => void }>();
+  #closed = false;
+
+  transaction<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#mutex.run(() => this.#run(body, false));
+  }
+
+  read<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#mutex.run(() => this.#run(body, true));
+  }
+
+  watch(changed: () => void): () => void {
+    const watcher = { changed };
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  async prepare(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#watchers.clear();
+    await this.#mutex.idle();
+  }
+
+  async #run<T>(body: (tx: Transaction) => Promise<T>, readOnly: boolean): Promise<T> {
+    if (this.#closed) throw new Closed('the control storage was closed');
+    const tx = new MemoryTransaction(this.#tables, readOnly);
+    let result: T;
+    try {
+      result = await body(tx);
+    } catch (error) {
+      tx.rollback();
+      throw error;
+    }
+    if (tx.commit()) this.#announce();
+    return result;
+  }
+
+  #announce(): void {
+    for (const watcher of this.#watchers) {
+      queueMicrotask(() => {
+        if (this.#watchers.has(watcher)) watcher.changed();
+      });
+    }
+  }
+}
+
+/**
+ * The control plane's rows in memory, for unit tests, the simulation and processes that are their own fleet. Without
+ * timers or randomness: what happens depends on the calls alone. Transactions run one after another, reads included,
+ * so a body must not start another one and wait for it.
+ */
+export function memoryStorage(): ControlStorage {
+  return new MemoryStorage();
+}

@@ -1,0 +1,159 @@
+import { bucketOf } from '../core/bucket.ts';
+import { below, CANARY_POSITION, KEPT_BACK_POSITION } from '../core/dial.ts';
+import { type GateVerdict, RevisionConflict } from '../core/errors.ts';
+import { type Intervals, intervals, subtract, union } from '../core/intervals.ts';
+import { mirroredTo, type RulesetDocument, validateRuleset } from '../core/ruleset.ts';
+import type { MigrationRow, Transaction } from './storage.ts';
+
+/** Who changes something, and why; goes into the history. */
+export interface Authorship {
+  readonly actor: string;
+  readonly reason: string;
+}
+
+export interface Publication extends Authorship {
+  readonly kind: string;
+  readonly summary: string;
+  readonly gates?: readonly GateVerdict[];
+}
+
+/** The positions that are mirrored at all, in whichever direction. */
+export function mirrored(document: RulesetDocument): Intervals {
+  return document.dials.retireOld || document.finished ? [] : below(document.dials.dualWrite);
+}
+
+/** Takes positions out of what running replays will have covered when they end. */
+export async function uncover(
+  tx: Transaction,
+  migration: string,
+  target: 'old' | 'new',
+  positions: Intervals,
+): Promise<void> {
+  if (positions.length === 0) return;
+  for (const replay of await tx.select('replays', { migration, state: 'running', target })) {
+    await tx.update('replays', { id: replay.id }, { coverable: subtract(replay.coverable, positions) });
+  }
+}
+
+/**
+ * Makes the next revision, with everything that must change in the same transaction: coverage that a mirror turned off
+ * takes with it (R11), the revision that turned one on, and the history.
+ */
+export async function publish(
+  tx: Transaction,
+  row: MigrationRow,
+  patch: Partial<RulesetDocument>,
+  publication: Publication,
+  now: number,
+): Promise<RulesetDocument> {
+  const before = row.document;
+  const revision = row.revision + 1;
+  const document = validateRuleset({ ...before, ...patch, revision });
+  const off = subtract(mirrored(before), mirrored(document));
+  const on = subtract(mirrored(document), mirrored(before));
+  const lost = {
+    // The follower of what is no longer mirrored is no longer complete.
+    new: subtract(off, mirroredTo(before, 'old')),
+    old: subtract(off, mirroredTo(before, 'new')),
+  };
+  await uncover(tx, row.name, 'new', lost.new);
+  await uncover(tx, row.name, 'old', lost.old);
+  const dialsMoved = JSON.stringify(before.dials) !== JSON.stringify(document.dials);
+  const changed = await tx.update(
+    'migrations',
+    { name: row.name, revision: row.revision },
+    {
+      revision,
+      document,
+      coverageOld: subtract(row.coverageOld, lost.old),
+      coverageNew: subtract(row.coverageNew, lost.new),
+      ...(on.length > 0 ? { mirrorOnRevision: revision } : {}),
+      ...(dialsMoved ? { shadowCompared: 0, shadowDivergent: 0, shadowSince: now } : {}),
+    },
+  );
+  if (changed !== 1) throw new RevisionConflict(`somebody else changed ${row.name} at the same moment`);
+  await tx.insert('history', {
+    id: 0,
+    migration: row.name,
+    revision,
+    at: now,
+    actor: publication.actor,
+    reason: publication.reason,
+    kind: publication.kind,
+    summary: publication.summary,
+    before,
+    after: document,
+    gates: [...(publication.gates ?? [])],
+  });
+  return document;
+}
+
+/** A line of history that makes no revision. */
+export async function remember(
+  tx: Transaction,
+  migration: string,
+  publication: Publication,
+  now: number,
+): Promise<void> {
+  await tx.insert('history', {
+    id: 0,
+    migration,
+    revision: null,
+    at: now,
+    actor: publication.actor,
+    reason: publication.reason,
+    kind: publication.kind,
+    summary: publication.summary,
+    before: null,
+    after: null,
+    gates: [...(publication.gates ?? [])],
+  });
+}
+
+/** The history's word for a change of a unit's cohort: what dirt of earlier revisions is carried along. */
+export const COHORT_CHANGE = 'cohort';
+
+/**
+ * Where writes that ran at `positions` under revision `since` or later count as dirty now: there, and at the present
+ * positions of units that changed their cohort since (R18).
+ */
+export async function carried(
+  tx: Transaction,
+  migration: string,
+  positions: Intervals,
+  since: number,
+): Promise<Intervals> {
+  const changes = await tx.select('history', { migration, kind: COHORT_CHANGE, revision: { gt: since } });
+  let result = positions;
+  for (const { before, after } of changes) {
+    if (before === null || after === null) continue;
+    for (const [from, to] of cohortMoves(before, after)) {
+      if (subtract(intervals([[from, from + 1]]), result).length === 0) result = union(result, [[to, to + 1]]);
+    }
+  }
+  return result;
+}
+
+/** The positions that units left and took between two revisions. */
+function cohortMoves(before: RulesetDocument, after: RulesetDocument): readonly (readonly [number, number])[] {
+  const units = new Set([
+    ...before.cohorts.canary,
+    ...before.cohorts.keptBack,
+    ...after.cohorts.canary,
+    ...after.cohorts.keptBack,
+  ]);
+  const moves: (readonly [number, number])[] = [];
+  for (const unit of units) {
+    const from = unitPosition(before, unit);
+    const to = unitPosition(after, unit);
+    if (from !== to) moves.push([from, to]);
+  }
+  return moves;
+}
+
+/** Where a unit stands under a document, without compiling it. */
+export function unitPosition(document: RulesetDocument, unit: string): number {
+  if (document.cohorts.canary.includes(unit)) return CANARY_POSITION;
+  if (document.cohorts.keptBack.includes(unit)) return KEPT_BACK_POSITION;
+  return bucketOf(document.migration, unit);
+}

@@ -1,0 +1,51 @@
+import type { Knex } from 'knex';
+import * as controlPlane from '../../migrations/001-control-plane.ts';
+import { InvalidConfiguration, NotPrepared } from '../core/errors.ts';
+
+/** Where knex notes which migrations ran; its lock table has the same name and `_lock`. */
+export const MIGRATIONS_TABLE = 'changeover_schema';
+
+/** Every migration of the control plane's schema, in order. Imported by name, so that a bundle has them too. */
+const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([['001-control-plane', controlPlane]]);
+
+const source: Knex.MigrationSource<string> = {
+  getMigrations: async () => [...MIGRATIONS.keys()],
+  getMigrationName: (name) => name,
+  getMigration: async (name) => MIGRATIONS.get(name) as Knex.Migration,
+};
+
+export const MIGRATOR: Knex.MigratorConfig = Object.freeze({ migrationSource: source, tableName: MIGRATIONS_TABLE });
+
+/** What a database lacks of this version's schema. @throws InvalidConfiguration when it has more. */
+async function missingMigrations(knex: Knex): Promise<string[]> {
+  if (!(await knex.schema.hasTable(MIGRATIONS_TABLE))) return [...MIGRATIONS.keys()];
+  const rows: unknown[] = await knex(MIGRATIONS_TABLE).orderBy('id').pluck('name');
+  const present = new Set(rows.map(String));
+  const unknown = [...present].filter((name) => !MIGRATIONS.has(name));
+  if (unknown.length > 0) {
+    throw new InvalidConfiguration(`the control database was prepared by a newer version: ${unknown.join(', ')}`, {
+      expected: `nothing after ${[...MIGRATIONS.keys()].at(-1)}`,
+      remedy: 'run the version of changeover that prepared it, or a newer one',
+      details: { unknown },
+    });
+  }
+  return [...MIGRATIONS.keys()].filter((name) => !present.has(name));
+}
+
+/** @throws InvalidConfiguration when the database is newer than this version. */
+export async function schemaIsCurrent(knex: Knex): Promise<boolean> {
+  return (await missingMigrations(knex)).length === 0;
+}
+
+/** @throws NotPrepared or InvalidConfiguration unless the database has exactly this version's schema. */
+export async function assertSchema(knex: Knex): Promise<void> {
+  const missing = await missingMigrations(knex);
+  if (missing.length > 0) throw notPrepared(missing);
+}
+
+export function notPrepared(missing: readonly string[] = [...MIGRATIONS.keys()]): NotPrepared {
+  return new NotPrepared('the control database lacks tables of this version', {
+    remedy: 'changeover prepare',
+    details: { missing },
+  });
+}

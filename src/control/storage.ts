@@ -1,0 +1,221 @@
+import type { DirtReport, NodeHealth, NodeInfo } from '../core/control-client.ts';
+import type { GateVerdict } from '../core/errors.ts';
+import type { Intervals } from '../core/intervals.ts';
+import type { RulesetDocument } from '../core/ruleset.ts';
+import type { Side } from '../core/stage.ts';
+import type { Stamp } from '../core/stamp.ts';
+import type { Partition } from '../core/store.ts';
+import type { KeyJson } from '../core/key-json.ts';
+
+/** The rows that the control plane is made of. Every field is plain JSON; times are ms since 1970. */
+export interface Tables {
+  migrations: MigrationRow;
+  history: HistoryRow;
+  nodes: NodeRow;
+  acknowledgements: AcknowledgementRow;
+  dirt: DirtRow;
+  divergences: DivergenceRow;
+  replays: ReplayRow;
+  replay_partitions: ReplayPartitionRow;
+  verifications: VerificationRow;
+}
+
+export interface MigrationRow {
+  /** Primary key. */
+  name: string;
+  revision: number;
+  document: RulesetDocument;
+  /** For each store, the positions in which it is known to be complete. */
+  coverageOld: Intervals;
+  coverageNew: Intervals;
+  /** The latest revision that turned a mirror on anywhere, in either direction (R11). */
+  mirrorOnRevision: number;
+  /** Comparisons since `shadowSince`. */
+  shadowCompared: number;
+  shadowDivergent: number;
+  shadowSince: number;
+  createdAt: number;
+}
+
+export interface HistoryRow {
+  /** Given by the storage, ascending. */
+  id: number;
+  migration: string;
+  /** The revision that it made, or null where it made none (a refusal, a replay's end). */
+  revision: number | null;
+  at: number;
+  actor: string;
+  reason: string;
+  kind: string;
+  /** One line for people. */
+  summary: string;
+  before: RulesetDocument | null;
+  after: RulesetDocument | null;
+  gates: GateVerdict[];
+}
+
+export interface NodeRow {
+  /** The incarnation; primary key. */
+  id: number;
+  state: 'alive' | 'left' | 'dead';
+  info: NodeInfo;
+  joinedAt: number;
+  seenAt: number;
+  deadlineLimit: number;
+  stampLimit: Stamp;
+  health: NodeHealth | null;
+}
+
+export interface AcknowledgementRow {
+  /** Given by the storage. */
+  id: number;
+  node: number;
+  migration: string;
+  joinedRevision: number;
+  revision: number;
+}
+
+export interface DirtRow {
+  /** Given by the storage, ascending, never reused. */
+  id: number;
+  migration: string;
+  target: Side;
+  kind: DirtReport['kind'];
+  /** Positions from … to (exclusive). */
+  fromPosition: number;
+  toPosition: number;
+  /** The record key's text, or null for the whole range. */
+  keyId: string | null;
+  key: KeyJson | null;
+  cause: string;
+  at: number;
+  revision: number;
+  notBefore: number | null;
+}
+
+export interface DivergenceRow {
+  /** Given by the storage. */
+  id: number;
+  migration: string;
+  keyId: string;
+  key: KeyJson;
+  position: number;
+  kind: 'missing' | 'extra' | 'different' | 'stale';
+  cause: string | null;
+  fields: { path: string; old: unknown; new: unknown }[];
+  firstSeen: number;
+  lastSeen: number;
+  seen: number;
+}
+
+export interface ReplayRow {
+  /** Given by the storage. */
+  id: number;
+  migration: string;
+  kind: 'backfill' | 'repair';
+  target: Side;
+  state: 'running' | 'done' | 'cancelled' | 'failed';
+  /** What it was asked to replay. */
+  positions: Intervals;
+  /** What of it will be covered when it ends; shrinks when a mirror is turned off meanwhile. */
+  coverable: Intervals;
+  /** Dirt with a greater id came later and is not cleared by it. */
+  dirtUpTo: number;
+  /** Binds a resume: the mapping that the checkpoints were made under. */
+  mapping: string;
+  revision: number;
+  actor: string;
+  reason: string;
+  startedAt: number;
+  finishedAt: number | null;
+  /** Who runs it, and until when nobody else may take it over. */
+  runner: string | null;
+  leaseUntil: number;
+  estimate: number | null;
+  /** The source's time when it began: dirt whose `notBefore` is later is not cleared by it. */
+  sourceTime: number;
+  /** The latest deadline of any put that it issued (target's time). */
+  deadlineLimit: number;
+}
+
+export interface ReplayPartitionRow {
+  /** Given by the storage. */
+  id: number;
+  replay: number;
+  partition: Partition;
+  cursor: string | null;
+  done: boolean;
+  scanned: number;
+  applied: number;
+  skipped: number;
+  rejected: number;
+}
+
+export interface VerificationRow {
+  /** Given by the storage. */
+  id: number;
+  migration: string;
+  verdict: 'consistent' | 'divergent' | 'inconclusive';
+  positions: Intervals;
+  revision: number;
+  mapping: string;
+  startedAt: number;
+  finishedAt: number;
+  expiresAt: number;
+  report: unknown;
+}
+
+/** A column's condition: equal to a value, one of several, or compared. */
+export type Condition<T> =
+  | T
+  | { readonly in: readonly T[] }
+  | { readonly lt?: T; readonly lte?: T; readonly gt?: T; readonly gte?: T; readonly not?: T };
+
+export type Where<R> = { readonly [C in keyof R]?: Condition<R[C]> };
+
+export interface Page<R> {
+  readonly orderBy?: keyof R & string;
+  readonly descending?: boolean;
+  readonly limit?: number;
+}
+
+/** One serializable transaction. Rows are copies: changing one changes nothing. */
+export interface Transaction {
+  /** Inserts a row and returns its `id` where the storage gives one (`id` of `row` is then ignored). */
+  insert<T extends keyof Tables>(table: T, row: Tables[T]): Promise<number>;
+  insertMany<T extends keyof Tables>(table: T, rows: readonly Tables[T][]): Promise<void>;
+  /** In order of `orderBy`, by default the primary key. */
+  select<T extends keyof Tables>(table: T, where: Where<Tables[T]>, page?: Page<Tables[T]>): Promise<Tables[T][]>;
+  count<T extends keyof Tables>(table: T, where: Where<Tables[T]>): Promise<number>;
+  /** Changes the named columns and returns how many rows it met. */
+  update<T extends keyof Tables>(table: T, where: Where<Tables[T]>, patch: Partial<Tables[T]>): Promise<number>;
+  remove<T extends keyof Tables>(table: T, where: Where<Tables[T]>): Promise<number>;
+}
+
+/**
+ * Where the control plane keeps its rows. Transactions are serializable and run their body once or, after a passing
+ * conflict, again from its beginning: bodies have no effects but through the transaction.
+ */
+export interface ControlStorage {
+  /** Throws `ControlUnavailable` when the storage cannot be reached, and whatever `body` throws after rolling back. */
+  transaction<T>(body: (tx: Transaction) => Promise<T>): Promise<T>;
+  /** The same without writes; sees one state. */
+  read<T>(body: (tx: Transaction) => Promise<T>): Promise<T>;
+  /** Calls `changed` soon after any commit, by anyone, until the returned function is called. */
+  watch(changed: () => void): () => void;
+  /** Creates or upgrades the schema; idempotent, safe with several processes at once. */
+  prepare(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Given ids: tables whose `id` the storage counts up. `nodes` too: incarnations are never reused. */
+export const GIVEN_IDS = [
+  'history',
+  'nodes',
+  'acknowledgements',
+  'dirt',
+  'divergences',
+  'replays',
+  'replay_partitions',
+  'verifications',
+] as const satisfies readonly (keyof Tables)[];

@@ -1,0 +1,112 @@
+import type { RulesetDocument } from './ruleset.ts';
+import type { Side } from './stage.ts';
+import type { Stamp } from './stamp.ts';
+import type { KeyJson } from './key-json.ts';
+
+/** Who a process is, for people and for the proof of its end. */
+export interface NodeInfo {
+  readonly host: string;
+  readonly pid: number;
+  /** The machine's boot plus the process's start, where it can be known: a pid alone is reused. */
+  readonly processId: string;
+  readonly version: string;
+  /** What the service calls itself. */
+  readonly name: string;
+}
+
+export interface JoinRequest {
+  readonly node: NodeInfo;
+  readonly migrations: readonly string[];
+  /** The latest deadline that this incarnation may issue before it raises the limit, store time in ms. */
+  readonly deadlineLimit: number;
+  /** The greatest stamp that it may issue before it raises the limit. */
+  readonly stampLimit: Stamp;
+}
+
+export interface Joined {
+  /** 1 … 2^32−1, never given twice. */
+  readonly incarnation: number;
+  readonly rulesets: readonly RulesetDocument[];
+}
+
+/** One write, or a share of the line, that the target may be missing. */
+export interface DirtReport {
+  readonly migration: string;
+  /** The store that may miss it. */
+  readonly target: Side;
+  /** `lost`: its mirror did not arrive for certain. `rejected`: the target refuses it. */
+  readonly kind: 'lost' | 'rejected';
+  readonly position: number;
+  /** Null where keys were too many to keep: the whole position is dirty. */
+  readonly key: KeyJson | null;
+  /** The revision that the write ran under. */
+  readonly revision: number;
+  /** For people: `mirror timed out`, a constraint's name. */
+  readonly cause: string;
+  /** A write to the source without an answer may be applied until then (source's time, bound included), or null. */
+  readonly notBefore: number | null;
+}
+
+/** A difference that a shadow read found and that outlived its recheck; or that a later read found gone. */
+export interface DivergenceReport {
+  readonly migration: string;
+  readonly key: KeyJson;
+  readonly position: number;
+  readonly kind: 'missing' | 'extra' | 'different' | 'stale';
+  readonly cause: string | null;
+  /** Field by field; values as `maskValue` or as they are, by the migration's configuration. */
+  readonly fields: readonly { readonly path: string; readonly old: unknown; readonly new: unknown }[];
+  readonly at: number;
+}
+
+export interface ShadowCounts {
+  readonly migration: string;
+  /** Comparisons finished since the last report, and those that diverged. */
+  readonly compared: number;
+  readonly divergent: number;
+}
+
+/** What a process tells the control plane, again and again; the receipt makes it durable. */
+export interface NodeReport {
+  readonly incarnation: number;
+  /** The revision that is applied with no write of an earlier one unsettled. */
+  readonly acknowledged: Readonly<Record<string, number>>;
+  /** Everything that became dirty before these acknowledgements. */
+  readonly dirt: readonly DirtReport[];
+  readonly divergences: readonly DivergenceReport[];
+  readonly shadow: readonly ShadowCounts[];
+  readonly deadlineLimit: number;
+  /** No greater stamp is issued before a later report raised this. */
+  readonly stampLimit: Stamp;
+  /** For status and the console. */
+  readonly health: NodeHealth;
+}
+
+export interface NodeHealth {
+  readonly mirrorQueue: number;
+  readonly shed: number;
+  readonly operations: number;
+  readonly errors: number;
+  readonly memoryBytes: number;
+  /** How far the stamps run ahead of the wall clock, ms. */
+  readonly aheadMs: number;
+  /** Not below any stamp issued before the acknowledgements of the same report (R17). */
+  readonly highWater: Stamp;
+}
+
+export interface Receipt {
+  /** `dead`: this incarnation was declared dead; it may not write and returns only as another one. */
+  readonly standing: 'member' | 'dead';
+}
+
+/** The control plane as a process of the fleet needs it. Calls throw `ControlUnavailable` when it is away. */
+export interface ControlClient {
+  /** Registers an incarnation and returns the current rulesets in one transaction (R8). */
+  join(request: JoinRequest): Promise<Joined>;
+  report(report: NodeReport): Promise<Receipt>;
+  /** Leaves in good order: everything is settled and the report holds the last dirt. */
+  leave(report: NodeReport): Promise<void>;
+  rulesets(migrations: readonly string[]): Promise<readonly RulesetDocument[]>;
+  /** Calls `changed` soon after any ruleset may have changed, until the returned function is called. */
+  watch(changed: () => void): () => void;
+}

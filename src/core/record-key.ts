@@ -1,0 +1,151 @@
+import { canonicalText } from './canonical.ts';
+import { InvalidConfiguration, InvalidRecord } from './errors.ts';
+import type { Key, KeyPart } from './value.ts';
+
+function isKeyPart(value: unknown): value is KeyPart {
+  switch (typeof value) {
+    case 'string':
+      return value.isWellFormed();
+    case 'boolean':
+    case 'bigint':
+      return true;
+    case 'number':
+      return Number.isFinite(value);
+    default:
+      return value instanceof Uint8Array || (value instanceof Date && !Number.isNaN(value.getTime()));
+  }
+}
+
+const copyPart = (part: KeyPart): KeyPart => {
+  if (typeof part !== 'object') return part === 0 ? 0 : part; // -0 names the same record as 0
+  return part instanceof Date ? new Date(part.getTime()) : new Uint8Array(part);
+};
+
+/**
+ * How records of a migration are named: the fields of the key, and the unit, which is made of some of them.
+ *
+ * @example
+ * const spec = new KeySpec(['userKey', 'id'], ['userKey']);
+ * const key = spec.keyOf(event);      // { userKey, id }, checked
+ * spec.id(key);                       // ["ada","7"], injective
+ * spec.unit(key);                     // ada
+ */
+export class KeySpec {
+  readonly fields: readonly string[];
+  readonly unitFields: readonly string[];
+
+  /** @throws InvalidConfiguration for no, empty or repeated fields, or a unit that is not part of the key. */
+  constructor(fields: readonly string[], unitFields: readonly string[]) {
+    const wrong = (what: string, expected: string): never => {
+      throw new InvalidConfiguration(what, { expected });
+    };
+    if (fields.length === 0) wrong('the key has no fields', 'at least one field name');
+    if (unitFields.length === 0) wrong('the unit has no fields', 'at least one field of the key');
+    for (const list of [fields, unitFields]) {
+      if (new Set(list).size !== list.length) wrong(`a field is named twice in ${list.join(', ')}`, 'each once');
+      if (list.some((field) => typeof field !== 'string' || field === '')) {
+        wrong('a field of the key has no name', 'non-empty field names');
+      }
+    }
+    for (const field of unitFields) {
+      if (!fields.includes(field)) {
+        wrong(`the unit field "${field}" is not part of the key`, `one or more of: ${fields.join(', ')}`);
+      }
+    }
+    this.fields = Object.freeze([...fields]);
+    this.unitFields = Object.freeze([...unitFields]);
+    Object.freeze(this);
+  }
+
+  /** The checked key of a record or of a key that a caller passed; a copy. @throws InvalidRecord names the field. */
+  keyOf(source: unknown): Key {
+    return this.#pick(source, this.fields);
+  }
+
+  /** The checked unit fields out of a record, a key, or (for a unit of one field) the bare value. */
+  unitKeyOf(source: unknown): Key {
+    const [only] = this.unitFields;
+    if (this.unitFields.length === 1 && only !== undefined && isKeyPart(source)) return { [only]: copyPart(source) };
+    return this.#pick(source, this.unitFields);
+  }
+
+  /** The key as one text; two keys share it only if they are the same. */
+  id(key: Key): string {
+    return canonicalText(this.fields.map((field) => key[field]));
+  }
+
+  /** What is hashed into a bucket: a unit of one string field as it is, any other by its canonical text. */
+  unit(key: Key): string {
+    const [first] = this.unitFields;
+    if (this.unitFields.length === 1 && first !== undefined) {
+      const value = key[first];
+      return typeof value === 'string' ? value : canonicalText(value);
+    }
+    return canonicalText(this.unitFields.map((field) => key[field]));
+  }
+
+  #pick(source: unknown, fields: readonly string[]): Key {
+    if (typeof source !== 'object' || source === null) {
+      throw new InvalidRecord(`a key is ${source === null ? 'null' : `a ${typeof source}`}`, {
+        expected: `an object with ${fields.join(', ')}`,
+      });
+    }
+    const key: Record<string, KeyPart> = {};
+    for (const field of fields) {
+      const value: unknown = (source as Record<string, unknown>)[field];
+      if (value === undefined || value === null) {
+        throw new InvalidRecord(`the key field "${field}" is missing`, {
+          expected: `a value for each of: ${fields.join(', ')}`,
+          details: { field },
+        });
+      }
+      if (!isKeyPart(value)) {
+        throw new InvalidRecord(`the key field "${field}" cannot name a record`, {
+          expected: 'a well-formed string, finite number, bigint, boolean, valid Date or bytes',
+          details: { field },
+        });
+      }
+      key[field] = copyPart(value);
+    }
+    return key;
+  }
+}
+
+/** Orders two values of a key: strings by UTF-8 bytes, numbers by value, kinds apart: the order of `list`. */
+function compareParts(a: KeyPart, b: KeyPart): number {
+  const kind = (part: KeyPart): number => {
+    if (typeof part === 'boolean') return 0;
+    if (typeof part === 'number' || typeof part === 'bigint') return 1;
+    if (typeof part === 'string') return 2;
+    return part instanceof Date ? 3 : 4;
+  };
+  const kinds = kind(a) - kind(b);
+  if (kinds !== 0) return kinds;
+  if (typeof a === 'string' && typeof b === 'string') return compareText(a, b);
+  if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b);
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Orders text by its UTF-8 bytes, which differs from UTF-16 order above U+FFFF only. */
+export function compareText(a: string, b: string): number {
+  if (a === b) return 0;
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i += 1) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x === y) continue;
+    const high = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdfff;
+    if (high(x) !== high(y)) return high(x) ? 1 : -1;
+    return x - y;
+  }
+  return a.length - b.length;
+}
+
+/** Orders keys field by field: the order in which every store pages. */
+export function compareKeys(fields: readonly string[], a: Key, b: Key): number {
+  for (const field of fields) {
+    const order = compareParts(a[field] as KeyPart, b[field] as KeyPart);
+    if (order !== 0) return order;
+  }
+  return 0;
+}

@@ -1,0 +1,247 @@
+import type { Clock } from './clock.ts';
+import type { KeySpec } from './record-key.ts';
+import type { Stamp } from './stamp.ts';
+import type { Key, StoredRecord } from './value.ts';
+
+/**
+ * One version of one record.
+ *
+ * `stamp` is null for what was written plainly (before stamping, or by others): it is older than every stamp.
+ * `value` is null for a tombstone, and then `stamp` is not. Entries are immutable: an adapter that hands `value` to
+ * code of others (a codec) hands a copy.
+ */
+export interface Entry {
+  /** {@link KeySpec.id} of `key`. */
+  readonly id: string;
+  readonly key: Key;
+  readonly stamp: Stamp | null;
+  /** The whole record, its key fields included. */
+  readonly value: StoredRecord | null;
+}
+
+/** Why a store will not hold an entry. */
+export interface Rejection {
+  readonly kind: 'rejected';
+  /** `constraint`: a rule of the schema (unique, check, foreign key). `limit`: the store cannot represent it. */
+  readonly reason: 'constraint' | 'limit';
+  /** For people; names fields and limits, never values. */
+  readonly message: string;
+}
+
+/** What became of a put. Anything else (no answer, refused connection) is a thrown `StoreFault`. */
+export type PutOutcome =
+  /**
+   * Applied, or it had been: the stored stamp is this one. `previous` says what it replaced; `same` that a copy of
+   * this very put was there already.
+   */
+  | { readonly kind: 'applied'; readonly previous: 'absent' | 'record' | 'same' }
+  /** An equal or newer version is stored; `stamp` is its stamp. Nothing changed. */
+  | { readonly kind: 'superseded'; readonly stamp: Stamp }
+  | Rejection
+  /** It reached the store after its deadline. Nothing changed. */
+  | { readonly kind: 'expired' };
+
+/** What a compare-and-set expects to find. */
+export type Expected =
+  /** No record: nothing, or a tombstone. */
+  | { readonly kind: 'absent' }
+  /**
+   * Exactly this version. With `value`, the stored record must also equal it (R16: plain writers leave no stamp).
+   * `stamp: null` is a plain record.
+   */
+  | { readonly kind: 'version'; readonly stamp: Stamp | null; readonly value?: StoredRecord | null };
+
+export type CasOutcome =
+  | PutOutcome
+  /** The stored version is another one (`superseded` says: expectation met, but the stored tombstone is newer). */
+  | { readonly kind: 'conflict' };
+
+/** A share of a store's records that is scanned by itself; plain JSON. */
+export interface Partition {
+  readonly id: string;
+  readonly [detail: string]: string | number | boolean | null;
+}
+
+export interface ScanOptions {
+  /** Where an earlier scan of the same partition stood; undefined begins. */
+  readonly cursor?: string | undefined;
+  readonly pageSize: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Only stamps and keys are needed: values may be anything. */
+  readonly stampsOnly?: boolean;
+}
+
+export interface ScanPage {
+  /** Records and tombstones, each key once a scan. */
+  readonly entries: readonly Entry[];
+  /** Resumes after this page. */
+  readonly cursor: string;
+}
+
+/** What a store can do. Ask for these, never for its name. */
+export interface Capabilities {
+  /**
+   * How long after its deadline (in the store's time) a put might still be applied, in ms: 0 where the store checks
+   * the deadline itself, an assumption where it cannot.
+   */
+  readonly lateBoundMs: number;
+  /** How far `now()` may be off the store's own clock, in ms. */
+  readonly clockErrorMs: number;
+  /** `list` works: the records of a unit can be paged in key order. */
+  readonly list: boolean;
+  /** The most entries that one batch call handles well. */
+  readonly batchSize: number;
+}
+
+/** What `prepare` did, or would do. */
+export interface PrepareReport {
+  /** One line a statement or request, in order; empty when all is in place. */
+  readonly actions: readonly string[];
+}
+
+/** One page of a `list` or a named query. */
+export interface NativePage {
+  readonly entries: readonly Entry[];
+  /** The store's own place to go on from, or null at the end. */
+  readonly cursor: string | null;
+}
+
+/**
+ * One side of a migration: a database seen as versioned entries. Everything that changeover does to a database goes
+ * through here; the conformance kit holds every implementation to the words below.
+ *
+ * Deadlines are in the store's own time ({@link Store.now}), in ms since 1970. All calls may throw `StoreFault`.
+ * Concurrent calls are allowed.
+ */
+export interface Store {
+  /** For people: `sqlite events`, `dynamodb events`. No secrets. */
+  readonly label: string;
+  readonly capabilities: Capabilities;
+  /** The native handle that named queries get (a Knex, a client). */
+  readonly native: unknown;
+
+  /** Connects and measures the clock. Idempotent. @throws NotPrepared when the records' own place is missing. */
+  open(): Promise<void>;
+  /** Releases everything; idempotent. */
+  close(): Promise<void>;
+
+  /** An estimate of the store's clock, synchronous, within `capabilities.clockErrorMs`. */
+  now(): number;
+
+  /** Creates what stamped writing needs (side tables, never columns in a user's table). Idempotent. */
+  prepare(options?: { readonly dryRun?: boolean }): Promise<PrepareReport>;
+
+  /** Whether stamped writing would work now. */
+  prepared(): Promise<boolean>;
+
+  /** Why this entry would be rejected whatever is stored (size, number range, empty key), or null. No I/O. */
+  check(entry: Entry): Rejection | null;
+
+  /** The current entry, tombstones included, as strong as the store can; undefined when there never was one. */
+  get(id: string, key: Key): Promise<Entry | undefined>;
+
+  /** The same for many, in their order. `stampsOnly`: values may be anything but null where there is a record. */
+  getMany(keys: readonly KeyRef[], options?: { readonly stampsOnly?: boolean }): Promise<(Entry | undefined)[]>;
+
+  /**
+   * The one write primitive: applied only if the stored stamp is lower and the deadline has not passed by the store's
+   * own clock, both decided in one atomic command. `entry.stamp` is never null. Deletes (value null) leave a
+   * tombstone.
+   */
+  putIfNewer(entry: Entry, deadline: number): Promise<PutOutcome>;
+
+  /**
+   * `putIfNewer` for each entry, unordered and never atomic together; outcomes in the order of `entries`. Where a key
+   * occurs more than once, the highest stamp wins and the others are superseded. A fault of a part is that part's
+   * outcome, never the batch's.
+   */
+  putManyIfNewer(entries: readonly Entry[], deadline: number): Promise<(PutOutcome | PutFault)[]>;
+
+  /** Writes `entry` if what is stored is `expected` and (for stamped entries) its stamp is lower. Atomic. */
+  compareAndSet(entry: Entry, expected: Expected, deadline: number): Promise<CasOutcome>;
+
+  /**
+   * A plain write (`entry.stamp` is null) while stamping is off: replaces or physically deletes. Never re-sent.
+   * Must work on a store that was never prepared.
+   */
+  putPlain(entry: Entry, deadline: number): Promise<PutOutcome>;
+
+  /** Splits the store into about `count` shares, which together hold every entry (stamped tombstones included). */
+  partitions(count: number): Promise<readonly Partition[]>;
+
+  /** A fuzzy scan: an entry that is there from beginning to end is seen once; one changed meanwhile may be either. */
+  scan(partition: Partition, options: ScanOptions): AsyncIterable<ScanPage>;
+
+  /** Live records of one unit in key order (`compareKeys`), after the key `after`. Only if `capabilities.list`. */
+  list(unit: Key, after: Key | null, limit: number): Promise<readonly Entry[]>;
+
+  /** Reads a native row or item as an entry, for named queries. Stamps may be null. */
+  decode(row: unknown): Entry;
+
+  /** An estimate of the number of records, for progress bars; null when it would cost a scan. */
+  estimate(): Promise<number | null>;
+
+  /** Deletes every record, stamp and tombstone, in bounded steps. */
+  wipe(options: StepOptions): Promise<void>;
+
+  /** Removes stamps and tombstones, leaving plain records, in bounded steps; may be repeated. */
+  finish(options: StepOptions): Promise<void>;
+}
+
+export interface KeyRef {
+  readonly id: string;
+  readonly key: Key;
+}
+
+export interface StepOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+/** A part of a batch that failed: `unknown` may have been applied. */
+export interface PutFault {
+  readonly kind: 'fault';
+  readonly outcome: 'nothing-written' | 'unknown';
+  readonly message: string;
+  /** The store asked for less load. */
+  readonly pressure: boolean;
+}
+
+/** Turns records into what one store holds and back. Pure and synchronous; the default is the identity. */
+export interface Codec {
+  /** The record as this store shall hold it. May throw `InvalidRecord`. */
+  encode(record: StoredRecord): StoredRecord;
+  decode(stored: StoredRecord): StoredRecord;
+}
+
+/** What a store is told about the migration it serves. */
+export interface StoreContext {
+  readonly migration: string;
+  readonly side: 'old' | 'new';
+  readonly keys: KeySpec;
+  readonly codec: Codec;
+  readonly clock: Clock;
+}
+
+/**
+ * A store as a configuration names it: `sql({...})`, `dynamodb({...})`. Describing a store connects to nothing and
+ * loads no driver.
+ */
+export interface StoreDefinition {
+  /** The adapter, for `init` and messages. */
+  readonly adapter: string;
+  /** What decides how records are held, without secrets; goes into the mapping's hash that binds verdicts. */
+  readonly mapping: Readonly<Record<string, unknown>>;
+  /** Loads the driver and makes the store; does not connect. @throws InvalidConfiguration */
+  create(context: StoreContext): Promise<Store>;
+}
+
+export const identityCodec: Codec = Object.freeze({
+  encode: (record: StoredRecord) => record,
+  decode: (stored: StoredRecord) => stored,
+});
+
+/** The store time after which no put with this deadline can still be applied. */
+export function settledAt(store: Store, deadline: number): number {
+  return deadline + store.capabilities.lateBoundMs + store.capabilities.clockErrorMs;
+}

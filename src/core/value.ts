@@ -1,0 +1,123 @@
+import { InvalidRecord } from './errors.ts';
+
+/**
+ * What a record may be made of. Everything else (functions, symbols, class instances, Map, Set, circles) is refused
+ * with {@link InvalidRecord} before anything is written.
+ *
+ * - `undefined` is a value of its own and not `null`; a field that is `undefined` equals a field that is absent.
+ * - `-0` is not `0`; `NaN` equals `NaN`; key order does not matter; array order does.
+ * - `bigint`, `Date` and bytes are themselves: `1n` is not `1`, a Date is not its ISO text.
+ * - exact decimals are {@link Decimal}; they compare by numeric value (`1.50` equals `1.5`).
+ */
+export type Value =
+  | null
+  | undefined
+  | boolean
+  | number
+  | bigint
+  | string
+  | Date
+  | Uint8Array
+  | Decimal
+  | ReadonlySet<Value>
+  | readonly Value[]
+  | { readonly [field: string]: Value };
+
+/** A record as stores hold it: a plain object of values. */
+export type StoredRecord = { readonly [field: string]: Value };
+
+/** What a field of a key may be. */
+export type KeyPart = string | number | bigint | boolean | Date | Uint8Array;
+
+/** A key as callers pass it: its fields by name. */
+export type Key = { readonly [field: string]: KeyPart };
+
+const DECIMAL = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,6}))?$/;
+
+/** An exact decimal number of any length, kept as text: what NUMERIC columns and DynamoDB numbers beyond 2^53 become. */
+export class Decimal {
+  /** The canonical text: no exponent sign games, no superfluous zeros, no `-0`. */
+  readonly text: string;
+
+  /** @throws InvalidRecord when `text` is no decimal number. */
+  constructor(text: string) {
+    const match = DECIMAL.exec(text.trim());
+    if (match === null) {
+      throw new InvalidRecord('a decimal is not a number', {
+        expected: 'digits, perhaps with sign, point and exponent',
+      });
+    }
+    const [, sign = '', whole = '', fraction = '', exponent = '0'] = match;
+    const digits = (whole + fraction).replace(/^0+/, '');
+    const significant = digits.replace(/0+$/, '');
+    if (significant === '') {
+      this.text = '0';
+    } else {
+      const scale = Number(exponent) - fraction.length + (digits.length - significant.length);
+      this.text = `${sign}${significant}${scale === 0 ? '' : `e${scale}`}`;
+    }
+    Object.freeze(this);
+  }
+
+  toString(): string {
+    return this.text;
+  }
+}
+
+/** True for objects that came from `{}`, `Object.create(null)` or another realm's literal. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype as object) === null;
+}
+
+const MAX_DEPTH = 200;
+
+function refuse(path: string, what: string): never {
+  throw new InvalidRecord(`${path === '' ? 'the record' : path} is ${what}`, {
+    expected: 'null, boolean, number, bigint, string, Date, bytes, Decimal, set, array or plain object',
+    details: { path },
+  });
+}
+
+/** A deep copy that shares nothing mutable with `value`. @throws InvalidRecord names the path that cannot be copied. */
+export function cloneValue<T>(value: T): T {
+  return copy(value, '', 0) as T;
+}
+
+function copy(value: unknown, path: string, depth: number): unknown {
+  switch (typeof value) {
+    case 'string':
+    case 'number':
+    case 'boolean':
+    case 'bigint':
+    case 'undefined':
+      return value;
+    case 'object':
+      break;
+    default:
+      return refuse(path, `a ${typeof value}`);
+  }
+  if (value === null) return null;
+  if (depth > MAX_DEPTH) return refuse(path, `nested deeper than ${MAX_DEPTH} levels, or in itself`);
+  if (Array.isArray(value)) {
+    const result: unknown[] = new Array(value.length);
+    for (let i = 0; i < value.length; i += 1) result[i] = copy(value[i], `${path}[${i}]`, depth + 1);
+    return result;
+  }
+  if (value instanceof Date) return new Date(value.getTime());
+  if (value instanceof Decimal) return value;
+  if (value instanceof Uint8Array) return new Uint8Array(value);
+  if (value instanceof Set) return new Set([...value].map((item, i) => copy(item, `${path}{${i}}`, depth + 1)));
+  if (!isPlainObject(value)) return refuse(path, `a ${value.constructor?.name ?? 'class instance'}`);
+  const result: Record<string, unknown> = {};
+  for (const field of Object.keys(value)) {
+    const item = copy(value[field], path === '' ? field : `${path}.${field}`, depth + 1);
+    if (field === '__proto__') {
+      Object.defineProperty(result, field, { value: item, enumerable: true, configurable: true, writable: true });
+    } else {
+      result[field] = item;
+    }
+  }
+  return result;
+}

@@ -1,0 +1,43 @@
+import type { Ruleset } from '../core/ruleset.ts';
+
+/** What a write in flight can be told when its epoch ends. */
+export interface InFlightWrite {
+  /** An emergency holds the write's range: answer the caller and mark the key, whatever the store does (R17). */
+  abandon(): void;
+  /** The acknowledgement has waited long enough: make the mirror's key dirty instead of waiting for it (R7). */
+  markMirror(): void;
+  readonly unit: string;
+}
+
+/**
+ * The reign of one ruleset revision in a process: the operations that began under it and are not settled.
+ * A write belongs to it from the moment its lead put is first sent until that has a definite answer and its mirror put
+ * has ended or is dirty (R6, R7).
+ */
+export class Epoch {
+  readonly ruleset: Ruleset;
+  readonly revision: number;
+  readonly writes = new Set<InFlightWrite>();
+  reads = 0;
+
+  constructor(ruleset: Ruleset) {
+    this.ruleset = ruleset;
+    this.revision = ruleset.revision;
+  }
+}
+
+/**
+ * The greatest revision of `epochs` (oldest first) that may be acknowledged: no write of an earlier one is in flight,
+ * and where a revision drains reads, no read of an earlier one either.
+ */
+export function acknowledgeable(epochs: readonly Epoch[]): number {
+  let revision = 0;
+  let readsPending = false;
+  for (const epoch of epochs) {
+    if (epoch.ruleset.document.drainReads && readsPending) break;
+    revision = epoch.revision;
+    if (epoch.writes.size > 0) break;
+    readsPending ||= epoch.reads > 0;
+  }
+  return revision;
+}

@@ -1,0 +1,355 @@
+import type { Clock, Random, TimerHandle } from '../core/clock.ts';
+import type {
+  ControlClient,
+  DirtReport,
+  DivergenceReport,
+  NodeHealth,
+  NodeInfo,
+  NodeReport,
+  ShadowCounts,
+} from '../core/control-client.ts';
+import { ChangeoverError, Closed, ControlUnavailable, NotRegistered } from '../core/errors.ts';
+import type { RulesetDocument } from '../core/ruleset.ts';
+import { makeStamp, type Stamp, StampClock, stampMs } from '../core/stamp.ts';
+import type { Logger } from '../core/telemetry.ts';
+import { MigrationSession } from './migration-session.ts';
+
+export interface FleetSessionOptions {
+  readonly control: ControlClient;
+  readonly migrations: readonly string[];
+  readonly node: NodeInfo;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** A report at least this often, ms. @default 1000 */
+  readonly heartbeatMs?: number;
+  /**
+   * How far ahead deadlines and stamps are promised, ms: for so long the process goes on without its control plane,
+   * and for so long the end of a process that nobody can prove blocks handovers. @default 86400000
+   */
+  readonly leaseMs?: number;
+  readonly memoryBytes?: () => number;
+}
+
+/** One registered run of this process (R1, R8): its stamps, and how late its deadlines may be. */
+export interface Membership {
+  readonly incarnation: number;
+  readonly stamps: StampClock;
+  /** Durable: no deadline is later (R9). */
+  deadlineLimit: number;
+  /** Durable: no stamp is greater. */
+  stampLimit: Stamp;
+  alive: boolean;
+}
+
+const limitStamp = (ms: number): Stamp => makeStamp(Math.min(Math.floor(ms), 2 ** 48 - 1), 0, 0);
+
+const DEFAULT_HEARTBEAT_MS = 1_000;
+const DEFAULT_LEASE_MS = 86_400_000;
+/** A report carries at most this much dirt and this many divergences; the rest goes with the next one. */
+const REPORT_BATCH = 2_000;
+
+/**
+ * A process of the fleet: it registers before its first operation, holds the rulesets in memory, acknowledges each
+ * revision when it is truly in force, and hands over what became dirty (R7, R8, R9).
+ */
+export class FleetSession {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly #control: ControlClient;
+  readonly #node: NodeInfo;
+  readonly #heartbeatMs: number;
+  readonly #leaseMs: number;
+  readonly #memoryBytes: () => number;
+  readonly #migrations = new Map<string, MigrationSession>();
+  #membership: Membership | undefined;
+  #unwatch: (() => void) | undefined;
+  #timer: TimerHandle | undefined;
+  #reporting: Promise<void> | undefined;
+  #again = false;
+  #fetching = false;
+  #fetchAgain = false;
+  #failures = 0;
+  #closing = false;
+  #closed = false;
+  #operations = 0;
+  #errors = 0;
+
+  constructor(options: FleetSessionOptions) {
+    this.clock = options.clock;
+    this.random = options.random;
+    this.logger = options.logger;
+    this.#control = options.control;
+    this.#node = options.node;
+    this.#heartbeatMs = options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS;
+    this.#leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
+    this.#memoryBytes = options.memoryBytes ?? (() => process.memoryUsage.rss());
+    for (const name of options.migrations) this.#migrations.set(name, new MigrationSession(name, this));
+  }
+
+  /** Registers. @throws ControlUnavailable when the control plane does not answer; nothing may be written then. */
+  async open(): Promise<void> {
+    await this.#join();
+    this.#unwatch = this.#control.watch(() => void this.#fetch());
+    // A revision published between the join and the watch would be seen a heartbeat late otherwise.
+    void this.#fetch();
+    this.#schedule();
+  }
+
+  migration(name: string): MigrationSession {
+    const session = this.#migrations.get(name);
+    if (session === undefined) throw new NotRegistered(`this process did not open the migration ${name}`);
+    return session;
+  }
+
+  /** The present membership. @throws NotRegistered when there is none: then nothing may be written. */
+  membership(): Membership {
+    const membership = this.#membership;
+    if (this.#closed || this.#closing) throw new Closed('this changeover is closed');
+    if (membership === undefined || !membership.alive) {
+      throw new NotRegistered('this process is not registered with the control plane', {
+        remedy: 'wait: it registers again by itself; `changeover fleet` shows it',
+      });
+    }
+    return membership;
+  }
+
+  get incarnation(): number | undefined {
+    return this.#membership?.incarnation;
+  }
+
+  countOperation(failed: boolean): void {
+    this.#operations += 1;
+    if (failed) this.#errors += 1;
+  }
+
+  /** Reports soon, because an acknowledgement advanced or somebody waits for dirt to be durable. */
+  reportSoon(): void {
+    if (this.#closed || this.#membership === undefined) return;
+    if (this.#reporting !== undefined) {
+      this.#again = true;
+      return;
+    }
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#reporting = this.#report().finally(() => {
+      this.#reporting = undefined;
+      if (this.#again && this.#failures === 0) {
+        this.#again = false;
+        this.reportSoon();
+      } else {
+        this.#schedule();
+      }
+    });
+  }
+
+  /**
+   * Settles what is in flight, hands over the last dirt and leaves the fleet. New operations fail at once. Where the
+   * control plane is away or the fleet called this incarnation dead, it just stops: recovery treats it as a crash.
+   */
+  async close(): Promise<void> {
+    if (this.#closed || this.#closing) return;
+    this.#closing = true;
+    for (const migration of this.#migrations.values()) migration.rejectHeld(new Closed('this changeover is closed'));
+    await Promise.all([...this.#migrations.values()].map((migration) => migration.settled()));
+    this.#timer?.cancel();
+    this.#unwatch?.();
+    await this.#reporting;
+    this.#timer?.cancel();
+    const membership = this.#membership;
+    try {
+      if (membership?.alive) {
+        while (this.#pendingDirt()) await this.#send(membership);
+        await this.#control.leave(this.#makeReport(membership).report);
+      }
+    } catch (error) {
+      this.logger.warn({ err: error }, 'left without telling the control plane; recovery will treat it as a crash');
+    } finally {
+      this.#closed = true;
+      for (const migration of this.#migrations.values()) migration.close();
+    }
+  }
+
+  /** Stops at once and tells nobody, as a crash would. For tests of crashes. */
+  abandon(): void {
+    this.#closed = true;
+    if (this.#membership !== undefined) this.#membership.alive = false;
+    this.#timer?.cancel();
+    this.#unwatch?.();
+    for (const migration of this.#migrations.values()) {
+      migration.rejectHeld(new Closed('this changeover is closed'));
+      migration.close();
+    }
+  }
+
+  async #join(): Promise<void> {
+    const deadlineLimit = this.clock.now() + this.#leaseMs;
+    const joined = await this.#control.join({
+      node: this.#node,
+      migrations: [...this.#migrations.keys()],
+      deadlineLimit,
+      stampLimit: limitStamp(deadlineLimit),
+    });
+    this.#membership = {
+      incarnation: joined.incarnation,
+      stamps: new StampClock(this.clock, joined.incarnation),
+      deadlineLimit,
+      stampLimit: limitStamp(deadlineLimit),
+      alive: true,
+    };
+    for (const document of joined.rulesets) this.#migrations.get(document.migration)?.join(document, this.#membership);
+  }
+
+  #pendingDirt(): boolean {
+    return [...this.#migrations.values()].some((migration) => migration.hasDirt());
+  }
+
+  #schedule(): void {
+    if (this.#closed || this.#closing || this.#timer !== undefined) return;
+    const backoff = this.#failures === 0 ? 1 : Math.min(2 ** this.#failures, 16);
+    const jitter = 0.75 + this.random() * 0.5;
+    this.#timer = this.clock.after(
+      this.#heartbeatMs * jitter * (this.#failures === 0 ? 1 : backoff / 8),
+      () => {
+        this.#timer = undefined;
+        this.reportSoon();
+        void this.#fetch();
+      },
+      true,
+    );
+  }
+
+  async #fetch(): Promise<void> {
+    if (this.#fetching) {
+      this.#fetchAgain = true;
+      return;
+    }
+    this.#fetching = true;
+    try {
+      do {
+        this.#fetchAgain = false;
+        const documents = await this.#control.rulesets([...this.#migrations.keys()]);
+        if (this.#closed || this.#membership?.alive !== true) return;
+        for (const document of documents) this.#migrations.get(document.migration)?.apply(document);
+      } while (this.#fetchAgain);
+    } catch (error) {
+      this.#logAway(error);
+    } finally {
+      this.#fetching = false;
+    }
+  }
+
+  async #report(): Promise<void> {
+    const membership = this.#membership;
+    if (membership === undefined) return;
+    try {
+      if (!membership.alive) {
+        await this.#join();
+        this.logger.warn({ incarnation: this.incarnation }, 'registered again as a new incarnation');
+        return;
+      }
+      await this.#send(membership);
+      this.#failures = 0;
+    } catch (error) {
+      this.#failures += 1;
+      this.#again = false;
+      this.#logAway(error);
+    }
+  }
+
+  async #send(membership: Membership): Promise<void> {
+    const { report, taken } = this.#makeReport(membership);
+    let delivered = false;
+    try {
+      const receipt = await this.#control.report(report);
+      delivered = true;
+      if (receipt.standing === 'dead') {
+        membership.alive = false;
+        this.#again = true;
+        for (const migration of this.#migrations.values()) {
+          migration.orphan(new NotRegistered('this process was declared dead by the fleet and registers again'));
+        }
+        this.logger.error({ incarnation: membership.incarnation }, 'declared dead; its writes stop here');
+        return;
+      }
+      membership.deadlineLimit = Math.max(membership.deadlineLimit, report.deadlineLimit);
+      if (report.stampLimit > membership.stampLimit) membership.stampLimit = report.stampLimit;
+    } finally {
+      for (const put of taken) put.end(delivered);
+    }
+  }
+
+  #makeReport(membership: Membership): { report: NodeReport; taken: readonly Taken[] } {
+    const acknowledged: Record<string, number> = {};
+    const dirt: DirtReport[] = [];
+    const divergences: DivergenceReport[] = [];
+    const shadow: ShadowCounts[] = [];
+    const taken: Taken[] = [];
+    let mirrorQueue = 0;
+    let shed = 0;
+    for (const [name, migration] of this.#migrations) {
+      // Acknowledgement first, dirt after it in the same turn: the dirt covers all that the acknowledgement claims,
+      // unless there is too much of it for one report.
+      const revision = migration.acknowledgeable();
+      const share = migration.take(REPORT_BATCH);
+      taken.push(share);
+      dirt.push(...share.dirt);
+      divergences.push(...share.divergences);
+      if (share.shadow.compared > 0) shadow.push(share.shadow);
+      if (!migration.hasDirt()) acknowledged[name] = revision;
+      mirrorQueue += migration.mirrorPending;
+      shed += migration.shed;
+    }
+    const now = this.clock.now();
+    const deadlineLimit =
+      membership.deadlineLimit - now < this.#leaseMs / 2 ? now + this.#leaseMs : membership.deadlineLimit;
+    const stampLimit = limitStamp(
+      Math.max(
+        stampMs(membership.stampLimit),
+        deadlineLimit,
+        stampMs(membership.stamps.highWater()) + this.#leaseMs / 2,
+      ),
+    );
+    const health: NodeHealth = {
+      mirrorQueue,
+      shed,
+      operations: this.#operations,
+      errors: this.#errors,
+      memoryBytes: this.#memoryBytes(),
+      aheadMs: membership.stamps.aheadMs(),
+      highWater: membership.stamps.highWater(),
+    };
+    return {
+      taken,
+      report: {
+        incarnation: membership.incarnation,
+        acknowledged,
+        dirt,
+        divergences,
+        shadow,
+        deadlineLimit,
+        stampLimit,
+        health,
+      },
+    };
+  }
+
+  #logAway(error: unknown): void {
+    if (this.#closed || this.#failures > 1) return;
+    const known = error instanceof ChangeoverError;
+    this.logger[known && error instanceof ControlUnavailable ? 'warn' : 'error'](
+      { err: error },
+      'the control plane did not answer; going on with the rulesets in memory',
+    );
+  }
+}
+
+/** What a report took out of a migration's buffers; it goes back in when the report was not received. */
+export interface Taken {
+  readonly dirt: readonly DirtReport[];
+  readonly divergences: readonly DivergenceReport[];
+  readonly shadow: ShadowCounts;
+  end(delivered: boolean): void;
+}
+

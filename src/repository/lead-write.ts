@@ -1,0 +1,250 @@
+import {
+  DeadlineExceeded,
+  NotRegistered,
+  OutcomeUnknown,
+  StoreFault,
+  StoreUnavailable,
+} from '../core/errors.ts';
+import { keyToJson } from '../core/key-json.ts';
+import type { Route } from '../core/ruleset.ts';
+import { otherSide, type Side } from '../core/stage.ts';
+import { type CasOutcome, type Entry, type Expected, type Store, settledAt } from '../core/store.ts';
+import type { DeadlineSweep } from './deadline-sweep.ts';
+import type { Epoch, InFlightWrite } from './epoch.ts';
+import type { Membership } from './fleet-session.ts';
+import type { MigrationSession } from './migration-session.ts';
+
+/** How often a put that surely wrote nothing is tried again before the caller hears of it. */
+const SURE_RETRIES = 3;
+const FIRST_BACKOFF_MS = 25;
+const LONGEST_BACKOFF_MS = 1_000;
+/** How much longer than its deadline an answer may take on its way back. */
+const ANSWER_SLACK_MS = 250;
+
+/** What a lead put came to for its caller. */
+export type LeadAnswer = Exclude<CasOutcome, { readonly kind: 'expired' }>;
+
+/**
+ * One lead put or compare-and-set from its first sending until it is settled (R3, R4, R6, R17). It is in flight from
+ * `begin` on, under the ruleset of that moment; who owns it calls `end` once its mirror put has ended or is dirty.
+ */
+export class LeadWrite implements InFlightWrite {
+  readonly unit: string;
+  readonly entry: Entry;
+  readonly epoch: Epoch;
+  readonly route: Route;
+  readonly lead: Store;
+  readonly follower: Side;
+  readonly #session: MigrationSession;
+  readonly #membership: Membership;
+  readonly #expected: Expected | null;
+  readonly #sweep: DeadlineSweep;
+  /** Runs when the write turns out applied after its caller was told that the outcome is unknown. */
+  readonly #appliedLate: (write: LeadWrite) => void;
+  #phase: 'lead' | 'mirror' | 'settled' = 'lead';
+  #mirrorEnded: (() => void) | undefined;
+  #fail: ((error: unknown) => void) | undefined;
+  #callerGone = false;
+  #lastDeadline = 0;
+  /** A copy was sent and nobody knows what became of it. */
+  #unknown = false;
+
+  private constructor(parts: LeadWriteParts) {
+    this.unit = parts.unit;
+    this.entry = parts.entry;
+    this.route = parts.route;
+    this.lead = parts.lead;
+    this.follower = otherSide(parts.route.authority);
+    this.#session = parts.session;
+    this.#membership = parts.membership;
+    this.#expected = parts.expected;
+    this.#sweep = parts.sweep;
+    this.#appliedLate = parts.appliedLate;
+    this.epoch = parts.session.enter(this);
+  }
+
+  /** Enters the write in flight; the route must be the one in force, in the same turn. */
+  static begin(parts: LeadWriteParts): LeadWrite {
+    return new LeadWrite(parts);
+  }
+
+  /**
+   * Sends until the answer is definite. Afterwards the write is settled, unless the answer is `applied`.
+   * @throws OutcomeUnknown, DeadlineExceeded, StoreUnavailable, NotRegistered
+   */
+  send(): Promise<LeadAnswer> {
+    return new Promise<LeadAnswer>((resolve, reject) => {
+      this.#fail = (error) => {
+        this.#callerGone = true;
+        reject(error);
+      };
+      this.#run().then(
+        (answer) => {
+          if (answer.kind !== 'applied') this.end();
+          else if (this.#callerGone) this.#appliedLate(this);
+          resolve(answer);
+        },
+        (error: unknown) => {
+          this.end();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  /** The lead put applied and the mirror put begins; `ended` is called when the write must not wait for it. */
+  beginMirror(ended: () => void): void {
+    if (this.#phase !== 'lead') return;
+    this.#phase = 'mirror';
+    this.#mirrorEnded = ended;
+  }
+
+  /** No copy of it, mirror put included, may have a later deadline (R9). */
+  get deadlineLimit(): number {
+    return this.#membership.deadlineLimit;
+  }
+
+  /** True when nobody waits for the mirror put any more. */
+  get settled(): boolean {
+    return this.#phase === 'settled';
+  }
+
+  /** The write is settled: it leaves what acknowledgements wait for. */
+  end(): void {
+    if (this.#phase === 'settled') return;
+    this.#phase = 'settled';
+    this.#session.leave(this.epoch, this);
+    this.#mirrorEnded?.();
+  }
+
+  /** Marks the key as perhaps missing on the follower, and settles the write. */
+  markDirty(cause: string, kind: 'lost' | 'rejected' = 'lost', notBefore: number | null = null): void {
+    if (this.#phase === 'settled') return;
+    this.#session.markDirty({
+      migration: this.#session.name,
+      target: this.follower,
+      kind,
+      position: this.epoch.ruleset.position(this.unit),
+      key: keyToJson(this.entry.key),
+      revision: this.epoch.revision,
+      cause,
+      notBefore,
+    });
+    this.end();
+  }
+
+  abandon(): void {
+    if (this.#phase === 'mirror') {
+      this.markMirror();
+      return;
+    }
+    if (this.#phase !== 'lead') return;
+    this.markDirty('no answer before an emergency', 'lost', settledAt(this.lead, this.#lastDeadline));
+    this.#fail?.(this.#unknownError('an emergency roll-back began before the store answered'));
+  }
+
+  markMirror(): void {
+    if (this.#phase === 'mirror') this.markDirty('mirror slower than a ruleset change');
+  }
+
+  async #run(): Promise<LeadAnswer> {
+    const { clock, random } = this.#session.fleet;
+    const settings = this.epoch.ruleset.settings;
+    const begun = clock.monotonic();
+    const resend = this.route.stamping === 'on';
+    for (let attempt = 0; ; attempt += 1) {
+      const waited = clock.monotonic() - begun;
+      if (this.#unknown) {
+        if (waited >= settings.operationTimeoutMs) {
+          this.#fail?.(this.#unknownError(`the store did not answer within ${settings.operationTimeoutMs} ms`));
+        }
+        if (!resend || waited >= 2 * settings.operationTimeoutMs) return this.#giveUp();
+      }
+      const deadline = Math.floor(this.lead.now()) + settings.putTimeoutMs;
+      if (!this.#membership.alive || deadline > this.#membership.deadlineLimit) {
+        if (this.#unknown) return this.#giveUp();
+        throw new NotRegistered('this process may not write as late as this write would need', {
+          remedy: 'the control plane must be reachable so that the promise is renewed',
+        });
+      }
+      this.#lastDeadline = Math.max(this.#lastDeadline, deadline);
+      const outcome = await this.#sendOnce(deadline, settings.putTimeoutMs);
+      if (this.#phase !== 'lead') throw this.#unknownError('the write was abandoned'); // nobody listens any more
+      if (outcome instanceof StoreFault) {
+        if (outcome.outcome === 'unknown') this.#unknown = true;
+        else if (!this.#unknown && (attempt >= SURE_RETRIES || waited >= settings.operationTimeoutMs)) {
+          throw new StoreUnavailable(`${this.lead.label} cannot be written: ${outcome.message}`, { cause: outcome });
+        }
+      } else if (outcome.kind === 'applied') {
+        return outcome;
+      } else if (outcome.kind === 'expired') {
+        if (!this.#unknown && waited >= settings.operationTimeoutMs) {
+          throw new DeadlineExceeded(`${this.lead.label} got the write after its deadline and left all as it was`);
+        }
+      } else if (!this.#unknown) {
+        return outcome;
+      } else if (outcome.kind !== 'rejected') {
+        // Superseded or conflict: an earlier copy may have been applied and overwritten; none can be applied now.
+        return this.#undecided('somebody else wrote the key before the outcome was known');
+      }
+      if (this.#unknown && !resend) continue;
+      await this.#pause(Math.min(FIRST_BACKOFF_MS * 2 ** attempt, LONGEST_BACKOFF_MS) * (0.5 + random()));
+      if (this.#phase !== 'lead') throw this.#unknownError('the write was abandoned');
+    }
+  }
+
+  async #sendOnce(deadline: number, timeoutMs: number): Promise<CasOutcome | StoreFault> {
+    const { lead, entry } = this;
+    try {
+      const call =
+        this.#expected !== null
+          ? lead.compareAndSet(entry, this.#expected, deadline)
+          : entry.stamp === null
+            ? lead.putPlain(entry, deadline)
+            : lead.putIfNewer(entry, deadline);
+      return await this.#sweep.bound(call, timeoutMs + ANSWER_SLACK_MS, lead.label);
+    } catch (error) {
+      if (error instanceof StoreFault) return error;
+      this.#session.fleet.logger.error({ err: error, store: lead.label }, 'a store threw what no adapter should throw');
+      return new StoreFault(`${lead.label} failed`, { outcome: 'unknown', cause: error });
+    }
+  }
+
+  /** Nothing is sent any more: in flight until every copy's deadline has passed at the store (R4). */
+  async #giveUp(): Promise<never> {
+    this.#fail?.(this.#unknownError('the store did not answer'));
+    const until = settledAt(this.lead, this.#lastDeadline);
+    while (this.#phase === 'lead' && this.lead.now() <= until) {
+      await this.#pause(Math.min(Math.max(until - this.lead.now() + 1, 1), LONGEST_BACKOFF_MS));
+    }
+    return this.#undecided('the store did not answer');
+  }
+
+  #undecided(why: string): never {
+    if (this.route.mirror) this.markDirty('outcome unknown');
+    throw this.#unknownError(why);
+  }
+
+  #unknownError(why: string): OutcomeUnknown {
+    return new OutcomeUnknown(`the write may or may not have been applied: ${why}`, {
+      remedy: 'read the key before you write it again',
+      details: { store: this.lead.label },
+    });
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#session.fleet.clock.after(ms, resolve));
+  }
+}
+
+export interface LeadWriteParts {
+  readonly session: MigrationSession;
+  readonly membership: Membership;
+  readonly unit: string;
+  readonly entry: Entry;
+  readonly expected: Expected | null;
+  readonly route: Route;
+  readonly lead: Store;
+  readonly sweep: DeadlineSweep;
+  readonly appliedLate: (write: LeadWrite) => void;
+}

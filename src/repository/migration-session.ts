@@ -1,0 +1,283 @@
+import type { DirtReport, DivergenceReport } from '../core/control-client.ts';
+import { HandoverInProgress, NotRegistered } from '../core/errors.ts';
+import { type Route, Ruleset, type RulesetDocument } from '../core/ruleset.ts';
+import type { Stamp } from '../core/stamp.ts';
+import { acknowledgeable, Epoch, type InFlightWrite } from './epoch.ts';
+import type { FleetSession, Membership, Taken } from './fleet-session.ts';
+
+/** Dirt by key beyond this many lines not yet handed over becomes dirt by position. */
+const MOST_DIRTY_KEYS = 10_000;
+
+interface Held {
+  readonly unit: string;
+  readonly write: boolean;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * What a process knows and owes of one migration: the ruleset in force, the operations in flight by the revision they
+ * began under, those that wait for a handover, and the dirt that is not yet durable.
+ */
+export class MigrationSession {
+  readonly name: string;
+  readonly fleet: FleetSession;
+  /** Mirror puts waiting or under way, for the health report. */
+  mirrorPending = 0;
+  /** Mirror puts dropped because the queue was full, since the start. */
+  shed = 0;
+  #epochs: Epoch[] = [];
+  #membership: Membership | undefined;
+  #held = new Set<Held>();
+  #dirt: DirtReport[] = [];
+  #dirtSeen = new Set<string>();
+  #divergences: DivergenceReport[] = [];
+  #compared = 0;
+  #divergent = 0;
+  #reported = 0;
+  #idle: (() => void)[] = [];
+  #closed = false;
+
+  constructor(name: string, fleet: FleetSession) {
+    this.name = name;
+    this.fleet = fleet;
+  }
+
+  /** The epoch in force. @throws NotRegistered before the first ruleset. */
+  get epoch(): Epoch {
+    const epoch = this.#epochs.at(-1);
+    if (epoch === undefined) {
+      throw new NotRegistered(`the control plane knows no migration ${this.name}`, {
+        remedy: '`changeover prepare` creates it',
+      });
+    }
+    return epoch;
+  }
+
+  /** The membership that this migration's present epochs belong to. */
+  get membership(): Membership {
+    return this.fleet.membership();
+  }
+
+  /** A stamp greater than all issued or observed. @throws NotRegistered past the durable limit. */
+  nextStamp(membership: Membership): Stamp {
+    const stamp = membership.stamps.next();
+    if (!membership.alive || stamp > membership.stampLimit) {
+      this.fleet.reportSoon();
+      throw new NotRegistered('stamps have run past what this process promised the fleet', {
+        remedy: 'the control plane must be reachable so that the promise is renewed',
+      });
+    }
+    return stamp;
+  }
+
+  /** Begins a membership with its first ruleset; whatever an earlier membership had in flight no longer counts. */
+  join(document: RulesetDocument, membership: Membership): void {
+    this.#membership = membership;
+    if (document.stampFloor !== null) membership.stamps.observe(document.stampFloor);
+    this.#epochs = [new Epoch(new Ruleset(document))];
+    this.#reported = document.revision;
+    this.#release();
+  }
+
+  /** Brings a newer ruleset into force. */
+  apply(document: RulesetDocument): void {
+    const membership = this.#membership;
+    const before = this.#epochs.at(-1);
+    if (this.#closed || membership === undefined || (before !== undefined && document.revision <= before.revision)) {
+      return;
+    }
+    const epoch = new Epoch(new Ruleset(document));
+    if (document.stampFloor !== null) membership.stamps.observe(document.stampFloor);
+    this.#epochs.push(epoch);
+    if (document.handover?.kind === 'emergency') this.#abandonHeld(epoch.ruleset);
+    this.#release();
+    this.#advance();
+    if (this.#epochs.length > 1) {
+      this.fleet.clock.after(epoch.ruleset.settings.acknowledgeGraceMs, () => this.#markMirrors(epoch.revision));
+    }
+  }
+
+  /**
+   * Undefined when an operation on the unit may go on now, without making a promise; otherwise waits until a handover
+   * lets it. @throws HandoverInProgress when that takes too long or too many wait.
+   */
+  admit(unit: string, write: boolean): Promise<void> | undefined {
+    const route = this.epoch.ruleset.route(unit);
+    if (!isHeld(route, write)) return undefined;
+    return this.#wait(unit, write);
+  }
+
+  /** Enters a write in flight, under the epoch in force. */
+  enter(write: InFlightWrite): Epoch {
+    const epoch = this.epoch;
+    epoch.writes.add(write);
+    return epoch;
+  }
+
+  /** A write has a definite lead answer and its mirror put has ended or is dirty. */
+  leave(epoch: Epoch, write: InFlightWrite): void {
+    if (epoch.writes.delete(write) && epoch.writes.size === 0) this.#advance();
+  }
+
+  enterRead(): Epoch {
+    const epoch = this.epoch;
+    epoch.reads += 1;
+    return epoch;
+  }
+
+  leaveRead(epoch: Epoch): void {
+    epoch.reads -= 1;
+    if (epoch.reads === 0 && this.#epochs.length > 1) this.#advance();
+  }
+
+  /** Remembers a key or position whose write the target may be missing, until the control plane has it. */
+  markDirty(dirt: DirtReport): void {
+    // A key that is dirty under the same revision already, and not yet handed over, needs no second line.
+    const line = this.#dirt.length < MOST_DIRTY_KEYS || dirt.kind === 'rejected' ? dirt : { ...dirt, key: null };
+    const seen = JSON.stringify([line.target, line.kind, line.position, line.key, line.revision, line.notBefore]);
+    if (this.#dirtSeen.has(seen)) return;
+    this.#dirtSeen.add(seen);
+    this.#dirt.push(line);
+    this.fleet.reportSoon();
+  }
+
+  hasDirt(): boolean {
+    return this.#dirt.length > 0;
+  }
+
+  /** Counts a finished comparison; one of records that diverged comes with its report. */
+  countComparison(divergence: DivergenceReport | null, divergent = divergence !== null): void {
+    this.#compared += 1;
+    if (!divergent) return;
+    this.#divergent += 1;
+    if (divergence === null) return;
+    this.#divergences.push(divergence);
+    this.fleet.reportSoon();
+  }
+
+  acknowledgeable(): number {
+    return acknowledgeable(this.#epochs);
+  }
+
+  /** Takes up to `most` lines of dirt and divergences out, for a report. */
+  take(most: number): Taken {
+    const dirt = this.#dirt.splice(0, most);
+    // What is reported from here on may concern a newer loss of the same key, which an ending replay must not clear.
+    this.#dirtSeen.clear();
+    const divergences = this.#divergences.splice(0, most);
+    const shadow = { migration: this.name, compared: this.#compared, divergent: this.#divergent };
+    this.#compared = 0;
+    this.#divergent = 0;
+    return {
+      dirt,
+      divergences,
+      shadow,
+      end: (delivered) => {
+        if (delivered) return;
+        this.#dirt.unshift(...dirt);
+        this.#divergences.unshift(...divergences);
+        this.#compared += shadow.compared;
+        this.#divergent += shadow.divergent;
+      },
+    };
+  }
+
+  /** Resolves when no write is in flight. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#idle.push(resolve);
+      this.#advance();
+    });
+  }
+
+  rejectHeld(error: unknown): void {
+    for (const held of this.#held) held.reject(error);
+    this.#held.clear();
+  }
+
+  /** The membership is over: what it has in flight ends by its deadlines, and counts for nobody any more. */
+  orphan(error: unknown): void {
+    this.rejectHeld(error);
+    for (const epoch of this.#epochs) epoch.writes.clear();
+    this.#dirt = [];
+    this.#dirtSeen.clear();
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #wait(unit: string, write: boolean): Promise<void> {
+    const { holdTimeoutMs, holdQueueLimit } = this.epoch.ruleset.settings;
+    const refusal = (why: string): HandoverInProgress =>
+      new HandoverInProgress(`a handover of ${this.name} holds this ${write ? 'write' : 'read'} and ${why}`, {
+        expected: 'handovers end within a second',
+        remedy: 'try again; nothing was written',
+      });
+    if (this.#held.size >= holdQueueLimit) {
+      return Promise.reject(refusal(`${holdQueueLimit} others wait already`));
+    }
+    return new Promise<void>((resolve, reject) => {
+      const held: Held = {
+        unit,
+        write,
+        resolve: () => {
+          timer.cancel();
+          resolve();
+        },
+        reject: (error) => {
+          timer.cancel();
+          reject(error);
+        },
+      };
+      const timer = this.fleet.clock.after(holdTimeoutMs, () => {
+        this.#held.delete(held);
+        reject(refusal(`it waited ${holdTimeoutMs} ms`));
+      });
+      this.#held.add(held);
+    });
+  }
+
+  #release(): void {
+    const { ruleset } = this.epoch;
+    for (const held of this.#held) {
+      if (isHeld(ruleset.route(held.unit), held.write)) continue;
+      this.#held.delete(held);
+      held.resolve();
+    }
+  }
+
+  #abandonHeld(ruleset: Ruleset): void {
+    for (const epoch of this.#epochs) {
+      for (const write of epoch.writes) {
+        if (ruleset.route(write.unit).hold === 'everything') write.abandon();
+      }
+    }
+  }
+
+  #markMirrors(before: number): void {
+    for (const epoch of this.#epochs) {
+      if (epoch.revision >= before) return;
+      for (const write of epoch.writes) write.markMirror();
+    }
+  }
+
+  #advance(): void {
+    // Emptied epochs leave, oldest first, so that what is left is what still has something in flight.
+    const revision = this.acknowledgeable();
+    while (this.#epochs.length > 1 && isEmpty(this.#epochs[0] as Epoch)) this.#epochs.shift();
+    if (revision > this.#reported) {
+      this.#reported = revision;
+      this.fleet.reportSoon();
+    }
+    if (this.#idle.length > 0 && this.#epochs.every((epoch) => epoch.writes.size === 0)) {
+      for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+}
+
+const isEmpty = (epoch: Epoch): boolean => epoch.writes.size === 0 && epoch.reads === 0;
+
+const isHeld = (route: Route, write: boolean): boolean =>
+  route.hold === 'everything' || (write && route.hold === 'writes');

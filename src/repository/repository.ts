@@ -1,0 +1,457 @@
+import { canonicalHash } from '../core/canonical.ts';
+import {
+  AlreadyExists,
+  InvalidArgument,
+  InvalidRecord,
+  StoreFault,
+  StoreRejected,
+  StoreUnavailable,
+  VersionConflict,
+} from '../core/errors.ts';
+import type { KeySpec } from '../core/record-key.ts';
+import type { Route, Ruleset } from '../core/ruleset.ts';
+import { otherSide, type Side } from '../core/stage.ts';
+import { parseStamp, STAMP_MIN, type Stamp } from '../core/stamp.ts';
+import type { Entry, Expected, PutOutcome, Rejection, Store } from '../core/store.ts';
+import { cloneValue, type Key, type StoredRecord } from '../core/value.ts';
+import type { DeadlineSweep } from './deadline-sweep.ts';
+import { type LeadAnswer, LeadWrite } from './lead-write.ts';
+import type { MigrationSession } from './migration-session.ts';
+import type { Mirror } from './mirror.ts';
+import { type Listing, listRecords, type QueryDefinition, queryRecords } from './paging.ts';
+import { type StandardSchema, validateRecord } from './schema.ts';
+import type { ShadowReads } from './shadow-reads.ts';
+
+/** A record with the version that `replace` wants back. Versions are opaque and survive a handover. */
+export interface Versioned<R> {
+  readonly record: R;
+  readonly version: string;
+}
+
+/** What became of one of several keys. */
+export type PutManyOutcome =
+  | { readonly key: Key; readonly ok: true }
+  | { readonly key: Key; readonly ok: false; readonly error: unknown };
+
+export interface RepositoryParts {
+  readonly session: MigrationSession;
+  readonly keys: KeySpec;
+  readonly stores: Readonly<Record<Side, Store>>;
+  readonly sweep: DeadlineSweep;
+  readonly mirror: Mirror;
+  readonly shadow: ShadowReads;
+  readonly schema: StandardSchema | null;
+  readonly queries: Readonly<Record<string, QueryDefinition>>;
+}
+
+/** An `update` that loses this many races in a row gives up. */
+const MOST_RACES = 100;
+const PUT_MANY_IN_FLIGHT = 64;
+
+interface Target {
+  readonly id: string;
+  readonly key: Key;
+  readonly unit: string;
+}
+
+/**
+ * A team's data access: the records of one migration, wherever their unit stands. All calls route by the ruleset in
+ * memory and do no I/O but on the stores.
+ *
+ * Errors that any write may throw: {@link InvalidRecord}, StoreRejected, StoreUnavailable and DeadlineExceeded (nothing
+ * was written), HandoverInProgress and NotRegistered (the same, try again), OutcomeUnknown (read before you write).
+ *
+ * @example
+ * const events = changeover.repository('events');
+ * await events.create({ userKey: 'ada', id: '7', n: 1 });
+ * await events.update({ userKey: 'ada', id: '7' }, (e) => e && { ...e, n: e.n + 1 });
+ */
+export class Repository<R extends object = StoredRecord> {
+  readonly #parts: RepositoryParts;
+  readonly #session: MigrationSession;
+  readonly #keys: KeySpec;
+
+  constructor(parts: RepositoryParts) {
+    this.#parts = parts;
+    this.#session = parts.session;
+    this.#keys = parts.keys;
+  }
+
+  /** Writes a record that must not exist. @throws AlreadyExists when the key is taken. */
+  async create(record: R): Promise<void> {
+    const value = this.#snapshot(record);
+    const answer = await this.#write(this.#target(value), () => ({ value, expected: { kind: 'absent' } }));
+    if (answer === 'conflict') throw new AlreadyExists(`a record is stored under this key of ${this.#session.name}`);
+  }
+
+  /** Writes a record whether or not one is there. */
+  async put(record: R): Promise<void> {
+    const value = this.#snapshot(record);
+    await this.#write(this.#target(value), () => ({ value, expected: null }));
+  }
+
+  /**
+   * The record, or undefined; with `version: true` also the version that `replace` takes.
+   * @throws InvalidRecord, StoreUnavailable, HandoverInProgress (during an emergency)
+   */
+  async get(key: object): Promise<R | undefined>;
+  async get(key: object, options: { readonly version: true }): Promise<Versioned<R> | undefined>;
+  async get(key: object, options?: { readonly version?: boolean }): Promise<R | Versioned<R> | undefined> {
+    const target = this.#target(key);
+    const held = this.#session.admit(target.unit, false);
+    if (held !== undefined) await held;
+    const entry = await this.#read(target);
+    if (entry === undefined || entry.value === null) return undefined;
+    const record = entry.value as R;
+    return options?.version === true ? { record, version: versionOf(entry) } : record;
+  }
+
+  /** Overwrites exactly the version that was read. @throws VersionConflict when another one is stored, or none. */
+  async replace(key: object, record: R, options: { readonly ifVersion: string }): Promise<void> {
+    const target = this.#target(key);
+    const value = this.#snapshotFor(target, record);
+    const { ifVersion } = options ?? {};
+    const conflict = (): VersionConflict =>
+      new VersionConflict(`the record of ${this.#session.name} is no longer at this version`, {
+        remedy: 'get it again with { version: true }',
+      });
+    const stamp = parseVersion(ifVersion);
+    let read: Entry | undefined;
+    const answer = await this.#write(
+      target,
+      (route) => {
+        if (stamp !== null && route.stamping === 'on') return { value, expected: { kind: 'version', stamp } };
+        if (read?.value == null || versionOf(read) !== ifVersion) throw conflict();
+        return { value, expected: expectedOf(read, route) };
+      },
+      async (route) => {
+        read = undefined;
+        if (stamp === null || route.stamping !== 'on') read = await this.#readLead(route, target);
+      },
+    );
+    if (answer === 'conflict') throw conflict();
+  }
+
+  /**
+   * Reads, changes and writes back, again if another write came between. `change` is synchronous and pure and may run
+   * several times: undefined in means absent, undefined out leaves everything as it is.
+   * @returns what is stored afterwards
+   * @throws InvalidRecord when `change` returns a promise or another key; VersionConflict after very many lost races
+   */
+  async update(key: object, change: (record: R | undefined) => R | undefined): Promise<R | undefined> {
+    const target = this.#target(key);
+    for (let race = 0; race < MOST_RACES; race += 1) {
+      let entry: Entry | undefined;
+      let value: StoredRecord | null = null;
+      let left: { readonly record: R | undefined } | null = null;
+      const answer = await this.#write(
+        target,
+        (route) => (left !== null ? null : { value, expected: expectedOf(entry, route) }),
+        async (route) => {
+          entry = await this.#readLead(route, target);
+          const current = entry?.value == null ? undefined : (cloneValue(entry.value) as R);
+          const next: unknown = change(current);
+          if (next === undefined) {
+            left = { record: entry?.value == null ? undefined : (entry.value as R) };
+          } else {
+            left = null;
+            value = this.#snapshotFor(target, next as R);
+          }
+        },
+      );
+      if (answer === 'left') return (left as { readonly record: R | undefined } | null)?.record;
+      if (answer !== 'conflict') return value === null ? undefined : (cloneValue(value) as R);
+      await this.#pause(race);
+    }
+    throw new VersionConflict(`the record was changed by others ${MOST_RACES} times in a row`, {
+      remedy: 'spread the writes over more records',
+    });
+  }
+
+  /** Deletes; true if a record was there (also after an answer was lost on its way). */
+  async delete(key: object): Promise<boolean> {
+    const answer = await this.#write(this.#target(key), () => ({ value: null, expected: null }));
+    return typeof answer === 'object' && answer.previous !== 'absent';
+  }
+
+  /** The records of several keys, in their order; undefined where there is none. Not one moment's picture. */
+  async getMany(keys: readonly object[]): Promise<(R | undefined)[]> {
+    const targets = keys.map((key) => this.#target(key));
+    await Promise.all(targets.map(({ unit }) => this.#session.admit(unit, false)));
+    const epoch = this.#session.enterRead();
+    try {
+      const groups: Record<Side, number[]> = { old: [], new: [] };
+      targets.forEach(({ unit }, i) => {
+        groups[epoch.ruleset.route(unit).authority].push(i);
+      });
+      const result = new Array<R | undefined>(keys.length).fill(undefined);
+      await Promise.all(
+        (['old', 'new'] as const).map(async (side) => {
+          const indexes = groups[side];
+          if (indexes.length === 0) return;
+          const store = this.#parts.stores[side];
+          const refs = indexes.map((i) => targets[i] as Target);
+          const entries = await this.#bounded(store.getMany(refs), store, epoch.ruleset);
+          entries.forEach((entry, n) => {
+            const i = indexes[n] as number;
+            const target = targets[i] as Target;
+            const route = epoch.ruleset.route(target.unit);
+            if (route.compare) this.#shadow(epoch.ruleset, route, target, entry);
+            result[i] = (entry?.value ?? undefined) as R | undefined;
+          });
+        }),
+      );
+      return result;
+    } finally {
+      this.#session.leaveRead(epoch);
+    }
+  }
+
+  /** `put` for each record, never atomic together: an outcome for each key, in their order. Never throws for one. */
+  async putMany(records: readonly R[]): Promise<PutManyOutcome[]> {
+    const outcomes = new Array<PutManyOutcome>(records.length);
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      for (let i = next++; i < records.length; i = next++) {
+        const record = records[i] as R;
+        let key: Key = {};
+        try {
+          key = this.#keys.keyOf(record);
+          await this.put(record);
+          outcomes[i] = { key, ok: true };
+        } catch (error) {
+          outcomes[i] = { key, ok: false, error };
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(PUT_MANY_IN_FLIGHT, records.length) }, lane));
+    return outcomes;
+  }
+
+  /** The records of one unit in key order. Iterate records, or `.pages()` for cursors that go on later or elsewhere. */
+  list(unit: unknown, options: { readonly cursor?: string; readonly pageSize?: number } = {}): Listing<R> {
+    return listRecords<R>(this.#parts, this.#keys.unitKeyOf(unit), options);
+  }
+
+  /** The records of a query that the configuration names, tombstones hidden. */
+  query(name: string, args?: unknown, options: { readonly cursor?: string; readonly pageSize?: number } = {}): Listing<R> {
+    return queryRecords<R>(this.#parts, name, args, options);
+  }
+
+  /** Where operations on a unit go now, and why. */
+  route(unit: unknown): Route & { readonly position: number; readonly revision: number } {
+    const text = this.#keys.unit(this.#keys.unitKeyOf(unit));
+    const { ruleset } = this.#session.epoch;
+    return { ...ruleset.route(text), position: ruleset.position(text), revision: ruleset.revision };
+  }
+
+  /**
+   * Gives the record under a key a fresh stamp on the authority, so that its mirror replaces whatever the follower
+   * holds; where the authority has none, a tombstone does the same (R14: how a divergence is repaired).
+   */
+  async restamp(key: Key): Promise<void> {
+    const present = await this.update(key, (record) => record);
+    if (present === undefined) await this.delete(key);
+  }
+
+  #target(source: object): Target {
+    const key = this.#keys.keyOf(source);
+    return { key, id: this.#keys.id(key), unit: this.#keys.unit(key) };
+  }
+
+  #snapshot(record: R): StoredRecord {
+    return cloneValue(validateRecord(this.#parts.schema, record)) as unknown as StoredRecord;
+  }
+
+  #snapshotFor(target: Target, record: R): StoredRecord {
+    if (typeof (record as { then?: unknown } | null)?.then === 'function') {
+      throw new InvalidRecord('the change of an update returned a promise', {
+        expected: 'a synchronous function that returns a record or undefined',
+      });
+    }
+    const value = this.#snapshot(record);
+    if (this.#keys.id(this.#keys.keyOf(value)) !== target.id) {
+      throw new InvalidRecord('the record has another key than the one it is written under', {
+        expected: `the same ${this.#keys.fields.join(', ')}`,
+      });
+    }
+    return value;
+  }
+
+  async #read(target: Target): Promise<Entry | undefined> {
+    const epoch = this.#session.enterRead();
+    try {
+      const { ruleset } = epoch;
+      const route = ruleset.route(target.unit);
+      const store = this.#parts.stores[route.authority];
+      const entry = await this.#bounded(store.get(target.id, target.key), store, ruleset);
+      this.#session.fleet.countOperation(false);
+      if (route.compare) this.#shadow(ruleset, route, target, entry);
+      return entry;
+    } catch (error) {
+      this.#session.fleet.countOperation(true);
+      throw error;
+    } finally {
+      this.#session.leaveRead(epoch);
+    }
+  }
+
+  #shadow(ruleset: Ruleset, route: Route, target: Target, entry: Entry | undefined): void {
+    // The caller may change what it got while the comparison goes on.
+    const copy = entry === undefined ? undefined : { ...entry, value: cloneValue(entry.value) };
+    this.#parts.shadow.begin(ruleset, route, target.unit, target.id, target.key, copy);
+  }
+
+  #readLead(route: Route, target: Target): Promise<Entry | undefined> {
+    const store = this.#parts.stores[route.authority];
+    return this.#bounded(store.get(target.id, target.key), store, this.#session.epoch.ruleset);
+  }
+
+  async #bounded<T>(call: Promise<T>, store: Store, ruleset: Ruleset): Promise<T> {
+    try {
+      return await this.#parts.sweep.bound(call, ruleset.settings.operationTimeoutMs, store.label);
+    } catch (error) {
+      if (!(error instanceof StoreFault)) throw error;
+      throw new StoreUnavailable(`${store.label} cannot be read: ${error.message}`, { cause: error });
+    }
+  }
+
+  /**
+   * Runs one write to its end (R3, R4, R6). `before` reads what the write depends on, under the ruleset that the write
+   * then must still find in force; `plan` says what to write, or null to write nothing.
+   */
+  async #write(
+    target: Target,
+    plan: (route: Route) => { readonly value: StoredRecord | null; readonly expected: Expected | null } | null,
+    before?: (route: Route) => Promise<void>,
+  ): Promise<Extract<PutOutcome, { kind: 'applied' }> | 'conflict' | 'left'> {
+    const { fleet } = this.#session;
+    try {
+      for (let round = 0; ; round += 1) {
+        const answer = await this.#tryWrite(target, plan, before);
+        if (answer === 'again') continue;
+        if (answer === 'conflict' || answer === 'left') return answer;
+        if (answer.kind === 'applied') {
+          fleet.countOperation(false);
+          return answer;
+        }
+        if (answer.kind === 'rejected') throw rejected(this.#session.name, 'the authority', answer);
+        if (answer.kind === 'conflict') return 'conflict';
+        // Superseded: definitely without effect, so a larger stamp is a new write (R3).
+        this.#session.membership.stamps.observe(answer.stamp);
+        if (round >= MOST_RACES) {
+          throw new VersionConflict(`the record was overwritten by others ${MOST_RACES} times in a row`);
+        }
+      }
+    } catch (error) {
+      fleet.countOperation(true);
+      throw error;
+    }
+  }
+
+  async #tryWrite(
+    target: Target,
+    plan: (route: Route) => { readonly value: StoredRecord | null; readonly expected: Expected | null } | null,
+    before: ((route: Route) => Promise<void>) | undefined,
+  ): Promise<LeadAnswer | 'conflict' | 'left' | 'again'> {
+    const session = this.#session;
+    if (before !== undefined) {
+      // Reads go on under a fenced hold; only an emergency stops them.
+      const heldRead = session.admit(target.unit, false);
+      if (heldRead !== undefined) await heldRead;
+      const { revision, ruleset } = session.epoch;
+      await before(ruleset.route(target.unit));
+      const heldWrite = session.admit(target.unit, true);
+      if (heldWrite !== undefined) await heldWrite;
+      // R6: what was read under an earlier ruleset is read again before anything is sent.
+      if (session.epoch.revision !== revision) return 'again';
+    } else {
+      const held = session.admit(target.unit, true);
+      if (held !== undefined) {
+        await held;
+        return 'again';
+      }
+    }
+    const membership = session.membership;
+    const route = session.epoch.ruleset.route(target.unit);
+    const planned = plan(route);
+    if (planned === null) return 'left';
+    const entry: Entry = {
+      id: target.id,
+      key: target.key,
+      stamp: route.stamping === 'off' ? null : session.nextStamp(membership),
+      value: planned.value,
+    };
+    this.#refuseFollowerLimits(route, entry);
+    const write = LeadWrite.begin({
+      session,
+      membership,
+      unit: target.unit,
+      entry,
+      expected: planned.expected,
+      route,
+      lead: this.#parts.stores[route.authority],
+      sweep: this.#parts.sweep,
+      appliedLate: (late) => void this.#afterApplied(late),
+    });
+    const answer = await write.send();
+    if (answer.kind !== 'applied') return answer;
+    const mirrored = this.#afterApplied(write);
+    if (mirrored !== undefined) await mirrored;
+    return answer;
+  }
+
+  /** The promise to wait for, where the caller waits for the mirror. */
+  #afterApplied(write: LeadWrite): Promise<void> | undefined {
+    if (!write.route.mirror) {
+      write.end();
+      return undefined;
+    }
+    const mirrored = this.#parts.mirror.submit(write);
+    const { settings } = write.epoch.ruleset;
+    const policy = write.follower === 'new' ? settings.mirrorToNew : settings.mirrorToOld;
+    return policy === 'wait' ? mirrored : undefined;
+  }
+
+  #refuseFollowerLimits(route: Route, entry: Entry): void {
+    if (!route.mirror || this.#session.epoch.ruleset.settings.followerLimits !== 'refuse') return;
+    const refusal = this.#parts.stores[otherSide(route.authority)].check(entry);
+    if (refusal !== null) throw rejected(this.#session.name, 'the follower', refusal);
+  }
+
+  #pause(race: number): Promise<void> {
+    const { clock, random } = this.#session.fleet;
+    const ms = Math.min(2 ** race, 64) * random();
+    return ms < 1 ? Promise.resolve() : new Promise((resolve) => clock.after(ms, resolve));
+  }
+}
+
+function rejected(migration: string, who: string, rejection: Rejection): StoreRejected {
+  return new StoreRejected(`${who} of ${migration} does not take the record: ${rejection.message}`, {
+    details: { reason: rejection.reason },
+  });
+}
+
+/** What a compare-and-set on what was read expects; values too where plain writers leave no stamp (R16). */
+function expectedOf(entry: Entry | undefined, route: Route): Expected {
+  if (entry === undefined || entry.value === null) return { kind: 'absent' };
+  const { stamp, value } = entry;
+  return route.stamping === 'on' ? { kind: 'version', stamp } : { kind: 'version', stamp, value };
+}
+
+/** Records without a stamp of their own are told apart by their value; that is the same on both stores. */
+function versionOf(entry: Entry): string {
+  return entry.stamp === null || entry.stamp === STAMP_MIN ? `plain:${canonicalHash(entry.value)}` : entry.stamp;
+}
+
+function parseVersion(version: unknown): Stamp | null {
+  if (typeof version === 'string' && version.startsWith('plain:')) return null;
+  if (typeof version === 'string') {
+    try {
+      return parseStamp(version);
+    } catch {
+      // Falls through to the error for people.
+    }
+  }
+  throw new InvalidArgument('ifVersion is no version of a record', { expected: 'what get(key, { version: true }) gave' });
+}

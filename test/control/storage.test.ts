@@ -1,0 +1,375 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { RULES, TABLE_NAMES } from '../../src/control/columns.ts';
+import { knexStorage } from '../../src/control/knex-storage.ts';
+import { memoryStorage } from '../../src/control/memory-storage.ts';
+import type { ControlStorage, DirtRow, Tables, Transaction } from '../../src/control/storage.ts';
+import { Closed } from '../../src/core/errors.ts';
+import { type Generated, rowOf } from '../support/any-row.ts';
+import { migrationRow } from '../support/control-rows.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'changeover-storage-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let files = 0;
+const storages: Readonly<Record<string, () => Promise<ControlStorage>>> = {
+  memory: async () => memoryStorage(),
+  SQLite: async () => {
+    files += 1;
+    const storage = knexStorage({ path: join(folder, `${files}.db`) });
+    await storage.prepare();
+    return storage;
+  },
+};
+
+const dirt = (changes: Partial<DirtRow> = {}): DirtRow => ({
+  id: 0,
+  migration: 'events',
+  target: 'new',
+  kind: 'lost',
+  fromPosition: 0,
+  toPosition: 1,
+  keyId: null,
+  key: null,
+  cause: 'timed out',
+  at: 1,
+  revision: 1,
+  notBefore: null,
+  ...changes,
+});
+
+describe.each(Object.keys(storages))('control storage in %s', (name) => {
+  let storage: ControlStorage;
+  beforeEach(async () => {
+    storage = await (storages[name] as () => Promise<ControlStorage>)();
+  });
+  afterEach(() => storage.close());
+
+  const dirtWhere = (where: Parameters<typeof idsOf>[1]): Promise<number[]> => storage.read((tx) => idsOf(tx, where));
+  const idsOf = async (tx: Transaction, where: { readonly [C in keyof DirtRow]?: unknown }): Promise<number[]> =>
+    (await tx.select('dirt', where as never)).map((row) => row.id);
+
+  test.each(TABLE_NAMES)('gives back the rows of %s as they were put in', async (table) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(rowOf(table), { maxLength: 5 }), async (rows) => {
+        await storage.transaction(async (tx) => {
+          await tx.remove(table, {});
+          const wanted: Generated[] = [];
+          for (const row of rows) {
+            const { primary, given, unique } = RULES[table];
+            const key = (other: Generated): string =>
+              JSON.stringify((unique ?? [primary]).map((column) => other[column]));
+            if ((unique !== null || !given) && wanted.some((other) => key(other) === key(row))) continue;
+            const id = await tx.insert(table, row as never);
+            wanted.push(given ? { ...row, id } : row);
+          }
+          const primary = RULES[table].primary;
+          const byPrimary = (a: Generated, b: Generated): number =>
+            Buffer.compare(Buffer.from(String(a[primary])), Buffer.from(String(b[primary])));
+          const found = (await tx.select(table, {})) as unknown as Generated[];
+          expect(found.toSorted(byPrimary)).toStrictEqual(wanted.toSorted(byPrimary));
+        });
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('keeps nested JSON, null and every character of Unicode', async () => {
+    const text = 'naïve 日本語 😀 \u{10ffff} \u0001 "quoted" \\ \n';
+    const row = migrationRow(text, {
+      coverageOld: [
+        [-1, 5],
+        [7, 100_001],
+      ],
+      document: { ...migrationRow('x').document, migration: text },
+    });
+    const [found] = await storage.transaction(async (tx) => {
+      await tx.insert('migrations', row);
+      return tx.select('migrations', { name: text });
+    });
+    expect(found).toStrictEqual(row);
+  });
+
+  test('gives rows that can be changed without changing anything', async () => {
+    await storage.transaction((tx) => tx.insert('migrations', migrationRow('a')));
+    const [row] = await storage.read((tx) => tx.select('migrations', {}));
+    (row as Tables['migrations']).revision = 99;
+    expect((await storage.read((tx) => tx.select('migrations', {})))[0]?.revision).toBe(1);
+  });
+
+  test('tests columns for equality, membership, order and null', async () => {
+    const [a, b, c] = await storage.transaction(async (tx) => [
+      await tx.insert('dirt', dirt({ cause: 'a', notBefore: null, target: 'old' })),
+      await tx.insert('dirt', dirt({ cause: 'b', notBefore: 5, key: { id: 'x' }, keyId: 'x' })),
+      await tx.insert('dirt', dirt({ cause: '😀', notBefore: 9 })),
+    ]);
+    expect(await dirtWhere({ cause: 'b' })).toEqual([b]);
+    expect(await dirtWhere({ target: 'new', notBefore: 9 })).toEqual([c]);
+    expect(await dirtWhere({ cause: { in: ['a', '😀'] } })).toEqual([a, c]);
+    expect(await dirtWhere({ cause: { in: [] } })).toEqual([]);
+    expect(await dirtWhere({ notBefore: { in: [null, 9] } })).toEqual([a, c]);
+    expect(await dirtWhere({ notBefore: null })).toEqual([a]);
+    expect(await dirtWhere({ notBefore: { not: null } })).toEqual([b, c]);
+    expect(await dirtWhere({ notBefore: { not: 5 } })).toEqual([a, c]);
+    expect(await dirtWhere({ notBefore: { lt: 9 } })).toEqual([b]);
+    expect(await dirtWhere({ notBefore: { lte: 9, gt: 5 } })).toEqual([c]);
+    expect(await dirtWhere({ cause: { gte: 'b' } })).toEqual([b, c]);
+    expect(await dirtWhere({ key: null })).toEqual([a, c]);
+    expect(await dirtWhere({ key: { not: null } })).toEqual([b]);
+    expect(await dirtWhere({ id: { in: Array.from({ length: 50_000 }, (_, i) => (b as number) + i) } })).toEqual([
+      b,
+      c,
+    ]);
+  });
+
+  test('refuses conditions that mean nothing, undefined above all', async () => {
+    for (const where of [{ cause: undefined }, { nothing: 1 }, { cause: { like: 'x' } }, { key: { not: 'x' } }]) {
+      await expect(storage.transaction((tx) => tx.remove('dirt', where as never))).rejects.toThrow();
+    }
+  });
+
+  test('pages in the order of a column, null lowest, equal ones by id', async () => {
+    const [a, b, c, d] = await storage.transaction(async (tx) => [
+      await tx.insert('dirt', dirt({ notBefore: 2 })),
+      await tx.insert('dirt', dirt({ notBefore: null })),
+      await tx.insert('dirt', dirt({ notBefore: 1 })),
+      await tx.insert('dirt', dirt({ notBefore: 2 })),
+    ]);
+    const ids = async (page: object): Promise<number[]> =>
+      (await storage.read((tx) => tx.select('dirt', {}, page))).map((row) => row.id);
+    expect(await ids({})).toEqual([a, b, c, d]);
+    expect(await ids({ descending: true, limit: 2 })).toEqual([d, c]);
+    expect(await ids({ orderBy: 'notBefore' })).toEqual([b, c, a, d]);
+    expect(await ids({ orderBy: 'notBefore', descending: true })).toEqual([d, a, c, b]);
+    expect(await ids({ orderBy: 'notBefore', limit: 1 })).toEqual([b]);
+    expect(await ids({ limit: 0 })).toEqual([]);
+  });
+
+  test('counts, updates and removes what it meets', async () => {
+    await storage.transaction((tx) =>
+      tx.insertMany(
+        'dirt',
+        Array.from({ length: 730 }, (_, i) => dirt({ at: i })),
+      ),
+    );
+    await storage.transaction(async (tx) => {
+      expect(await tx.count('dirt', {})).toBe(730);
+      expect(await tx.update('dirt', { at: { gte: 700 } }, { cause: 'late', key: { id: 'ä' } })).toBe(30);
+      expect(await tx.update('dirt', {}, {})).toBe(730);
+      expect(await tx.count('dirt', { cause: 'late' })).toBe(30);
+      expect(await tx.remove('dirt', { cause: 'timed out' })).toBe(700);
+    });
+    const left = await storage.read((tx) => tx.select('dirt', {}));
+    expect(left).toHaveLength(30);
+    expect(left[0]?.key).toEqual({ id: 'ä' });
+  });
+
+  test('undoes everything when the body throws, and throws what it threw', async () => {
+    await storage.transaction(async (tx) => {
+      await tx.insert('migrations', migrationRow('kept'));
+      await tx.insertMany('dirt', [dirt({ cause: 'one' }), dirt({ cause: 'two' })]);
+    });
+    const before = await storage.read(async (tx) => [await tx.select('migrations', {}), await tx.select('dirt', {})]);
+    const failure = new Error('stop');
+    const attempt = storage.transaction(async (tx) => {
+      await tx.insert('migrations', migrationRow('gone'));
+      await tx.update('migrations', { name: 'kept' }, { revision: 9 });
+      await tx.update('dirt', {}, { migration: 'other' });
+      await tx.remove('dirt', { cause: 'one' });
+      throw failure;
+    });
+    await expect(attempt).rejects.toBe(failure);
+    expect(await storage.read(async (tx) => [await tx.select('migrations', {}), await tx.select('dirt', {})])).toEqual(
+      before,
+    );
+    expect(await dirtWhere({ migration: 'other' })).toEqual([]);
+  });
+
+  test('gives ascending ids and none of them twice, whatever is removed', async () => {
+    const given: number[] = [];
+    for (let i = 0; i < 5; i += 1) {
+      given.push(await storage.transaction((tx) => tx.insert('dirt', dirt({ id: 1 }))));
+      if (i % 2 === 0) await storage.transaction((tx) => tx.remove('dirt', {}));
+    }
+    expect(given).toEqual([...new Set(given)].toSorted((a, b) => a - b));
+  });
+
+  test('refuses a second row under the same key', async () => {
+    await storage.transaction((tx) => tx.insert('migrations', migrationRow('a')));
+    await expect(storage.transaction((tx) => tx.insert('migrations', migrationRow('a')))).rejects.toThrow();
+    const acknowledgement = { id: 0, node: 1, migration: 'a', joinedRevision: 1, revision: 1 };
+    await storage.transaction((tx) => tx.insert('acknowledgements', acknowledgement));
+    await expect(storage.transaction((tx) => tx.insert('acknowledgements', acknowledgement))).rejects.toThrow();
+  });
+
+  test('refuses rows that do not fill their columns', async () => {
+    await expect(storage.transaction((tx) => tx.insert('dirt', dirt({ cause: null as never })))).rejects.toThrow();
+    await expect(storage.transaction((tx) => tx.insert('dirt', { migration: 'a' } as never))).rejects.toThrow();
+    await expect(storage.transaction((tx) => tx.update('dirt', {}, { id: 5 }))).rejects.toThrow();
+  });
+
+  test('runs transactions as if one after another', async () => {
+    await storage.transaction((tx) => tx.insert('migrations', migrationRow('a', { revision: 0 })));
+    const increments = Array.from({ length: 50 }, () =>
+      storage.transaction(async (tx) => {
+        const [row] = await tx.select('migrations', { name: 'a' });
+        await Promise.resolve();
+        await tx.update('migrations', { name: 'a' }, { revision: (row?.revision ?? 0) + 1 });
+      }),
+    );
+    await Promise.all(increments);
+    expect((await storage.read((tx) => tx.select('migrations', {})))[0]?.revision).toBe(50);
+  });
+
+  test('shows a read one state and keeps it from writing', async () => {
+    await storage.transaction((tx) => tx.insert('migrations', migrationRow('a', { revision: 0 })));
+    let writing: Promise<unknown> = Promise.resolve();
+    const seen = await storage.read(async (tx) => {
+      const [first] = await tx.select('migrations', {});
+      writing = storage.transaction((other) => other.update('migrations', {}, { revision: 1 }));
+      for (let i = 0; i < 20; i += 1) await new Promise((resolve) => setImmediate(resolve));
+      const [second] = await tx.select('migrations', {});
+      return [first?.revision, second?.revision];
+    });
+    await writing;
+    expect(seen).toEqual([0, 0]);
+    await expect(storage.read((tx) => tx.insert('migrations', migrationRow('b')))).rejects.toThrow();
+  });
+
+  test('makes a transaction useless when it is over', async () => {
+    let leaked: Transaction | undefined;
+    await storage.transaction(async (tx) => {
+      leaked = tx;
+    });
+    await expect(leaked?.insert('migrations', migrationRow('a'))).rejects.toThrow();
+    await expect(leaked?.select('migrations', {})).rejects.toThrow();
+    expect(await storage.read((tx) => tx.count('migrations', {}))).toBe(0);
+  });
+
+  test('tells watchers of commits until they have had enough', async () => {
+    let waiting = Promise.withResolvers<void>();
+    const stop = storage.watch(() => waiting.resolve());
+    for (let i = 0; i < 3; i += 1) {
+      waiting = Promise.withResolvers<void>();
+      await storage.transaction((tx) => tx.insert('dirt', dirt()));
+      await waiting.promise;
+    }
+    stop();
+    let calls = 0;
+    storage.watch(() => {
+      calls += 1;
+    })();
+    await storage.transaction((tx) => tx.insert('dirt', dirt()));
+    for (let i = 0; i < 20; i += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(calls).toBe(0);
+  });
+
+  test('answers Closed after it was closed, twice if need be', async () => {
+    storage.watch(() => {});
+    await storage.transaction((tx) => tx.insert('dirt', dirt()));
+    await Promise.all([storage.close(), storage.close()]);
+    await expect(storage.transaction((tx) => tx.insert('dirt', dirt()))).rejects.toBeInstanceOf(Closed);
+    await expect(storage.read((tx) => tx.count('dirt', {}))).rejects.toBeInstanceOf(Closed);
+  });
+});
+
+describe('memory and SQLite', () => {
+  const value = {
+    migration: fc.constantFrom('a', 'b', 'é', '😀', '\uffff'),
+    number: fc.constantFrom(0, 1, 2, 3),
+    maybe: fc.constantFrom(null, 0, 1, 2),
+  };
+  const comparison = <T>(one: fc.Arbitrary<T>): fc.Arbitrary<unknown> =>
+    fc.oneof(
+      one,
+      fc.record({ in: fc.array(one, { maxLength: 3 }) }),
+      fc.record({ lt: one, lte: one, gt: one, gte: one, not: one }, { requiredKeys: [] }),
+    );
+  const where = fc.record(
+    {
+      migration: comparison(value.migration),
+      at: comparison(value.number),
+      notBefore: comparison(value.maybe),
+      key: fc.constantFrom(null, { not: null }),
+      id: comparison(fc.nat({ max: 12 })),
+    },
+    { requiredKeys: [] },
+  );
+  const row = fc
+    .record({ migration: value.migration, at: value.number, notBefore: value.maybe, keyed: fc.boolean() })
+    .map(({ keyed, ...changes }) => dirt({ ...changes, key: keyed ? { id: changes.migration } : null }));
+  const page = fc.record(
+    {
+      orderBy: fc.constantFrom('id', 'migration', 'at', 'notBefore', 'keyId'),
+      descending: fc.boolean(),
+      limit: fc.nat({ max: 5 }),
+    },
+    { requiredKeys: [] },
+  );
+  const patch = fc.record(
+    { migration: value.migration, at: value.number, notBefore: value.maybe },
+    { requiredKeys: [] },
+  );
+  const statement = fc.oneof(
+    fc.record({ do: fc.constant('insert' as const), row }),
+    fc.record({ do: fc.constant('insertMany' as const), rows: fc.array(row, { maxLength: 4 }) }),
+    fc.record({ do: fc.constant('select' as const), where, page }),
+    fc.record({ do: fc.constant('count' as const), where }),
+    fc.record({ do: fc.constant('update' as const), where, patch }),
+    fc.record({ do: fc.constant('remove' as const), where }),
+  );
+  type Statement = typeof statement extends fc.Arbitrary<infer S> ? S : never;
+  const transactions = fc.array(fc.record({ statements: fc.array(statement, { maxLength: 8 }), fails: fc.boolean() }), {
+    maxLength: 6,
+  });
+
+  const run = (tx: Transaction, s: Statement): Promise<unknown> => {
+    switch (s.do) {
+      case 'insert':
+        return tx.insert('dirt', s.row);
+      case 'insertMany':
+        return tx.insertMany('dirt', s.rows);
+      case 'select':
+        return tx.select('dirt', s.where as never, s.page as never);
+      case 'count':
+        return tx.count('dirt', s.where as never);
+      case 'update':
+        return tx.update('dirt', s.where as never, s.patch as never);
+      case 'remove':
+        return tx.remove('dirt', s.where as never);
+    }
+  };
+
+  test('answer every sequence of statements alike', async () => {
+    const seed = Number(process.env['SEED'] ?? 20_261_121);
+    await fc.assert(
+      fc.asyncProperty(transactions, async (all) => {
+        const answers: unknown[][] = [];
+        for (const make of Object.values(storages)) {
+          const storage = await make();
+          const seen: unknown[] = [];
+          for (const { statements, fails } of all) {
+            const attempt = storage.transaction(async (tx) => {
+              for (const one of statements) seen.push(await run(tx, one));
+              if (fails) throw new Error('rolled back');
+            });
+            seen.push(
+              await attempt.then(
+                () => 'committed',
+                () => 'failed',
+              ),
+            );
+          }
+          seen.push(await storage.read((tx) => tx.select('dirt', {})));
+          await storage.close();
+          answers.push(seen);
+        }
+        expect(answers[1]).toStrictEqual(answers[0]);
+      }),
+      { numRuns: 150, seed },
+    );
+  });
+});

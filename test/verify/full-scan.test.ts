@@ -1,0 +1,200 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Entry } from '../../src/core/store.ts';
+import type { StoredRecord } from '../../src/core/value.ts';
+import { verifyStores } from '../../verify/full-scan.ts';
+import { entryOf, KEYS, optionsFor, stampAgo, twoStores } from './data-set.ts';
+import { InstantClock } from './instant-clock.ts';
+
+type Side = {
+  readonly state: 'absent' | 'tombstone' | 'record';
+  readonly secondsAgo: number | null;
+  readonly n: number;
+};
+type Pair = { readonly old: Side; readonly new: Side };
+
+const side: fc.Arbitrary<Side> = fc.oneof(
+  { weight: 1, arbitrary: fc.constant({ state: 'absent' as const, secondsAgo: null, n: 0 }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      state: fc.constant('tombstone' as const),
+      secondsAgo: fc.constantFrom(900, 800, 700),
+      n: fc.constant(0),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      state: fc.constant('record' as const),
+      secondsAgo: fc.constantFrom(null, 900, 800, 700),
+      n: fc.constantFrom(1, 2),
+    }),
+  },
+);
+const pair: fc.Arbitrary<Pair> = fc.oneof(
+  { weight: 3, arbitrary: side.map((both) => ({ old: both, new: both })) },
+  { weight: 2, arbitrary: fc.record({ old: side, new: side }) },
+);
+
+const leads = (unit: string): 'old' | 'new' => (unit.endsWith('3') || unit.endsWith('7') ? 'new' : 'old');
+const verified = (unit: string): boolean => !unit.endsWith('5');
+
+/** What a reader of all entries would say, one key after the other. */
+function oracle(pairs: readonly Pair[]): Record<string, number> {
+  const counts = { old: 0, new: 0, equal: 0, missing: 0, extra: 0, different: 0, stale: 0, pending: 0 };
+  for (const [i, { old, new: fresh }] of pairs.entries()) {
+    const unit = userOf(i);
+    if (!verified(unit)) continue;
+    const [lead, follower] = leads(unit) === 'old' ? [old, fresh] : [fresh, old];
+    if (old.state === 'record') counts.old += 1;
+    if (fresh.state === 'record') counts.new += 1;
+    if (lead.state !== 'record' && follower.state !== 'record') continue;
+    if (follower.state !== 'record') counts.missing += 1;
+    else if (lead.state !== 'record') counts.extra += 1;
+    else if (lead.n === follower.n) counts.equal += 1;
+    else if ((follower.secondsAgo ?? 1e9) > (lead.secondsAgo ?? 1e9)) counts.stale += 1;
+    else counts.different += 1;
+  }
+  return counts;
+}
+
+const userOf = (i: number): string => `user-${i % 10}`;
+
+function entry(clock: InstantClock, i: number, { state, secondsAgo, n }: Side): Entry | null {
+  if (state === 'absent') return null;
+  const stamp = secondsAgo === null ? null : stampAgo(clock, secondsAgo);
+  return entryOf(userOf(i), i, stamp, state === 'record' ? { n } : null);
+}
+
+describe('verifyStores', () => {
+  test('says of any two stores what a reader of every entry would say', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(pair, { maxLength: 200, size: 'max' }),
+        fc.record({
+          memoryBudgetBytes: fc.constantFrom(1, 20_000, 1_000_000),
+          pageSize: fc.integer({ min: 1, max: 50 }),
+          partitions: fc.integer({ min: 1, max: 5 }),
+          concurrency: fc.integer({ min: 1, max: 4 }),
+          recheckMs: fc.constantFrom([], [5], [5, 10, 20]),
+        }),
+        async (pairs, settings) => {
+          const clock = new InstantClock();
+          const stores = await twoStores(clock, 7);
+          for (const name of ['old', 'new'] as const) {
+            stores.data[name].load(pairs.map((both, i) => entry(clock, i, both[name])).filter((e) => e !== null));
+          }
+          const options = { ...optionsFor(clock, stores), ...settings, authority: leads, includes: verified };
+          const report = await verifyStores({ ...options, maxDivergences: 1_000 });
+          const expected = oracle(pairs);
+          expect(report.counts).toEqual(expected);
+          const { missing = 0, extra = 0, different = 0, stale = 0 } = expected;
+          const wrong = missing + extra + different + stale;
+          expect(report.verdict).toBe(wrong === 0 ? 'consistent' : 'divergent');
+          expect(report.divergences).toHaveLength(wrong);
+          expect(report.truncated).toBe(false);
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+
+  test('an authority and its healthy follower are consistent, and the report says what was proven and until when', async () => {
+    const clock = new InstantClock();
+    const stores = await twoStores(clock);
+    const entries = Array.from({ length: 500 }, (_, i) => entryOf(userOf(i), i, stampAgo(clock, 60), { n: i }));
+    stores.data.old.load(entries);
+    stores.data.new.load(entries);
+    const progress: string[] = [];
+    const report = await verifyStores({
+      ...optionsFor(clock, stores),
+      onProgress: ({ phase }) => progress.push(phase),
+    });
+    expect(report).toMatchObject({
+      migration: 'events',
+      verdict: 'consistent',
+      counts: { old: 500, new: 500, equal: 500, pending: 0 },
+      divergences: [],
+      reasons: [],
+      revision: 7,
+      mappingHash: 'abc',
+    });
+    expect(Date.parse(report.expiresAt) - Date.parse(report.finishedAt)).toBe(60_000);
+    expect(new Set(progress)).toEqual(new Set(['scan', 'compare']));
+    expect(report.scanned.candidates).toBe(0);
+  });
+
+  test('a divergence comes with its key, cause, age, stamps and fields', async () => {
+    const clock = new InstantClock();
+    const stores = await twoStores(clock);
+    const stamp = stampAgo(clock, 600);
+    stores.data.old.load([entryOf('ada', 1, stamp, { payload: { n: 1 } })]);
+    stores.data.new.load([entryOf('ada', 1, stamp, { payload: { n: 1 }, hello: 'joe' })]);
+    const report = await verifyStores(optionsFor(clock, stores));
+    expect(report.divergences).toEqual([
+      {
+        key: { user: 'ada', id: 1 },
+        kind: 'different',
+        cause: 'lossy codec',
+        fields: [{ path: 'hello', old: undefined, new: 'joe' }],
+        ageMs: 600_000,
+        stamps: { old: stamp, new: stamp },
+      },
+    ]);
+  });
+
+  test('dirt and skipped ranges make a clean result inconclusive and leave a divergent one divergent', async () => {
+    const clock = new InstantClock();
+    const stores = await twoStores(clock);
+    const options = optionsFor(clock, stores);
+    for (const extra of [
+      { dirty: { ranges: 2, rejected: 0 } },
+      { dirty: { ranges: 0, rejected: 1 } },
+      { skipped: ['bucket 5 to 9'] },
+    ]) {
+      const report = await verifyStores({ ...options, ...extra });
+      expect(report.verdict).toBe('inconclusive');
+      expect(report.reasons).toHaveLength(1);
+    }
+    stores.data.old.load([entryOf('ada', 1, stampAgo(clock, 600), { n: 1 })]);
+    expect((await verifyStores({ ...options, skipped: ['x'] })).verdict).toBe('divergent');
+  });
+
+  test('values that differ within the rules are equal', async () => {
+    const clock = new InstantClock();
+    const stores = await twoStores(clock);
+    const stamp = stampAgo(clock, 600);
+    const load = (name: 'old' | 'new', fields: (i: number) => StoredRecord): void =>
+      stores.data[name].load(Array.from({ length: 50 }, (_, i) => entryOf('ada', i, stamp, fields(i))));
+    load('old', (i) => ({ at: 1, price: i, name: 'ada' }));
+    load('new', (i) => ({ at: 2, price: i + 0.001, name: 'ADA' }));
+    const custom = (a: unknown, b: unknown): boolean => String(nameOf(a)).toUpperCase() === nameOf(b);
+    const rules = { ignore: ['at', 'name'], numericTolerance: { price: 0.01 } };
+    const options = optionsFor(clock, stores);
+    expect((await verifyStores({ ...options, rules })).counts).toMatchObject({ equal: 50, different: 0 });
+    expect((await verifyStores({ ...options, rules: { custom } })).counts).toMatchObject({ equal: 50, different: 0 });
+    expect((await verifyStores({ ...options, rules: { ignore: ['name'] } })).counts).toMatchObject({ different: 50 });
+    // Ignored in one scan means no second look at all.
+    load('new', (i) => ({ at: 2, price: i, name: 'ADA' }));
+    expect((await verifyStores({ ...options, rules })).scanned.candidates).toBe(0);
+  });
+
+  test('what is known of a key is its cause, and only so many divergences are listed', async () => {
+    const clock = new InstantClock();
+    const stores = await twoStores(clock);
+    stores.data.old.load(Array.from({ length: 30 }, (_, i) => entryOf('ada', i, stampAgo(clock, 600), { n: i })));
+    const rejected = KEYS.id({ user: 'ada', id: 0 });
+    const report = await verifyStores({
+      ...optionsFor(clock, stores),
+      maxDivergences: 30,
+      knownDirt: (unit, id) => (unit === 'ada' && id === rejected ? 'rejected' : undefined),
+    });
+    expect(report.divergences.filter(({ cause }) => cause === 'rejected').map(({ key }) => key['id'])).toEqual([0]);
+    const short = await verifyStores({ ...optionsFor(clock, stores), maxDivergences: 10 });
+    expect(short).toMatchObject({ truncated: true, counts: { missing: 30 } });
+    expect(short.divergences).toHaveLength(10);
+  });
+});
+
+const nameOf = (record: unknown): unknown => (record as { readonly name?: unknown }).name;

@@ -1,0 +1,34 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { InvalidRecord } from '../../src/core/errors.ts';
+import { KeySpec } from '../../src/core/record-key.ts';
+import { keyFromId } from '../../verify/key-text.ts';
+
+test('a key comes back from its id as it was', () => {
+  const part = fc.oneof(
+    fc.string({ unit: 'grapheme' }),
+    fc.string({ unit: 'binary' }).filter((text) => text.isWellFormed()),
+    fc.constantFrom('"', '\\', "d'x'", '],[', '\u2028', 'null', '1n'),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    fc.integer(),
+    fc.bigInt(),
+    fc.boolean(),
+    fc.date({ noInvalidDate: true }),
+    fc.uint8Array(),
+  );
+  fc.assert(
+    fc.property(fc.array(part, { minLength: 1, maxLength: 4 }), (parts) => {
+      const fields = parts.map((_, i) => `f${i}`);
+      const spec = new KeySpec(fields, ['f0']);
+      const key = spec.keyOf(Object.fromEntries(parts.map((value, i) => [`f${i}`, value])));
+      expect(keyFromId(spec.id(key), fields)).toEqual(key);
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test('text that is no id of such a key is refused', () => {
+  for (const id of ['', '[', '[]', '["a"', '["a",1,2]', '["a"]', '["a";1]', '["a",1] ', '["a",null]', 'x["a",1]']) {
+    expect(() => keyFromId(id, ['user', 'id']), id).toThrow(InvalidRecord);
+  }
+});

@@ -1,0 +1,186 @@
+import type { Clock, Random } from '../src/core/clock.ts';
+import { Interrupted, InvalidArgument } from '../src/core/errors.ts';
+import type { KeySpec } from '../src/core/record-key.ts';
+import type { Store } from '../src/core/store.ts';
+import { type CompareRules, validateRules } from './compare.ts';
+import type { DivergenceCause } from './divergence.ts';
+import { settleAll } from './in-parallel.ts';
+import { joinSpills } from './join.ts';
+import { Recheck } from './recheck.ts';
+import { scanStore } from './scan-store.ts';
+import { Spill } from './spill.ts';
+import { Tally, type VerifyProgress } from './tally.ts';
+import { TemporaryDirectory } from './temporary-directory.ts';
+import type { VerifyReport } from './verify-report.ts';
+
+/** What {@link verifyStores} needs to know. Required where a wrong guess would make the verdict wrong. */
+export interface VerifyOptions {
+  readonly migration: string;
+  readonly old: Store;
+  readonly new: Store;
+  readonly keys: KeySpec;
+  /** Which store leads a unit under the revision that is verified. */
+  readonly authority: (unit: string) => 'old' | 'new';
+  /** Whether the unit's position is verified. */
+  readonly includes: (unit: string) => boolean;
+  readonly rules: CompareRules;
+  readonly clock: Clock;
+  readonly revision: number;
+  readonly mappingHash: string;
+  /** How long the verdict holds. */
+  readonly ttlMs: number;
+  /** What the control plane still has to replay in the verified positions. */
+  readonly dirty: { readonly ranges: number; readonly rejected: number };
+  /** Positions that were asked for and left out, as words for the report; any makes the verdict inconclusive. */
+  readonly skipped?: readonly string[];
+  /** What is known about a key that turned out divergent. */
+  readonly knownDirt?: ((unit: string, id: string) => DivergenceCause | undefined) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
+  /** Shares of a store that are scanned at once, and batches of point reads in flight. @default 4 */
+  readonly concurrency?: number;
+  /** Into how many shares each store is split. @default concurrency */
+  readonly partitions?: number;
+  /** Entries a page of a scan; with `concurrency` it bounds the records that are held decoded. @default 1000 */
+  readonly pageSize?: number;
+  /** What the scan and the comparison may keep in memory, both sides together. @default 64 MiB */
+  readonly memoryBudgetBytes?: number;
+  /** Where the rest goes. @default the system's temporary directory */
+  readonly spillDirectory?: string;
+  /** The waits between the looks at a key that differs. @default [100, 400, 1500, 3000] */
+  readonly recheckMs?: readonly number[];
+  /** A difference younger than this may be a mirror write on its way. @default the sum of `recheckMs` */
+  readonly youngMs?: number;
+  /** A follower that is behind for longer lost its mirror write. @default 60 000 */
+  readonly lostAfterMs?: number;
+  /** How many divergences are listed; all are counted. @default 100 */
+  readonly maxDivergences?: number;
+  /** @default Math.random */
+  readonly random?: Random;
+}
+
+export const DEFAULT_RECHECK_MS: readonly number[] = Object.freeze([100, 400, 1_500, 3_000]);
+const DEFAULT_BUDGET = 64 * 1024 * 1024;
+
+/**
+ * Proves that two stores hold the same records, or says where they do not: one scan of each store, digests spilled by
+ * hash partition, unequal partitions joined, and every key that differs read again from both stores until it is
+ * plain whether it is wrong or was on its way. Memory is bounded whatever the stores hold.
+ *
+ * @throws Interrupted when `signal` aborts. @throws StoreFault when a store stays unreachable.
+ * @throws InvalidConfiguration for compare rules that cannot be followed.
+ */
+export async function verifyStores(options: VerifyOptions): Promise<VerifyReport> {
+  validateRules(options.rules);
+  const settings = resolve(options);
+  const own = new AbortController();
+  const signal = options.signal === undefined ? own.signal : AbortSignal.any([options.signal, own.signal]);
+  const directory = new TemporaryDirectory(options.spillDirectory);
+  try {
+    return await run({ ...settings, signal }, own, directory);
+  } catch (error) {
+    if (options.signal?.aborted) {
+      throw new Interrupted('the verification was interrupted', {
+        remedy: 'run it again: a verification starts from the beginning',
+        cause: options.signal.reason,
+      });
+    }
+    throw error;
+  } finally {
+    await directory.close();
+  }
+}
+
+type Resolved = Required<Omit<VerifyOptions, 'signal' | 'onProgress' | 'spillDirectory' | 'knownDirt'>> &
+  Pick<VerifyOptions, 'onProgress' | 'knownDirt'>;
+
+function resolve(options: VerifyOptions): Resolved {
+  const concurrency = options.concurrency ?? 4;
+  const recheckMs = options.recheckMs ?? DEFAULT_RECHECK_MS;
+  const resolved: Resolved = {
+    ...options,
+    skipped: options.skipped ?? [],
+    concurrency,
+    partitions: options.partitions ?? concurrency,
+    pageSize: options.pageSize ?? 1_000,
+    memoryBudgetBytes: options.memoryBudgetBytes ?? DEFAULT_BUDGET,
+    recheckMs,
+    youngMs: options.youngMs ?? recheckMs.reduce((sum, ms) => sum + ms, 0),
+    lostAfterMs: options.lostAfterMs ?? 60_000,
+    maxDivergences: options.maxDivergences ?? 100,
+    random: options.random ?? Math.random,
+  };
+  for (const name of ['concurrency', 'partitions', 'pageSize', 'memoryBudgetBytes'] as const) {
+    if (!Number.isInteger(resolved[name]) || resolved[name] < 1) {
+      throw new InvalidArgument(`${name} is ${resolved[name]}`, { expected: 'a whole number of at least 1' });
+    }
+  }
+  for (const ms of [...recheckMs, resolved.youngMs, resolved.lostAfterMs, resolved.ttlMs, resolved.maxDivergences]) {
+    if (!Number.isFinite(ms) || ms < 0) {
+      throw new InvalidArgument(`a time or count is ${ms}`, { expected: 'a number of 0 or more' });
+    }
+  }
+  return resolved;
+}
+
+/** Enough that a few differences leave most partitions unread, and that one fits into its share of memory. */
+function hashPartitions(estimates: readonly (number | null)[], budgetBytes: number): number {
+  const known = estimates.filter((estimate) => estimate !== null);
+  if (known.length === 0) return 1_024;
+  const records = Math.max(...known);
+  const forMemory = (records * 2 * 300) / (budgetBytes / 4);
+  return Math.min(4_096, Math.max(16, Math.ceil(records / 500), Math.ceil(forMemory)));
+}
+
+async function run(
+  settings: Resolved & { readonly signal: AbortSignal },
+  own: AbortController,
+  directory: TemporaryDirectory,
+): Promise<VerifyReport> {
+  const { clock, signal, memoryBudgetBytes } = settings;
+  const startedAt = clock.now();
+  signal.throwIfAborted();
+  const [oldEstimate, newEstimate] = await Promise.all([settings.old.estimate(), settings.new.estimate()]);
+  const count = hashPartitions([oldEstimate, newEstimate], memoryBudgetBytes);
+  // A quarter of the budget a side: its arena, and the copy of it that is sorted for writing.
+  const spills = {
+    old: new Spill(count, memoryBudgetBytes / 8, directory),
+    new: new Spill(count, memoryBudgetBytes / 8, directory),
+  };
+  const tally = new Tally(settings, { old: oldEstimate, new: newEstimate }, count);
+
+  const scan = async (side: 'old' | 'new'): Promise<void> => {
+    try {
+      const onPage = (records: number, bytes: number): void => tally.page(side, records, bytes);
+      await scanStore({ ...settings, store: settings[side], spill: spills[side], onPage });
+    } catch (error) {
+      own.abort(error); // the other side stops as well
+      throw error;
+    }
+  };
+  await settleAll([scan('old'), scan('new')]).catch((error: unknown) => {
+    throw own.signal.aborted ? own.signal.reason : error;
+  });
+
+  const recheck = new Recheck(
+    { ...settings, knownDirt: settings.knownDirt, onSettled: (settled) => tally.settled(settled) },
+    clock.monotonic(),
+  );
+  await joinSpills(
+    {
+      directory,
+      budgetBytes: memoryBudgetBytes / 2,
+      signal,
+      onEqual: (records) => tally.equal(records),
+      onCandidate: (candidate) => recheck.add(candidate),
+      onJoin: (kind) => tally.joined(kind),
+      onPartition: (done) => tally.compared(done, recheck.candidates),
+      relieve: () => recheck.relieve(),
+    },
+    spills.old,
+    spills.new,
+  );
+  await recheck.finish();
+  const spilledBytes = spills.old.fileBytes + spills.new.fileBytes;
+  return tally.report({ startedAt, spilledBytes, candidates: recheck.candidates });
+}

@@ -1,0 +1,179 @@
+import { sleep } from '../src/core/clock.ts';
+import type { KeySpec } from '../src/core/record-key.ts';
+import type { Entry, KeyRef, Store } from '../src/core/store.ts';
+import type { CompareRules } from './compare.ts';
+import { type Classification, classify, type DivergenceCause } from './divergence.ts';
+import { inParallel, type RetryContext, readAgain, settleAll } from './in-parallel.ts';
+import { type Candidate, NO_RECORD, printOf } from './join.ts';
+import { keyFromId } from './key-text.ts';
+import { recordDigest } from './record-digest.ts';
+
+/** The last word on a key: what both sides hold and what that means. */
+export interface Settled {
+  readonly id: string;
+  readonly old: Entry | undefined;
+  readonly new: Entry | undefined;
+  /** `pending` when it never stood still for long enough. */
+  readonly word: Classification;
+}
+
+export interface RecheckJob extends RetryContext {
+  readonly old: Store;
+  readonly new: Store;
+  readonly keys: KeySpec;
+  readonly authority: (unit: string) => 'old' | 'new';
+  readonly rules: CompareRules;
+  readonly recheckMs: readonly number[];
+  readonly youngMs: number;
+  readonly lostAfterMs: number;
+  readonly concurrency: number;
+  readonly knownDirt: ((unit: string, id: string) => DivergenceCause | undefined) | undefined;
+  readonly onSettled: (settled: Settled) => void;
+}
+
+/** A key on its way through the generations. */
+interface Suspect extends Candidate {
+  /** The monotonic time since when both sides were seen as they are. */
+  readonly since: number;
+  /** Waits since then: a timer may fire a little before its time. */
+  readonly waitedMs: number;
+}
+
+/**
+ * How many keys wait for their next generation at once. Beyond, they are worked to their end first, and by then those
+ * that follow have mostly been seen unchanged for long enough to be settled at the first look.
+ */
+const MOST_WAITING = 10_000;
+
+/**
+ * Reads candidates again, strongly and from both stores, in generations with back-off: what was on its way arrives,
+ * what is wrong stays.
+ */
+export class Recheck {
+  readonly #job: RecheckJob;
+  readonly #chunk: number;
+  readonly #span: number;
+  readonly #scannedAt: number;
+  #fresh: Candidate[] = [];
+  #waiting: Suspect[] = [];
+  #candidates = 0;
+
+  /** `scannedAt`: the monotonic time by which the scans had seen what the candidates say. */
+  constructor(job: RecheckJob, scannedAt: number) {
+    this.#job = job;
+    this.#chunk = Math.max(1, Math.min(job.old.capabilities.batchSize, job.new.capabilities.batchSize, 1_000));
+    this.#span = job.recheckMs.reduce((sum, ms) => sum + ms, 0);
+    this.#scannedAt = scannedAt;
+  }
+
+  get candidates(): number {
+    return this.#candidates;
+  }
+
+  add(candidate: Candidate): void {
+    this.#fresh.push(candidate);
+    this.#candidates += 1;
+  }
+
+  /** Looks at what was added, if it is worth a round trip. */
+  async relieve(): Promise<void> {
+    if (this.#fresh.length < this.#chunk * this.#job.concurrency) return;
+    await this.#first();
+    if (this.#waiting.length >= MOST_WAITING) await this.#generations();
+  }
+
+  /** Brings everything to its end. */
+  async finish(): Promise<void> {
+    await this.#first();
+    await this.#generations();
+  }
+
+  async #first(): Promise<void> {
+    const fresh = this.#fresh;
+    this.#fresh = [];
+    const suspects = fresh.map((candidate) => ({ ...candidate, since: this.#scannedAt, waitedMs: 0 }));
+    for (const left of await this.#look(suspects, this.#job.recheckMs.length === 0)) this.#waiting.push(left);
+  }
+
+  async #generations(): Promise<void> {
+    const { recheckMs, clock, signal } = this.#job;
+    let suspects = this.#waiting;
+    this.#waiting = [];
+    for (const [i, ms] of recheckMs.entries()) {
+      if (suspects.length === 0) return;
+      await sleep(clock, ms, signal);
+      const waited = suspects.map((suspect) => ({ ...suspect, waitedMs: suspect.waitedMs + ms }));
+      suspects = await this.#look(waited, i === recheckMs.length - 1);
+    }
+  }
+
+  /** One generation; gives those that need another look. */
+  async #look(suspects: readonly Suspect[], last: boolean): Promise<Suspect[]> {
+    const left: Suspect[] = [];
+    const chunks = Array.from({ length: Math.ceil(suspects.length / this.#chunk) }, (_, i) =>
+      suspects.slice(i * this.#chunk, (i + 1) * this.#chunk),
+    );
+    await inParallel(chunks, this.#job.concurrency, async (chunk) => {
+      const keys = chunk.map(({ id }) => ({ id, key: keyFromId(id, this.#job.keys.fields) }));
+      const [old, fresh] = await this.#read(keys);
+      for (const [i, suspect] of chunk.entries()) {
+        const next = this.#judge(suspect, keys[i] as KeyRef, old[i], fresh[i], last);
+        if (next !== null) left.push(next);
+      }
+    });
+    return left;
+  }
+
+  async #read(keys: readonly KeyRef[]): Promise<[(Entry | undefined)[], (Entry | undefined)[]]> {
+    const job = this.#job;
+    const reads = [job.old, job.new].map((store) => readAgain(job, () => store.getMany(keys)));
+    await settleAll(reads);
+    return (await Promise.all(reads)) as [(Entry | undefined)[], (Entry | undefined)[]];
+  }
+
+  #judge(
+    suspect: Suspect,
+    { id, key }: KeyRef,
+    old: Entry | undefined,
+    fresh: Entry | undefined,
+    last: boolean,
+  ): Suspect | null {
+    const { keys, rules, clock, youngMs, lostAfterMs, knownDirt, onSettled } = this.#job;
+    const print = { old: this.#print(old), new: this.#print(fresh) };
+    const now = clock.monotonic();
+    const unchanged = print.old === suspect.old && print.new === suspect.new;
+    const unchangedMs = unchanged ? Math.max(now - suspect.since, suspect.waitedMs) : 0;
+    const unit = keys.unit(key);
+    const authority = this.#job.authority(unit);
+    const [lead, follower] = authority === 'old' ? [old, fresh] : [fresh, old];
+    const knownCause = knownDirt?.(unit, id);
+    const context = { authority, now: clock.now(), youngMs, unchangedMs, lostAfterMs, knownCause };
+    const word = classify(lead, follower, rules, context);
+    const settle = (word: Classification): null => {
+      onSettled({ id, old, new: fresh, word });
+      return null;
+    };
+    if (word.word === 'equal' || word.certain) return settle(word);
+    if (caughtUp(suspect, print)) return settle({ word: 'equal' });
+    const passing = word.word === 'pending' || word.word === 'ahead';
+    if (!passing && unchangedMs >= this.#span) return settle(word);
+    if (last) return settle(passing || unchanged ? word : { ...word, word: 'pending' });
+    return unchanged ? suspect : { id, ...print, since: now, waitedMs: 0 };
+  }
+
+  #print(entry: Entry | undefined): string {
+    if (entry === undefined || entry.value === null) return NO_RECORD;
+    const digest = recordDigest(entry.id, entry.value, this.#job.rules).digest.toString('hex', 0, 16);
+    return printOf(entry.stamp, digest);
+  }
+}
+
+/**
+ * A key that is written all the time is hardly ever seen equal. It is enough that one side now shows the very version
+ * that the other one showed before: that version came over whole.
+ */
+function caughtUp(before: Candidate, now: { readonly old: string; readonly new: string }): boolean {
+  const came = (then: string, here: string): boolean => then === here && then !== NO_RECORD && !then.startsWith('-');
+  if (now.old === NO_RECORD || now.new === NO_RECORD) return false;
+  return came(before.old, now.new) || came(before.new, now.old);
+}

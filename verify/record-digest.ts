@@ -1,0 +1,20 @@
+import { hash } from 'node:crypto';
+import { canonicalBytes } from '../src/core/canonical.ts';
+import type { StoredRecord } from '../src/core/value.ts';
+import { type CompareRules, withoutIgnored } from './compare.ts';
+
+/** The digest of a record under its key, and how many bytes were hashed. */
+export interface RecordDigest {
+  /** SHA-256; the first 16 bytes are used. */
+  readonly digest: Buffer;
+  readonly bytes: number;
+}
+
+/**
+ * Hashes id and value together, so that the sum of a partition's digests tells which value belongs to which key. Two
+ * records of one key with equal digests have no differences by `rules`.
+ */
+export function recordDigest(id: string, value: StoredRecord, rules: CompareRules): RecordDigest {
+  const bytes = canonicalBytes([id, withoutIgnored(value, rules)]);
+  return { digest: hash('sha256', bytes, 'buffer'), bytes: bytes.length };
+}

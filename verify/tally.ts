@@ -1,0 +1,159 @@
+import type { Clock } from '../src/core/clock.ts';
+import { compareText, type KeySpec } from '../src/core/record-key.ts';
+import type { DivergenceKind } from './divergence.ts';
+import { keyFromId } from './key-text.ts';
+import type { Settled } from './recheck.ts';
+import type { Divergence, VerifyReport } from './verify-report.ts';
+
+/** How far a verification is; cheap to take, called after every page and every compared partition. */
+export interface VerifyProgress {
+  readonly phase: 'scan' | 'compare';
+  readonly scanned: { readonly old: number; readonly new: number };
+  /** An estimate of all records of each store, where it has one. */
+  readonly estimated: { readonly old: number | null; readonly new: number | null };
+  /** Hash partitions compared, of how many. */
+  readonly compared: number;
+  readonly partitions: number;
+  /** Keys that differed at first sight and are read again. */
+  readonly candidates: number;
+}
+
+export interface TallyContext {
+  readonly migration: string;
+  readonly keys: KeySpec;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly revision: number;
+  readonly mappingHash: string;
+  readonly ttlMs: number;
+  readonly dirty: { readonly ranges: number; readonly rejected: number };
+  readonly skipped: readonly string[];
+  readonly maxDivergences: number;
+  readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
+}
+
+/** Counts what a verification finds and draws up its report. */
+export class Tally {
+  readonly #context: TallyContext;
+  readonly #estimated: VerifyProgress['estimated'];
+  readonly #partitions: number;
+  readonly #scanned = { old: { records: 0, bytes: 0 }, new: { records: 0, bytes: 0 } };
+  readonly #counts = { old: 0, new: 0, equal: 0, missing: 0, extra: 0, different: 0, stale: 0, pending: 0 };
+  readonly #listed: { readonly id: string; readonly divergence: Divergence }[] = [];
+  #joined = 0;
+  #split = 0;
+  #compared = 0;
+
+  constructor(context: TallyContext, estimated: VerifyProgress['estimated'], partitions: number) {
+    this.#context = context;
+    this.#estimated = estimated;
+    this.#partitions = partitions;
+  }
+
+  page(side: 'old' | 'new', records: number, bytes: number): void {
+    this.#scanned[side].records += records;
+    this.#scanned[side].bytes += bytes;
+    this.#progress('scan', 0);
+  }
+
+  /** Records that both sides hold equally. */
+  equal(records: number): void {
+    this.#counts.old += records;
+    this.#counts.new += records;
+    this.#counts.equal += records;
+  }
+
+  joined(kind: 'joined' | 'split'): void {
+    if (kind === 'joined') this.#joined += 1;
+    else this.#split += 1;
+  }
+
+  /** A hash partition of the first level is done. */
+  compared(partitions: number, candidates: number): void {
+    this.#compared = partitions;
+    this.#progress('compare', candidates);
+  }
+
+  settled({ id, old, new: fresh, word }: Settled): void {
+    const counts = this.#counts;
+    const oldLives = old !== undefined && old.value !== null;
+    const newLives = fresh !== undefined && fresh.value !== null;
+    if (oldLives) counts.old += 1;
+    if (newLives) counts.new += 1;
+    if (word.word === 'equal') {
+      if (oldLives && newLives) counts.equal += 1;
+      return;
+    }
+    if (word.word === 'pending' || word.word === 'ahead') {
+      counts.pending += 1;
+      return;
+    }
+    counts[word.word] += 1;
+    if (this.#listed.length >= this.#context.maxDivergences) return;
+    this.#listed.push({
+      id,
+      divergence: {
+        key: keyFromId(id, this.#context.keys.fields),
+        kind: word.kind,
+        cause: word.cause,
+        fields: word.fields,
+        ...(word.ageMs === null ? {} : { ageMs: word.ageMs }),
+        stamps: { old: old?.stamp ?? null, new: fresh?.stamp ?? null },
+      },
+    });
+  }
+
+  report(run: {
+    readonly startedAt: number;
+    readonly spilledBytes: number;
+    readonly candidates: number;
+  }): VerifyReport {
+    const { migration, revision, mappingHash, ttlMs, clock } = this.#context;
+    const finishedAt = clock.now();
+    const kinds: readonly DivergenceKind[] = ['missing', 'extra', 'different', 'stale'];
+    const divergent = kinds.reduce((sum, kind) => sum + this.#counts[kind], 0);
+    const reasons = this.#reasons();
+    return {
+      migration,
+      verdict: divergent > 0 ? 'divergent' : reasons.length > 0 ? 'inconclusive' : 'consistent',
+      counts: { ...this.#counts },
+      divergences: this.#listed.sort((a, b) => compareText(a.id, b.id)).map(({ divergence }) => divergence),
+      truncated: divergent > this.#listed.length,
+      reasons,
+      revision,
+      mappingHash,
+      startedAt: new Date(run.startedAt).toISOString(),
+      finishedAt: new Date(finishedAt).toISOString(),
+      expiresAt: new Date(finishedAt + ttlMs).toISOString(),
+      scanned: {
+        ...structuredClone(this.#scanned),
+        spilledBytes: run.spilledBytes,
+        hashPartitions: this.#partitions,
+        joinedPartitions: this.#joined,
+        splitPartitions: this.#split,
+        candidates: run.candidates,
+      },
+    };
+  }
+
+  #reasons(): readonly string[] {
+    const { dirty, skipped } = this.#context;
+    const reasons: string[] = [];
+    if (dirty.ranges > 0) reasons.push(`${dirty.ranges} dirty range(s) wait for repair`);
+    if (dirty.rejected > 0) reasons.push(`${dirty.rejected} key(s) were rejected by the follower`);
+    for (const what of skipped) reasons.push(`not verified: ${what}`);
+    if (this.#counts.pending > 0)
+      reasons.push(`${this.#counts.pending} record(s) kept changing while they were compared`);
+    return reasons;
+  }
+
+  #progress(phase: VerifyProgress['phase'], candidates: number): void {
+    this.#context.onProgress?.({
+      phase,
+      scanned: { old: this.#scanned.old.records, new: this.#scanned.new.records },
+      estimated: this.#estimated,
+      compared: this.#compared,
+      partitions: this.#partitions,
+      candidates,
+    });
+  }
+}
