@@ -9,8 +9,7 @@ const BASES = 2 ** 31;
  * are counted up and never given twice.
  */
 export async function up(knex: Knex): Promise<void> {
-  const { schema } = knex;
-  await schema.createTable('migrations', (t) => {
+  await knex.schema.createTable('migrations', (t) => {
     t.text('name').notNullable().primary();
     t.bigInteger('revision').notNullable();
     t.text('document').notNullable();
@@ -22,7 +21,7 @@ export async function up(knex: Knex): Promise<void> {
     t.double('shadow_since').notNullable();
     t.double('created_at').notNullable();
   });
-  await schema.createTable('history', (t) => {
+  await knex.schema.createTable('history', (t) => {
     t.bigIncrements('id');
     t.text('migration').notNullable();
     t.bigInteger('revision');
@@ -36,7 +35,7 @@ export async function up(knex: Knex): Promise<void> {
     t.text('gates').notNullable();
     t.index(['migration', 'id']);
   });
-  await schema.createTable('nodes', (t) => {
+  await knex.schema.createTable('nodes', (t) => {
     t.bigIncrements('id');
     t.text('state').notNullable().index();
     t.text('info').notNullable();
@@ -46,7 +45,7 @@ export async function up(knex: Knex): Promise<void> {
     t.text('stamp_limit').notNullable();
     t.text('health');
   });
-  await schema.createTable('acknowledgements', (t) => {
+  await knex.schema.createTable('acknowledgements', (t) => {
     t.bigIncrements('id');
     t.bigInteger('node').notNullable();
     t.text('migration').notNullable();
@@ -55,7 +54,7 @@ export async function up(knex: Knex): Promise<void> {
     t.unique(['node', 'migration']);
     t.index(['migration']);
   });
-  await schema.createTable('dirt', (t) => {
+  await knex.schema.createTable('dirt', (t) => {
     t.bigIncrements('id');
     t.text('migration').notNullable();
     t.text('target').notNullable();
@@ -71,7 +70,7 @@ export async function up(knex: Knex): Promise<void> {
     t.index(['migration', 'target', 'id']);
     t.index(['migration', 'key_id']);
   });
-  await schema.createTable('divergences', (t) => {
+  await knex.schema.createTable('divergences', (t) => {
     t.bigIncrements('id');
     t.text('migration').notNullable();
     t.text('key_id').notNullable();
@@ -85,7 +84,7 @@ export async function up(knex: Knex): Promise<void> {
     t.bigInteger('seen').notNullable();
     t.unique(['migration', 'key_id']);
   });
-  await schema.createTable('replays', (t) => {
+  await knex.schema.createTable('replays', (t) => {
     t.bigIncrements('id');
     t.text('migration').notNullable();
     t.text('kind').notNullable();
@@ -105,10 +104,9 @@ export async function up(knex: Knex): Promise<void> {
     t.double('estimate');
     t.double('source_time').notNullable();
     t.double('deadline_limit').notNullable();
-    t.double('source_time').notNullable();
     t.index(['migration', 'state', 'id']);
   });
-  await schema.createTable('replay_partitions', (t) => {
+  await knex.schema.createTable('replay_partitions', (t) => {
     t.bigIncrements('id');
     t.bigInteger('replay').notNullable().index();
     t.text('partition').notNullable();
@@ -119,7 +117,7 @@ export async function up(knex: Knex): Promise<void> {
     t.bigInteger('skipped').notNullable();
     t.bigInteger('rejected').notNullable();
   });
-  await schema.createTable('verifications', (t) => {
+  await knex.schema.createTable('verifications', (t) => {
     t.bigIncrements('id');
     t.text('migration').notNullable();
     t.text('verdict').notNullable();

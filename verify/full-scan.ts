@@ -4,7 +4,7 @@ import type { KeySpec } from '../src/core/record-key.ts';
 import type { Store } from '../src/core/store.ts';
 import { type CompareRules, validateRules } from './compare.ts';
 import type { DivergenceCause } from './divergence.ts';
-import { settleAll } from './in-parallel.ts';
+import { readAgain, settleAll } from './in-parallel.ts';
 import { joinSpills } from './join.ts';
 import { Recheck } from './recheck.ts';
 import { scanStore } from './scan-store.ts';
@@ -140,7 +140,9 @@ async function run(
   const { clock, signal, memoryBudgetBytes } = settings;
   const startedAt = clock.now();
   signal.throwIfAborted();
-  const [oldEstimate, newEstimate] = await Promise.all([settings.old.estimate(), settings.new.estimate()]);
+  const estimates = [settings.old, settings.new].map((store) => readAgain(settings, () => store.estimate()));
+  await settleAll(estimates);
+  const [oldEstimate = null, newEstimate = null] = await Promise.all(estimates);
   const count = hashPartitions([oldEstimate, newEstimate], memoryBudgetBytes);
   // A quarter of the budget a side: its arena, and the copy of it that is sorted for writing.
   const spills = {
@@ -149,18 +151,21 @@ async function run(
   };
   const tally = new Tally(settings, { old: oldEstimate, new: newEstimate }, count);
 
-  const scan = async (side: 'old' | 'new'): Promise<void> => {
-    try {
-      const onPage = (records: number, bytes: number): void => tally.page(side, records, bytes);
-      await scanStore({ ...settings, store: settings[side], spill: spills[side], onPage });
-    } catch (error) {
-      own.abort(error); // the other side stops as well
-      throw error;
-    }
+  // The first failure stops both scans; the failures that follow from the stop say nothing.
+  let failure: { readonly error: unknown } | null = null;
+  const fail = (error: unknown): void => {
+    failure ??= { error };
+    own.abort();
   };
-  await settleAll([scan('old'), scan('new')]).catch((error: unknown) => {
-    throw own.signal.aborted ? own.signal.reason : error;
-  });
+  const scan = (side: 'old' | 'new'): Promise<void> => {
+    const onPage = (records: number, bytes: number): void => tally.page(side, records, bytes);
+    return scanStore({ ...settings, store: settings[side], spill: spills[side], onPage, fail });
+  };
+  try {
+    await settleAll([scan('old'), scan('new')]);
+  } catch (error) {
+    throw (failure as { readonly error: unknown } | null)?.error ?? error;
+  }
 
   const recheck = new Recheck(
     { ...settings, knownDirt: settings.knownDirt, onSettled: (settled) => tally.settled(settled) },

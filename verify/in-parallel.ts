@@ -52,7 +52,7 @@ export async function readAgain<T>(context: RetryContext, read: () => Promise<T>
     try {
       return await read();
     } catch (error) {
-      if (!(error instanceof StoreFault) || attempt >= STORE_ATTEMPTS) throw error;
+      if (context.signal.aborted || !(error instanceof StoreFault) || attempt >= STORE_ATTEMPTS) throw error;
       await backOff(context, attempt);
     }
   }

@@ -18,6 +18,8 @@ export interface ScanJob extends RetryContext {
   readonly partitions: number;
   readonly concurrency: number;
   readonly pageSize: number;
+  /** Told of a failure at once, so that nothing goes on beside it. */
+  readonly fail: (error: unknown) => void;
   readonly onPage: (records: number, bytes: number) => void;
 }
 
@@ -26,9 +28,19 @@ const SLICE_MS = 20;
 
 /** Reads all of a store, in the store's own order, into its spill. */
 export async function scanStore(job: ScanJob): Promise<void> {
-  const partitions = await readAgain(job, () => job.store.partitions(job.partitions));
-  await inParallel(partitions, job.concurrency, (partition) => scanPartition(job, partition));
-  await job.spill.seal();
+  try {
+    const partitions = await readAgain(job, () => job.store.partitions(job.partitions));
+    await inParallel(partitions, job.concurrency, async (partition) => {
+      await scanPartition(job, partition).catch((error: unknown) => {
+        job.fail(error);
+        throw error;
+      });
+    });
+    await job.spill.seal();
+  } catch (error) {
+    job.fail(error);
+    throw error;
+  }
 }
 
 async function scanPartition(job: ScanJob, partition: Partition): Promise<void> {
@@ -51,7 +63,7 @@ async function scanPartition(job: ScanJob, partition: Partition): Promise<void> 
       }
       return;
     } catch (error) {
-      if (!(error instanceof StoreFault) || attempt >= STORE_ATTEMPTS) throw error;
+      if (signal.aborted || !(error instanceof StoreFault) || attempt >= STORE_ATTEMPTS) throw error;
       await backOff(job, attempt);
     }
   }

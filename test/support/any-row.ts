@@ -5,7 +5,7 @@ import { type AnyColumnKind, kindsOf, type TableName } from '../../src/control/c
 export type Generated = Record<string, unknown>;
 
 const json = fc
-  .jsonValue({ depthSize: 'small', noNullPrototype: true, stringUnit: 'binary' })
+  .jsonValue({ depthSize: 'small', stringUnit: 'binary' })
   .filter((value) => value !== null)
   // Through JSON once, so that -0 is what JSON makes of it.
   .map((value): unknown => JSON.parse(JSON.stringify(value)));
@@ -17,7 +17,7 @@ const VALUES: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   json,
 };
 
-function valueOf(column: string, kind: AnyColumnKind): fc.Arbitrary<unknown> {
+function cellOf(column: string, kind: AnyColumnKind): fc.Arbitrary<unknown> {
   // Whole numbers only, where the column holds no time.
   const base = VALUES[kind.replace('?', '')] as fc.Arbitrary<unknown>;
   const values = kind.startsWith('number') && !TIMES.test(column) ? fc.maxSafeInteger() : base;
@@ -28,5 +28,7 @@ const TIMES = /^at$|At$|Since$|Seen$|Until$|Limit$|Before$|Time$|^estimate$/;
 
 /** Any row of a table; its id means nothing. */
 export function rowOf(table: TableName): fc.Arbitrary<Generated> {
-  return fc.record(Object.fromEntries([...kindsOf(table)].map(([column, kind]) => [column, valueOf(column, kind)])));
+  return fc.record(Object.fromEntries([...kindsOf(table)].map(([column, kind]) => [column, cellOf(column, kind)])), {
+    noNullPrototype: true,
+  });
 }

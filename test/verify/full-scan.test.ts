@@ -96,7 +96,7 @@ describe('verifyStores', () => {
           expect(report.truncated).toBe(false);
         },
       ),
-      { numRuns: 15 },
+      { numRuns: 150 },
     );
   });
 
