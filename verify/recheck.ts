@@ -163,8 +163,7 @@ export class Recheck {
 
   #print(entry: Entry | undefined): string {
     if (entry === undefined || entry.value === null) return NO_RECORD;
-    const digest = recordDigest(entry.id, entry.value, this.#job.rules).digest.toString('hex', 0, 16);
-    return printOf(entry.stamp, digest);
+    return printOf(entry.stamp, recordDigest(entry.id, entry.value, this.#job.rules).digest);
   }
 }
 

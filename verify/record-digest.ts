@@ -5,8 +5,8 @@ import { type CompareRules, withoutIgnored } from './compare.ts';
 
 /** The digest of a record under its key, and how many bytes were hashed. */
 export interface RecordDigest {
-  /** SHA-256; the first 16 bytes are used. */
-  readonly digest: Buffer;
+  /** The first 16 bytes of SHA-256, as 32 hex digits. */
+  readonly digest: string;
   readonly bytes: number;
 }
 
@@ -16,5 +16,5 @@ export interface RecordDigest {
  */
 export function recordDigest(id: string, value: StoredRecord, rules: CompareRules): RecordDigest {
   const bytes = canonicalBytes([id, withoutIgnored(value, rules)]);
-  return { digest: hash('sha256', bytes, 'buffer'), bytes: bytes.length };
+  return { digest: hash('sha256', bytes, 'hex').slice(0, 32), bytes: bytes.length };
 }

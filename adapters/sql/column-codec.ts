@@ -56,7 +56,9 @@ export const INTEGER: ColumnCodec = Object.freeze({
   encode(value: Value): Bound | Unfit {
     if (typeof value === 'bigint') {
       if (!fitsInt64(value)) return new Unfit('is beyond 64 bits');
-      return isSafe(value) ? new Unfit('is a bigint that would come back as a number; the type "bigint" holds it') : value;
+      return isSafe(value)
+        ? new Unfit('is a bigint that would come back as a number; the type "bigint" holds it')
+        : value;
     }
     if (typeof value !== 'number') return new Unfit('is not an integer');
     if (Object.is(value, -0)) return new Unfit('is -0');
@@ -167,7 +169,8 @@ export const DATE_AS_INTEGER: ColumnCodec = Object.freeze({
 export const DECIMAL_AS_TEXT: ColumnCodec = Object.freeze({
   key: false,
   text: true,
-  encode: (value: Value): Bound | Unfit => (value instanceof Decimal ? plainDecimal(value) : new Unfit('is not a Decimal')),
+  encode: (value: Value): Bound | Unfit =>
+    value instanceof Decimal ? plainDecimal(value) : new Unfit('is not a Decimal'),
   decode: (stored: unknown): Value => (typeof stored === 'string' ? decimalOf(stored) : undefined),
 });
 

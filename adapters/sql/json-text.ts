@@ -5,7 +5,8 @@ const MAX_DEPTH = 500;
 
 const at = (path: string): string => (path === '' ? '' : ` at ${path}`);
 
-function whyNot(value: unknown, path: string, depth: number): string | null {
+/** Why JSON would not give a value back equal, as a phrase, or null. */
+export function whyNotJson(value: unknown, path = '', depth = 0): string | null {
   switch (typeof value) {
     case 'string':
       return value.isWellFormed() ? null : `has half a character (a lone surrogate)${at(path)}`;
@@ -23,16 +24,17 @@ function whyNot(value: unknown, path: string, depth: number): string | null {
   if (depth > MAX_DEPTH) return 'is nested too deeply, or in itself';
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i += 1) {
-      const why = whyNot(value[i], `${path}[${i}]`, depth + 1);
+      const why = whyNotJson(value[i], `${path}[${i}]`, depth + 1);
       if (why !== null) return why;
     }
     return null;
   }
-  if (!isPlainObject(value)) return `has a ${value.constructor?.name ?? 'class instance'}${at(path)}, which JSON does not know`;
+  if (!isPlainObject(value))
+    return `has a ${value.constructor?.name ?? 'class instance'}${at(path)}, which JSON does not know`;
   for (const field of Object.keys(value)) {
     if (value[field] === undefined) continue;
     const why = field.isWellFormed()
-      ? whyNot(value[field], path === '' ? field : `${path}.${field}`, depth + 1)
+      ? whyNotJson(value[field], path === '' ? field : `${path}.${field}`, depth + 1)
       : `has a field name with half a character${at(path)}`;
     if (why !== null) return why;
   }
@@ -44,6 +46,6 @@ function whyNot(value: unknown, path: string, depth: number): string | null {
  * Half characters are refused although JSON can escape them: databases with a JSON type of their own cannot.
  */
 export function jsonText(value: Value): string | Unfit {
-  const why = whyNot(value, '', 0);
+  const why = whyNotJson(value);
   return why === null ? JSON.stringify(value) : new Unfit(why);
 }

@@ -100,16 +100,19 @@ export function makeLayout(
     const codec = session.codec('json', document);
     if (typeof codec === 'string') wrong(table, `the column "${document.name}" ${codec}`, 'a column for JSON text');
   }
-  const columns = resolve(options, spec, own).map((option) =>
-    fieldColumn(session, table, option, find(option.column)),
-  );
+  const columns = resolve(options, spec, own).map((option) => fieldColumn(session, table, option, find(option.column)));
   const keys = spec.fields.map((field): KeyColumn => {
     const index = columns.findIndex((column) => column.field === field);
     const column = columns[index];
     if (column === undefined) {
-      return wrong(table, `the key field "${field}" has no column`, `a column "${field}", or \`columns\` that name one`);
+      return wrong(
+        table,
+        `the key field "${field}" has no column`,
+        `a column "${field}", or \`columns\` that name one`,
+      );
     }
-    if (!column.codec.key) wrong(table, `the column "${column.name}" cannot be part of a key`, 'not json and not decimal');
+    if (!column.codec.key)
+      wrong(table, `the column "${column.name}" cannot be part of a key`, 'not json and not decimal');
     return { ...column, index, collate: column.codec.text && !own.binary.has(column.name) };
   });
   const keyNames = new Set(keys.map(({ name }) => name));
@@ -133,6 +136,9 @@ export function makeLayout(
     unit: spec.unitFields.map((field) => keys.find((column) => column.field === field) as KeyColumn),
     document: document?.name ?? null,
     nulls,
-    names: [...columns.map(({ name }) => name), ...(document === null || document === undefined ? [] : [document.name])],
+    names: [
+      ...columns.map(({ name }) => name),
+      ...(document === null || document === undefined ? [] : [document.name]),
+    ],
   });
 }

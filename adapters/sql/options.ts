@@ -1,16 +1,7 @@
 import { InvalidConfiguration } from '../../src/core/errors.ts';
 
 /** What a column holds, as the field of a record sees it. */
-export type FieldType =
-  | 'text'
-  | 'integer'
-  | 'bigint'
-  | 'real'
-  | 'boolean'
-  | 'json'
-  | 'bytes'
-  | 'date'
-  | 'decimal';
+export type FieldType = 'text' | 'integer' | 'bigint' | 'real' | 'boolean' | 'json' | 'bytes' | 'date' | 'decimal';
 
 const FIELD_TYPES: ReadonlySet<string> = new Set<FieldType>([
   'text',

@@ -6,7 +6,7 @@ import { identityCodec } from '../../src/core/store.ts';
 import { cloneValue, isPlainObject, type Key, type StoredRecord, type Value } from '../../src/core/value.ts';
 import { type Bound, Unfit } from './column-codec.ts';
 import type { HeldAt } from './dialect.ts';
-import { jsonText } from './json-text.ts';
+import { whyNotJson } from './json-text.ts';
 import type { FieldColumn, KeyColumn, Layout } from './layout.ts';
 
 /** A record as it is bound to statements; `row` null deletes. */
@@ -97,15 +97,11 @@ export class RowCodec {
       const held = record[field];
       if (held === undefined || this.#fields.has(field)) continue;
       if (document === null) return rejected('limit', `the field "${field}" has no column`);
-      const unfit = jsonText(held);
-      if (unfit instanceof Unfit) return rejected('limit', `the field "${field}" ${unfit.why}`);
+      const why = field.isWellFormed() ? whyNotJson(held) : 'has half a character in its name';
+      if (why !== null) return rejected('limit', `the field "${field}" ${why}`);
       rest[field] = held;
     }
-    if (document !== null) {
-      const text = jsonText(rest);
-      if (text instanceof Unfit) return rejected('limit', `the record ${text.why}`);
-      row.push(text);
-    }
+    if (document !== null) row.push(JSON.stringify(rest));
     return row;
   }
 
@@ -116,7 +112,9 @@ export class RowCodec {
     if (what !== this.#layout.nulls && !(held === null && this.#layout.document !== null)) {
       return rejected('limit', `the field "${field}" is ${what}, which SQL does not tell from ${this.#layout.nulls}`);
     }
-    return nullable ? null : rejected('constraint', `the field "${field}" is ${what}, and the column "${name}" NOT NULL`);
+    return nullable
+      ? null
+      : rejected('constraint', `the field "${field}" is ${what}, and the column "${name}" NOT NULL`);
   }
 
   /** The record of a row in the order of `layout.names`. @throws InvalidRecord names the column that is not readable. */
@@ -147,7 +145,9 @@ export class RowCodec {
     } catch {
       value = undefined;
     }
-    return isPlainObject(value) ? (value as StoredRecord) : this.#unreadable(this.#layout.document ?? '', 'a JSON object');
+    return isPlainObject(value)
+      ? (value as StoredRecord)
+      : this.#unreadable(this.#layout.document ?? '', 'a JSON object');
   }
 
   #cell({ name, codec }: FieldColumn, cell: unknown): Value {

@@ -176,7 +176,7 @@ export class SqlStore implements Store {
     // The greatest stamp of a key first: the others then find it and are superseded.
     const order = entries.map((_, i) => i);
     if (new Set(entries.map(({ id }) => id)).size < entries.length) {
-      order.sort((a, b) => ((entries[a] as Entry).stamp ?? '') < ((entries[b] as Entry).stamp ?? '') ? 1 : -1);
+      order.sort((a, b) => (((entries[a] as Entry).stamp ?? '') < ((entries[b] as Entry).stamp ?? '') ? 1 : -1));
     }
     for (const i of order) {
       const write = this.#write(entries[i] as Entry, null, deadline);

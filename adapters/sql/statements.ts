@@ -32,8 +32,8 @@ export class Statements {
     return this.#grammar.quote(name);
   }
 
-  /** The key columns of the records' table (`r`), comparable by bytes, or of the stamp table (`s`), which always are. */
-  keys(alias: 'r' | 's', columns: readonly KeyColumn[] = this.#layout.keys): string[] {
+  /** The key columns of the records' table (`r`), comparable by bytes, or of the stamp table (`s`, or `p` for a page of it), which always are. */
+  keys(alias: 'r' | 's' | 'p', columns: readonly KeyColumn[] = this.#layout.keys): string[] {
     return columns.map(({ name, collate }) => {
       const column = `${alias}.${this.quote(name)}`;
       return alias === 'r' && collate ? this.#grammar.bytewise(column) : column;
@@ -53,7 +53,9 @@ export class Statements {
   /** The key stands before or behind a key of parameters. */
   compare(columns: readonly string[], operator: '>' | '<='): string {
     const marks = columns.map(() => '?').join(', ');
-    return columns.length === 1 ? `${columns[0]} ${operator} ${marks}` : `(${columns.join(', ')}) ${operator} (${marks})`;
+    return columns.length === 1
+      ? `${columns[0]} ${operator} ${marks}`
+      : `(${columns.join(', ')}) ${operator} (${marks})`;
   }
 
   #where(conditions: readonly string[]): string {
@@ -94,7 +96,8 @@ export class Statements {
     if (!shape.stamped) return records;
     const { keys, names, stampColumn } = this.#layout;
     const stampKeys = this.keys('s');
-    const some = `SELECT * FROM ${this.stamps} AS s${this.#where(conditions(stampKeys))} ORDER BY ${stampKeys.join(', ')} LIMIT ?`;
+    const pageKeys = this.keys('p');
+    const some = `SELECT * FROM ${this.stamps} AS p${this.#where(conditions(pageKeys))} ORDER BY ${pageKeys.join(', ')} LIMIT ?`;
     const columns = [
       `s.${this.quote(stampColumn)}`,
       '1',

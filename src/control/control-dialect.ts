@@ -22,6 +22,8 @@ export interface ControlDialect {
   transact<T>(mode: 'read' | 'write', patience: Patience, body: (knex: Knex) => Promise<T>): Promise<T>;
   /** Runs `body` in one transaction that excludes every other preparation; the place is made if need be. */
   prepare(body: (knex: Knex) => Promise<void>): Promise<void>;
+  /** Orders with null lowest. knex's own option for nulls replaces the column on SQLite (3.3.0) and is not used. */
+  orderBy(query: Knex.QueryBuilder, column: string, direction: 'asc' | 'desc', nullable: boolean): void;
   /** A condition that stays cheap and legal for lists of any length. */
   whereIn(query: Knex.QueryBuilder, column: string, values: readonly (string | number | boolean)[]): void;
   classify(error: unknown): FailureKind;

@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts';
-import type { Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
+import type { DivergenceReport, Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
 import { describeDial, NOBODY, type Threshold } from '../core/dial.ts';
 import { type GateVerdict, InvalidArgument, MigrationFinished, RevisionConflict } from '../core/errors.ts';
 import { type Intervals, NOTHING } from '../core/intervals.ts';
@@ -346,6 +346,14 @@ export class ControlPlane {
     });
   }
 
+  /** Remembers records that a verification found divergent, for the gates and for repair. */
+  recordDivergences(name: string, lines: readonly DivergenceReport[]): Promise<void> {
+    return this.#storage.transaction(async (tx) => {
+      await migrationRow(tx, name);
+      for (const line of lines) await fleetDesk.upsertDivergence(tx, { ...line, migration: name });
+    });
+  }
+
   /** Forgets divergences that were looked at again and are gone. */
   clearDivergences(name: string, ids: readonly number[]): Promise<number> {
     return this.#storage.transaction((tx) => tx.remove('divergences', { migration: name, id: { in: ids } }));
@@ -450,3 +458,18 @@ export class ControlPlane {
 
 const camel = (dial: 'dual-write' | 'shadow-read' | 'cutover'): 'dualWrite' | 'shadowRead' | 'cutover' =>
   dial === 'dual-write' ? 'dualWrite' : dial === 'shadow-read' ? 'shadowRead' : 'cutover';
+
+/** The control plane as controllers and processes call it, in this thread, in a worker or over HTTP. */
+export type ControlPlaneApi = Pick<ControlPlane, keyof ControlPlane> & {
+  /** Calls `changed` soon after any change, by anyone, until the returned function is called. */
+  watch(changed: () => void): () => void;
+  close(): Promise<void>;
+};
+
+/** A control plane in this very thread, over any storage. */
+export function localControlPlane(storage: ControlStorage, clock: Clock): ControlPlaneApi {
+  return Object.assign(new ControlPlane(storage, clock), {
+    watch: (changed: () => void) => storage.watch(changed),
+    close: () => storage.close(),
+  });
+}

@@ -1,4 +1,4 @@
-import type { Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
+import type { DivergenceReport, Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
 import { InvalidArgument } from '../core/errors.ts';
 import { type Intervals, intervals, NOTHING, subtract, union } from '../core/intervals.ts';
 import { initialRuleset, mirroredTo, type RulesetDocument } from '../core/ruleset.ts';
@@ -92,33 +92,7 @@ export async function report(tx: Transaction, report: NodeReport, now: number): 
       { revision },
     );
   }
-  for (const line of report.divergences) {
-    const keyId = keyIdOf(line.key);
-    const [known] = await tx.select('divergences', { migration: line.migration, keyId });
-    const { kind, cause, key, position } = line;
-    const fields = [...line.fields];
-    if (known === undefined) {
-      await tx.insert('divergences', {
-        id: 0,
-        migration: line.migration,
-        keyId,
-        key,
-        position,
-        kind,
-        cause,
-        fields,
-        firstSeen: line.at,
-        lastSeen: line.at,
-        seen: 1,
-      });
-    } else {
-      await tx.update(
-        'divergences',
-        { id: known.id },
-        { kind, cause, fields, position, lastSeen: line.at, seen: known.seen + 1 },
-      );
-    }
-  }
+  for (const line of report.divergences) await upsertDivergence(tx, line);
   for (const { migration, compared, divergent } of report.shadow) {
     const row = await migrationRow(tx, migration);
     await tx.update(
@@ -128,6 +102,21 @@ export async function report(tx: Transaction, report: NodeReport, now: number): 
     );
   }
   return { standing: 'member' };
+}
+
+/** One row a key: when it was first and last seen, and what differed last. */
+export async function upsertDivergence(tx: Transaction, line: DivergenceReport): Promise<void> {
+  const { migration, key, position, kind, cause, at } = line;
+  const keyId = keyIdOf(key);
+  const fields = [...line.fields];
+  const [known] = await tx.select('divergences', { migration, keyId });
+  if (known === undefined) {
+    const row = { migration, keyId, key, position, kind, cause, fields, firstSeen: at, lastSeen: at, seen: 1 };
+    await tx.insert('divergences', { id: 0, ...row });
+  } else {
+    const patch = { kind, cause, fields, position, lastSeen: at, seen: known.seen + 1 };
+    await tx.update('divergences', { id: known.id }, patch);
+  }
 }
 
 export async function addDirt(

@@ -81,9 +81,7 @@ export class KnexTransaction implements Transaction {
     const { column, descending, limit } = planPage(table, primary, page);
     const direction = descending ? 'desc' : 'asc';
     const query = this.#matching(table, where).select('*');
-    // Null is the lowest; databases differ, and an index serves the order only where nothing is asked about nulls.
-    if (kindOf(table, column).endsWith('?')) query.orderBy(snake(column), direction, descending ? 'last' : 'first');
-    else query.orderBy(snake(column), direction);
+    this.#dialect.orderBy(query, snake(column), direction, kindOf(table, column).endsWith('?'));
     if (column !== primary) query.orderBy(snake(primary), direction);
     if (limit !== null) query.limit(limit);
     const rows = (await query) as Cells[];

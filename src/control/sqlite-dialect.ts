@@ -169,6 +169,10 @@ class SqliteDialect implements ControlDialect {
     }
   }
 
+  orderBy(query: Knex.QueryBuilder, column: string, direction: 'asc' | 'desc'): void {
+    query.orderBy(column, direction);
+  }
+
   whereIn(query: Knex.QueryBuilder, column: string, values: readonly (string | number | boolean)[]): void {
     if (values.length <= MOST_VARIABLES) query.whereIn(column, values);
     else query.whereRaw('?? in (select value from json_each(?))', [column, JSON.stringify(values)]);

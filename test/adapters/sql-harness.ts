@@ -5,7 +5,7 @@ import Database from 'better-sqlite3';
 import type { Harness, OpenOptions } from '../../adapters/conformance/index.ts';
 import { type SqlOptions, sql } from '../../adapters/sql/index.ts';
 import { systemClock } from '../../src/core/clock.ts';
-import { KeySpec } from '../../src/core/record-key.ts';
+import type { KeySpec } from '../../src/core/record-key.ts';
 import { type Codec, identityCodec, type Store } from '../../src/core/store.ts';
 import type { StoredRecord } from '../../src/core/value.ts';
 
@@ -30,7 +30,13 @@ export async function sqliteHarness(table: SqliteTableCase): Promise<Harness> {
   const client = async (): Promise<Store> => {
     const connection = join(directory, `${files}.db`);
     const definition = sql({ client: 'better-sqlite3', connection, table: 'things', ...table.options });
-    const store = await definition.create({ migration: 'things', side: 'new', keys: table.keys, codec, clock: systemClock });
+    const store = await definition.create({
+      migration: 'things',
+      side: 'new',
+      keys: table.keys,
+      codec,
+      clock: systemClock,
+    });
     stores.push(store);
     await store.open();
     return store;

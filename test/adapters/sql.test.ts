@@ -47,7 +47,14 @@ const withColumns: SqliteTableCase = {
         CHECK ("the count" >= 0), slug TEXT, note TEXT, payload JSON, "not ours" TEXT DEFAULT 'kept');
         CREATE UNIQUE INDEX by_key ON things (tenant, Id COLLATE BINARY); CREATE UNIQUE INDEX by_slug ON things (slug)`,
   options: {
-    columns: { id: 'Id', tenant: 'tenant', count: 'the count', slug: 'slug', note: 'note', any: { column: 'payload', type: 'json' } },
+    columns: {
+      id: 'Id',
+      tenant: 'tenant',
+      count: 'the count',
+      slug: 'slug',
+      note: 'note',
+      any: { column: 'payload', type: 'json' },
+    },
     nulls: 'absent',
     wal: false,
   },

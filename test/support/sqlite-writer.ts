@@ -68,7 +68,8 @@ for (let round = 0; round < rounds; round += 1) {
   });
   const put = async (one: Entry): Promise<void> => {
     const outcome = await definite(() => store.putIfNewer(one, store.now() + 20_000));
-    if (outcome.kind === 'applied') applied.push({ id: one.id, stamp: one.stamp as Stamp, deleted: one.value === null });
+    if (outcome.kind === 'applied')
+      applied.push({ id: one.id, stamp: one.stamp as Stamp, deleted: one.value === null });
     else if (outcome.kind !== 'superseded') throw new Error(`a put is ${outcome.kind}`);
   };
   await Promise.all([...batch.map(put), increment()]);

@@ -126,7 +126,7 @@ describe('compareRecords', () => {
     fc.assert(
       fc.property(value.record, value.record, fc.array(path, { maxLength: 3 }), (a, b, ignore) => {
         const rules = { ignore };
-        const digest = (record: unknown) => recordDigest('k', record as never, rules).digest.toString('hex');
+        const digest = (record: unknown) => recordDigest('k', record as never, rules).digest;
         if (digest(a) === digest(b)) expect(compareRecords(a, b, rules)).toEqual([]);
       }),
       { numRuns: 500 },

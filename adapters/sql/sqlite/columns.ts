@@ -58,7 +58,8 @@ export function fieldTypeOf(declared: string): FieldType | null {
 /** Columns declared DATE or DATETIME: knex writes milliseconds, CURRENT_TIMESTAMP text; both are read. */
 const DATE_AS_NUMERIC: ColumnCodec = Object.freeze({
   ...DATE_AS_INTEGER,
-  decode: (stored: unknown): Value => (typeof stored === 'string' ? dateOfText(stored) : DATE_AS_INTEGER.decode(stored)),
+  decode: (stored: unknown): Value =>
+    typeof stored === 'string' ? dateOfText(stored) : DATE_AS_INTEGER.decode(stored),
 });
 
 /** Columns with NUMERIC affinity make numbers of numeric text, so a top-level number is bound as what it will be. */
@@ -86,7 +87,9 @@ const DECIMAL_AS_NUMBER: ColumnCodec = Object.freeze({
     }
     const number = Number(plain);
     const exact = Number.isFinite(number) && decimalOf(String(number))?.text === value.text;
-    return exact ? number : new Unfit('has more digits than a numeric column of SQLite holds; a text column holds them');
+    return exact
+      ? number
+      : new Unfit('has more digits than a numeric column of SQLite holds; a text column holds them');
   },
   decode(stored: unknown): Value {
     if (typeof stored === 'number' && Number.isFinite(stored)) return decimalOf(String(stored));

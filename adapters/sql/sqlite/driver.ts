@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { InvalidConfiguration, NotPrepared } from '../../../src/core/errors.ts';
+import { InvalidConfiguration, NotPrepared, StoreFault } from '../../../src/core/errors.ts';
 import type { ResolvedSqlOptions } from '../options.ts';
 
 /** The part of better-sqlite3's statement that is used. */
@@ -35,7 +35,8 @@ const MAX_CONNECTIONS = 4;
 export function sqliteConnection({ connection }: ResolvedSqlOptions): Readonly<Record<string, unknown>> & {
   readonly filename: string;
 } {
-  const settings = typeof connection === 'string' ? { filename: connection.replace(/^sqlite:(\/\/(?=\/))?/, '') } : connection;
+  const settings =
+    typeof connection === 'string' ? { filename: connection.replace(/^sqlite:(\/\/(?=\/))?/, '') } : connection;
   const filename = settings['filename'];
   if (typeof filename !== 'string' || filename.trim() === '') {
     throw new InvalidConfiguration('sql: `connection` names no SQLite file', { expected: 'a path or { filename }' });
@@ -53,7 +54,8 @@ export async function mustExist(filename: string, label: string): Promise<void> 
   try {
     if ((await stat(filename)).isFile()) return;
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    if (code !== 'ENOENT') throw new StoreFault(`${label}: ${code}`, { outcome: 'nothing-written', cause: error });
   }
   throw new NotPrepared(`${label}: there is no file ${filename}`, {
     remedy: 'create the database as the service does, or mend `connection`',

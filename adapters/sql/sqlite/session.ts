@@ -60,6 +60,9 @@ export class SqliteSession implements Session {
     }
     const connection = new SqliteConnection(database, this.#label, this.#clock);
     this.#live = { database, connection, queue: new WriteQueue(connection, () => this.now()) };
+  }
+
+  async #mustBeUtf8(connection: SqliteConnection): Promise<void> {
     const [encoding] = (await connection.read(() => connection.get('PRAGMA encoding'))) ?? [];
     if (encoding !== 'UTF-8') {
       throw new InvalidConfiguration(`${this.#label}: the file is not in UTF-8`, {
@@ -90,8 +93,12 @@ export class SqliteSession implements Session {
 
   async describe(table: string): Promise<TableDescription | undefined> {
     const { connection } = this.#ready;
+    await this.#mustBeUtf8(connection);
     return connection.read(() => {
-      const [found] = connection.all("SELECT wr, strict, type FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?)", [table]);
+      const [found] = connection.all(
+        "SELECT wr, strict, type FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?)",
+        [table],
+      );
       if (found === undefined || found[2] !== 'table') return undefined;
       const [withoutRowid, strict] = [found[0] === 1n, found[1] === 1n];
       const rows = connection.all('SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)', [table]);

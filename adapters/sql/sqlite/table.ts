@@ -53,7 +53,9 @@ export class SqliteTable implements TableAccess {
   readonly #layout: Layout;
   readonly #setting: TableSetting;
   readonly #statements: Statements;
-  readonly #sql: Readonly<Record<'probe' | 'probePlain' | 'get' | 'getPlain' | 'insert' | 'update' | 'remove' | 'stamp' | 'unstamp', string>>;
+  readonly #sql: Readonly<
+    Record<'probe' | 'probePlain' | 'get' | 'getPlain' | 'insert' | 'update' | 'remove' | 'stamp' | 'unstamp', string>
+  >;
   /** The non-key columns, by their place in a row, for updates. */
   readonly #changing: readonly number[];
   /** The stamp table was seen. Looked for again while it was not, and when a statement fails. */
@@ -89,7 +91,10 @@ export class SqliteTable implements TableAccess {
     const given = `(SELECT ${keys.map((_, i) => `? AS k${i}`).join(', ')}) AS q`;
     const joins =
       `LEFT JOIN ${records} AS r ON ${recordKeys.map((key, i) => `${key} = q.k${i}`).join(' AND ')} ` +
-      `LEFT JOIN ${stamps} AS s ON ${statements.keys('s').map((key, i) => `${key} = q.k${i}`).join(' AND ')}`;
+      `LEFT JOIN ${stamps} AS s ON ${statements
+        .keys('s')
+        .map((key, i) => `${key} = q.k${i}`)
+        .join(' AND ')}`;
     const stamp = `s.${quote(stampColumn)}`;
     const plain = `FROM ${records} AS r WHERE ${statements.equal(recordKeys)}`;
     const sets = this.#changing.map((i) => `${quote(names[i] as string)} = ?`).join(', ');
@@ -258,7 +263,9 @@ export class SqliteTable implements TableAccess {
     const { rowid } = this.#setting;
     if (rowid === null) return null;
     const { records } = this.#statements;
-    const ends = this.#connection.get(`SELECT (SELECT min(${rowid}) FROM ${records}), (SELECT max(${rowid}) FROM ${records})`);
+    const ends = this.#connection.get(
+      `SELECT (SELECT min(${rowid}) FROM ${records}), (SELECT max(${rowid}) FROM ${records})`,
+    );
     const [first, last] = (ends ?? []) as (bigint | null)[];
     return typeof first === 'bigint' && typeof last === 'bigint' ? { first, rows: Number(last - first) + 1 } : null;
   }

@@ -1,4 +1,4 @@
-import { type SqliteConnection, pauseMs } from './connection.ts';
+import { pauseMs, type SqliteConnection } from './connection.ts';
 import { classify, storeFault } from './faults.ts';
 
 /** What a job gets that was not begun before its deadline. */
@@ -139,13 +139,20 @@ export class WriteQueue {
           this.#rollback();
           return { kind: 'again', how: savepoints ? 'apart' : 'savepoints' };
         }
-        connection.run('ROLLBACK TO job');
-        connection.run('RELEASE job');
+        try {
+          connection.run('ROLLBACK TO job');
+          connection.run('RELEASE job');
+        } catch (undone) {
+          this.#rollback();
+          return failed(undone, 'nothing-written');
+        }
         results.push({ error });
       }
     }
     const now = this.#now();
-    if (results.some((result, i) => 'value' in result && result.value !== EXPIRED && now >= (jobs[i] as Job).deadline)) {
+    if (
+      results.some((result, i) => 'value' in result && result.value !== EXPIRED && now >= (jobs[i] as Job).deadline)
+    ) {
       this.#rollback();
       return { kind: 'again', how: 'together' };
     }

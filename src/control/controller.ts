@@ -1,0 +1,348 @@
+import { type Clock, type Random, sleep } from '../core/clock.ts';
+import type { NodeInfo } from '../core/control-client.ts';
+import { NOBODY, type Threshold } from '../core/dial.ts';
+import { FleetTimeout, type GateVerdict, HandoverInProgress, NotPrepared } from '../core/errors.ts';
+import type { KeySpec } from '../core/record-key.ts';
+import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
+import { type DialMove, planStage, type Side, type Stage } from '../core/stage.ts';
+import type { Store } from '../core/store.ts';
+import type { Key } from '../core/value.ts';
+import type { VerifyReport } from '../../verify/verify-report.ts';
+import type { CompareRules } from '../../verify/compare.ts';
+import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
+import type { ControlPlaneApi, MoveAnswer } from './control-plane.ts';
+import type { FleetMember } from './facts.ts';
+import type { Authorship } from './publish.ts';
+import { Repair, type RepairSummary } from './repair.ts';
+import { Undertaker } from './undertaker.ts';
+import { type VerificationOptions, verifyMigration } from './verification.ts';
+
+/** Whether a process has surely ended, by somebody who can tell: `unknown` is no proof of anything. */
+export type ProcessProbe = (node: NodeInfo) => 'ended' | 'running' | 'unknown';
+
+export interface ControllerParts {
+  readonly plane: ControlPlaneApi;
+  readonly migration: string;
+  readonly stores: Readonly<Record<Side, Store>>;
+  readonly keys: KeySpec;
+  readonly rules: CompareRules;
+  /** Digest of what decides how records are held; binds verdicts and checkpoints. */
+  readonly mapping: string;
+  /** Gives a record a fresh stamp through the repository, so that its mirror replaces what the follower holds. */
+  readonly restamp: (key: Key) => Promise<void>;
+  readonly probe: ProcessProbe;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Names this controller where it runs a replay. */
+  readonly runner: string;
+}
+
+export interface MoveOptions extends Authorship {
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
+  readonly ifRevision?: number | null;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a move came to. */
+export interface MoveResult {
+  readonly document: RulesetDocument;
+  readonly gates: readonly GateVerdict[];
+  /** How long writes of the range waited, ms; null where authority did not move. */
+  readonly pauseMs: number | null;
+  readonly tookMs: number;
+}
+
+/** A handover that is not through by then is cancelled: writes wait meanwhile. */
+const HANDOVER_BUDGET_MS = 1_000;
+/** How long a process may take to acknowledge before the command names it and gives up. */
+const ACKNOWLEDGE_BUDGET_MS = 10_000;
+/** Between two looks where no change was announced. */
+const LOOK_MS = 25;
+
+/**
+ * Drives one migration step by step: what needs several transactions, and the stores between them. It keeps nothing that
+ * matters in memory; when it dies between two steps, any other one goes on.
+ */
+export class Controller {
+  readonly #parts: ControllerParts;
+  readonly #undertaker: Undertaker;
+  readonly #repair: Repair;
+  readonly #backfill: Backfill;
+
+  constructor(parts: ControllerParts) {
+    this.#parts = parts;
+    this.#undertaker = new Undertaker(parts);
+    this.#repair = new Repair(parts);
+    this.#backfill = new Backfill(parts);
+  }
+
+  get migration(): string {
+    return this.#parts.migration;
+  }
+
+  /** What a move would need, changing nothing. */
+  async preview(move: DialMove, options: Partial<MoveOptions> = {}): Promise<MoveAnswer> {
+    return this.#ask(move, { actor: '', reason: 'preview', ...options, dryRun: true });
+  }
+
+  /**
+   * Moves one dial and waits until the move is in force everywhere; cutover by a fenced handover.
+   * @throws GatesRefused (nothing changed), FleetTimeout names the processes that did not acknowledge,
+   * HandoverInProgress when the handover had to be cancelled
+   */
+  async set(move: DialMove, options: MoveOptions): Promise<MoveResult> {
+    const begun = this.#parts.clock.monotonic();
+    await this.finishHandover(options);
+    const answer = await this.#ask(move, options);
+    if (options.dryRun === true) return this.#result(answer.document ?? (await this.#ruleset()), answer.gates, null, begun);
+    if (answer.next === 'stamping') {
+      await this.#bringStampingOn(options);
+      return this.set(move, { ...options, ifRevision: null });
+    }
+    const document = answer.document as RulesetDocument;
+    if (answer.next === 'handover') {
+      const { pauseMs, after } = await this.#driveHandover(options);
+      if (!sameTarget(after, move)) {
+        throw new HandoverInProgress(`the handover of ${this.migration} did not get through and was undone`, {
+          expected: `all processes acknowledge and nothing is dirty within ${HANDOVER_BUDGET_MS} ms`,
+          remedy: `changeover fleet ${this.migration}; changeover repair ${this.migration}; then again`,
+        });
+      }
+      return this.#result(after, answer.gates, pauseMs, begun);
+    }
+    await this.waitAcknowledged(document.revision, options.signal);
+    return this.#result(document, answer.gates, null, begun);
+  }
+
+  /** Runs the moves that lead to a stage, one revision each, and stops at the first gate. */
+  async stage(stage: Stage, options: MoveOptions): Promise<readonly MoveResult[]> {
+    const moves = planStage((await this.#ruleset()).dials, stage);
+    const results: MoveResult[] = [];
+    for (const move of moves) results.push(await this.set(move, options));
+    return results;
+  }
+
+  /** The moves of {@link stage}, changing nothing. */
+  async planStage(stage: Stage): Promise<readonly DialMove[]> {
+    return planStage((await this.#ruleset()).dials, stage);
+  }
+
+  /**
+   * The old store leads everything again: fenced, nothing lost. Repairs first what is dirty, outside of the hold.
+   * @throws GatesRefused where the old store is not complete
+   */
+  async rollback(options: MoveOptions, to: Threshold = NOBODY): Promise<MoveResult> {
+    await this.finishHandover(options);
+    const status = await this.#parts.plane.status(this.migration);
+    if (options.dryRun !== true && status.dirty.ranges + status.dirty.rejected > 0) await this.repair(options);
+    return this.set({ dial: 'cutover', to }, options);
+  }
+
+  /**
+   * For a new store that hangs or died: the old one leads at once. What only the new one acknowledged is what is dirty
+   * towards the old one afterwards (R17).
+   */
+  async emergency(options: MoveOptions): Promise<MoveResult> {
+    const begun = this.#parts.clock.monotonic();
+    await this.#parts.plane.beginEmergency(this.migration, options);
+    const { pauseMs, after } = await this.#driveHandover(options);
+    return this.#result(after, [], pauseMs, begun);
+  }
+
+  /** Goes on with a handover that somebody began and left; undoes it when it does not get through. */
+  async finishHandover(options: Pick<MoveOptions, 'signal'> & Authorship): Promise<RulesetDocument> {
+    const document = await this.#ruleset();
+    if (document.handover === null) return document;
+    return (await this.#driveHandover(options)).after;
+  }
+
+  /** Moves a unit into a cohort, or back to its bucket. */
+  async cohort(unit: unknown, to: Cohort | null, options: MoveOptions): Promise<RulesetDocument> {
+    const { keys, plane } = this.#parts;
+    await this.finishHandover(options);
+    const text = keys.unit(keys.unitKeyOf(unit));
+    const { document, next } = await plane.changeCohort(this.migration, text, to, options);
+    if (next === 'handover') return (await this.#driveHandover(options)).after;
+    await this.waitAcknowledged(document.revision, options.signal);
+    return document;
+  }
+
+  /** Replays everything whose follower the target is; goes on from its checkpoints (R10, R11). */
+  async backfill(options: BackfillOptions): Promise<ReplaySummary> {
+    const document = await this.#ruleset();
+    await this.waitAcknowledged(document.revision, options.signal);
+    return this.#backfill.run(options);
+  }
+
+  /** Replays what is dirty and re-stamps what is divergent. */
+  repair(options: Authorship & { readonly signal?: AbortSignal | undefined }): Promise<RepairSummary> {
+    return this.#repair.run(options);
+  }
+
+  /** Compares what both stores hold; the verdict is remembered for the gates. */
+  verify(options: VerificationOptions): Promise<VerifyReport> {
+    return verifyMigration(this.#parts, options);
+  }
+
+  /** Buries processes that have surely ended and goes on with handovers that nobody drives. */
+  async tend(authorship: Authorship): Promise<void> {
+    await this.#undertaker.tend(authorship);
+  }
+
+  /**
+   * Ends the migration: stamps and tombstones go, the authority is written plainly (R13, R16). With the dials at off the
+   * old store stays and the new one is wiped.
+   */
+  async finish(options: MoveOptions & { readonly onStep?: (step: string) => void }): Promise<RulesetDocument> {
+    const { plane, stores } = this.#parts;
+    for (;;) {
+      options.signal?.throwIfAborted();
+      const answer = await plane.advanceFinish(this.migration, options);
+      options.onStep?.(answer.step);
+      await this.waitAcknowledged(answer.document.revision, options.signal);
+      if (answer.step === 'starting') await this.#waitStores(answer.deadlineLimit, options.signal);
+      if (answer.step !== 'off' && answer.step !== 'finished') continue;
+      await this.#waitStores(answer.deadlineLimit, options.signal);
+      const kept: Side = answer.document.dials.retireOld ? 'new' : 'old';
+      options.onStep?.(`cleaning the ${kept} store`);
+      await stores[kept].finish({ signal: options.signal });
+      if (kept === 'old') await stores.new.wipe({ signal: options.signal });
+      return answer.document;
+    }
+  }
+
+  /**
+   * Resolves when all processes have acknowledged a revision, burying meanwhile those that surely ended.
+   * @throws FleetTimeout names those that did not
+   */
+  async waitAcknowledged(revision: number, signal?: AbortSignal): Promise<void> {
+    const { clock, plane } = this.#parts;
+    const begun = clock.monotonic();
+    for (;;) {
+      const late = await plane.behind(this.migration, revision);
+      if (late.length === 0) return;
+      if (clock.monotonic() - begun > ACKNOWLEDGE_BUDGET_MS) throw this.#timeout(late, revision);
+      await this.#change(signal);
+      if (clock.monotonic() - begun > HANDOVER_BUDGET_MS) await this.#undertaker.tend(UNDERTAKER);
+    }
+  }
+
+  async #ask(move: DialMove, options: MoveOptions): Promise<MoveAnswer> {
+    const { plane, migration, mapping, stores } = this.#parts;
+    // Whether the stores are prepared matters only to moves that turn a mirror on.
+    const asked = move.dial === 'dual-write' || move.dial === 'retire-old';
+    const [old, fresh] = asked ? await Promise.all([stores.old.prepared(), stores.new.prepared()]) : [true, true];
+    return plane.move({
+      migration,
+      move,
+      evidence: { prepared: { old, new: fresh }, mapping },
+      actor: options.actor,
+      reason: options.reason,
+      force: options.force ?? false,
+      dryRun: options.dryRun ?? false,
+      ifRevision: options.ifRevision ?? null,
+    });
+  }
+
+  async #bringStampingOn(options: MoveOptions): Promise<void> {
+    const { plane, stores } = this.#parts;
+    for (const side of ['old', 'new'] as const) {
+      if (!(await stores[side].prepared())) {
+        throw new NotPrepared(`${stores[side].label} is not prepared for stamped writes`, { remedy: 'changeover prepare' });
+      }
+    }
+    for (;;) {
+      const step = await plane.advanceStamping(this.migration, options);
+      if (step === null) return;
+      await this.waitAcknowledged(step.document.revision, options.signal);
+    }
+  }
+
+  /** Steps until no handover is going on; past its budget it is undone. */
+  async #driveHandover(
+    options: Pick<MoveOptions, 'signal'> & Authorship,
+  ): Promise<{ readonly pauseMs: number; readonly after: RulesetDocument }> {
+    const { clock, plane } = this.#parts;
+    const begun = clock.monotonic();
+    const budgetMs = HANDOVER_BUDGET_MS;
+    let cancelled = false;
+    for (;;) {
+      const progress = await plane.stepHandover(this.migration);
+      if (progress.state === 'none' || progress.step === 'done') {
+        return { pauseMs: clock.monotonic() - begun, after: progress.document };
+      }
+      if (progress.state === 'stepped') continue;
+      const { handover } = progress.document;
+      const elapsed = clock.monotonic() - begun;
+      if (progress.dirty.length > 0 && handover !== null) {
+        await this.#repair.drain(handover.positions, options);
+        if (elapsed <= budgetMs) continue;
+      }
+      if (handover?.kind === 'emergency') {
+        // A dead process cannot acknowledge: what it may have written is dirty, and its deadlines are not awaited here.
+        await this.#undertaker.buryAtOnce(progress.waitingFor, options);
+      } else if (elapsed > budgetMs && !cancelled) {
+        const undone = await plane.cancelHandover(this.migration, options);
+        cancelled = undone.state === 'stepped';
+        continue;
+      }
+      if (elapsed > ACKNOWLEDGE_BUDGET_MS) {
+        throw this.#timeout(progress.waitingFor, progress.document.revision);
+      }
+      options.signal?.throwIfAborted();
+      await this.#change(options.signal);
+    }
+  }
+
+  #timeout(late: readonly FleetMember[], revision: number): FleetTimeout {
+    const names = late.map((member) => member.name).join(', ');
+    return new FleetTimeout(`revision ${revision} of ${this.migration} is published, but not acknowledged by: ${names}`, {
+      expected: `every process acknowledges within ${ACKNOWLEDGE_BUDGET_MS / 1_000} s`,
+      remedy: `changeover fleet ${this.migration}; end the processes named or wait for them`,
+      details: { revision, behind: late.map((member) => member.incarnation) },
+    });
+  }
+
+  async #waitStores(deadline: number, signal: AbortSignal | undefined): Promise<void> {
+    const { clock, stores } = this.#parts;
+    for (const store of [stores.old, stores.new]) {
+      const until = deadline + store.capabilities.lateBoundMs + store.capabilities.clockErrorMs;
+      while (store.now() <= until) await sleep(clock, Math.min(until - store.now() + 1, 1_000), signal);
+    }
+  }
+
+  /** Resolves at the next announced change, or after a short while. */
+  async #change(signal: AbortSignal | undefined): Promise<void> {
+    const { clock, plane } = this.#parts;
+    signal?.throwIfAborted();
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        stop();
+        timer.cancel();
+        resolve();
+      };
+      const stop = plane.watch(end);
+      const timer = clock.after(LOOK_MS, end);
+    });
+  }
+
+  #ruleset(): Promise<RulesetDocument> {
+    return this.#parts.plane.ruleset(this.migration);
+  }
+
+  #result(
+    document: RulesetDocument,
+    gates: readonly GateVerdict[],
+    pauseMs: number | null,
+    begun: number,
+  ): MoveResult {
+    return { document, gates, pauseMs, tookMs: this.#parts.clock.monotonic() - begun };
+  }
+}
+
+const UNDERTAKER: Authorship = { actor: 'changeover', reason: 'the process ended without leaving' };
+
+function sameTarget(document: RulesetDocument, move: DialMove): boolean {
+  return move.dial !== 'cutover' || document.dials.cutover === move.to;
+}
