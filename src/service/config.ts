@@ -1,0 +1,168 @@
+import { canonicalHash } from '../core/canonical.ts';
+import { InvalidConfiguration, UnknownMigration } from '../core/errors.ts';
+import { KeySpec } from '../core/record-key.ts';
+import type { Side } from '../core/stage.ts';
+import { type Codec, identityCodec, type StoreDefinition } from '../core/store.ts';
+import { type CompareRules, NO_RULES, validateRules } from '../../verify/compare.ts';
+import type { QueryDefinition } from '../repository/paging.ts';
+import type { StandardSchema } from '../repository/schema.ts';
+
+/** One migration as a team describes it. */
+export interface MigrationOptions<R extends object> {
+  /** The fields that callers pass to name a record. */
+  readonly key: readonly (keyof R & string)[] | (keyof R & string);
+  /** The field or fields of the key that percentages are shares of: a user, a tenant. */
+  readonly unit: readonly (keyof R & string)[] | (keyof R & string);
+  readonly old: StoreDefinition;
+  readonly new: StoreDefinition;
+  /** Checks records before they are written: any Standard Schema, synchronous. */
+  readonly schema?: StandardSchema;
+  /** How each store holds a record, where that is not the record itself. */
+  readonly codecs?: { readonly old?: Codec; readonly new?: Codec };
+  /** What counts as equal in shadow reads and verification, beyond equality. */
+  readonly compare?: CompareRules;
+  readonly queries?: Readonly<Record<string, QueryDefinition>>;
+  /** Values of divergent fields appear in reports as they are, not masked. @default false */
+  readonly showValues?: boolean;
+  readonly owner?: string;
+  readonly runbook?: string;
+}
+
+declare const recordType: unique symbol;
+
+/** A checked migration, typed by its records. */
+export interface MigrationDefinition<R extends object = object> {
+  readonly [recordType]?: R;
+  readonly keys: KeySpec;
+  readonly stores: Readonly<Record<Side, StoreDefinition>>;
+  readonly schema: StandardSchema | null;
+  readonly codecs: Readonly<Record<Side, Codec>>;
+  readonly rules: CompareRules;
+  readonly queries: Readonly<Record<string, QueryDefinition>>;
+  readonly showValues: boolean;
+  readonly owner: string | null;
+  readonly runbook: string | null;
+  /** Digest of what decides how records are held; verdicts and checkpoints hold only for the same one. */
+  readonly mapping: string;
+}
+
+export interface ConfigOptions<M extends Readonly<Record<string, MigrationDefinition>>> {
+  /** `sqlite:path` for the processes of one host; `memory` for tests in one process. */
+  readonly control: string;
+  readonly migrations: M;
+}
+
+/** A checked configuration. */
+export interface Config<M extends Readonly<Record<string, MigrationDefinition>> = Record<string, MigrationDefinition>> {
+  readonly control: string;
+  readonly migrations: M;
+}
+
+const list = (value: unknown): readonly string[] => (Array.isArray(value) ? value : [value]) as readonly string[];
+
+const isStore = (value: unknown): value is StoreDefinition =>
+  typeof value === 'object' && value !== null && typeof (value as StoreDefinition).create === 'function';
+
+const isCodec = (value: unknown): value is Codec =>
+  typeof value === 'object' &&
+  value !== null &&
+  typeof (value as Codec).encode === 'function' &&
+  typeof (value as Codec).decode === 'function';
+
+/**
+ * Describes a migration. Connects to nothing.
+ *
+ * @throws InvalidConfiguration says what is wrong and what was expected
+ * @example
+ * migration<Event>({ key: ['userKey', 'id'], unit: 'userKey', old: sql({ … }), new: dynamodb({ … }) });
+ */
+export function migration<R extends object>(options: MigrationOptions<R>): MigrationDefinition<R> {
+  const keys = new KeySpec(list(options.key), list(options.unit));
+  for (const side of ['old', 'new'] as const) {
+    if (!isStore(options[side])) {
+      throw new InvalidConfiguration(`the ${side} store of a migration is missing`, {
+        expected: 'a store definition such as sql({ … }), dynamodb({ … }) or memory()',
+      });
+    }
+    const codec = options.codecs?.[side];
+    if (codec !== undefined && !isCodec(codec)) {
+      throw new InvalidConfiguration(`the codec of the ${side} store is none`, {
+        expected: '{ encode(record), decode(stored) }, both synchronous',
+      });
+    }
+  }
+  const rules = options.compare ?? NO_RULES;
+  validateRules(rules);
+  for (const [name, query] of Object.entries(options.queries ?? {})) {
+    if (typeof query?.old !== 'function' || typeof query.new !== 'function') {
+      throw new InvalidConfiguration(`the query "${name}" lacks a function`, { expected: '{ old, new }' });
+    }
+  }
+  const codecs = { old: options.codecs?.old ?? identityCodec, new: options.codecs?.new ?? identityCodec };
+  return Object.freeze({
+    keys,
+    stores: { old: options.old, new: options.new },
+    schema: options.schema ?? null,
+    codecs,
+    rules,
+    queries: options.queries ?? {},
+    showValues: options.showValues ?? false,
+    owner: options.owner ?? null,
+    runbook: options.runbook ?? null,
+    mapping: canonicalHash([
+      keys.fields,
+      keys.unitFields,
+      ...(['old', 'new'] as const).flatMap((side) => [
+        options[side].adapter,
+        JSON.stringify(options[side].mapping),
+        String(codecs[side].encode),
+        String(codecs[side].decode),
+      ]),
+      JSON.stringify(rules),
+      String(rules.custom),
+    ]),
+  });
+}
+
+/** The names that a migration may have: they go into file names, URLs and metrics. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/;
+
+/**
+ * Checks a configuration; `changeover.config.ts` exports the result.
+ * @throws InvalidConfiguration
+ */
+export function defineConfig<M extends Readonly<Record<string, MigrationDefinition>>>(
+  options: ConfigOptions<M>,
+): Config<M> {
+  const { control, migrations } = options ?? {};
+  if (typeof control !== 'string' || control === '') {
+    throw new InvalidConfiguration('the configuration names no control plane', {
+      expected: "control: 'sqlite:.changeover/control.db', or 'memory' in tests",
+    });
+  }
+  if (typeof migrations !== 'object' || migrations === null || Object.keys(migrations).length === 0) {
+    throw new InvalidConfiguration('the configuration has no migrations', {
+      expected: 'migrations: { name: migration({ … }) }',
+    });
+  }
+  for (const [name, definition] of Object.entries(migrations)) {
+    if (!NAME.test(name)) {
+      throw new InvalidConfiguration(`"${name}" cannot name a migration`, {
+        expected: 'letters, digits, ".", "_" and "-", beginning with a letter or digit',
+      });
+    }
+    if (!(definition?.keys instanceof KeySpec)) {
+      throw new InvalidConfiguration(`the migration "${name}" is not described`, { expected: 'migration({ … })' });
+    }
+  }
+  return Object.freeze({ control, migrations: Object.freeze({ ...migrations }) });
+}
+
+/** @throws UnknownMigration lists those that there are. */
+export function definitionOf(config: Config, name: string): MigrationDefinition {
+  const definition = Object.hasOwn(config.migrations, name) ? config.migrations[name] : undefined;
+  if (definition !== undefined) return definition;
+  throw new UnknownMigration(`there is no migration "${name}" in the configuration`, {
+    expected: Object.keys(config.migrations).join(', '),
+  });
+}

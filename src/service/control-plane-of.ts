@@ -1,0 +1,52 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { systemClock } from '../core/clock.ts';
+import { InvalidConfiguration } from '../core/errors.ts';
+import type { ControlPlaneApi } from '../control/control-plane.ts';
+import type { Config } from './config.ts';
+
+/** Memory control planes live as long as their configuration, so that `open` and `control` of one process share it. */
+const inMemory = new WeakMap<Config, Promise<ControlPlaneApi>>();
+
+/**
+ * Opens the control plane that a configuration names, loading only what that one needs.
+ * @throws InvalidConfiguration, ControlUnavailable
+ */
+export async function controlPlaneOf(config: Config): Promise<ControlPlaneApi> {
+  const { control } = config;
+  if (control === 'memory') {
+    const known = inMemory.get(config) ?? openMemory();
+    inMemory.set(config, known);
+    return { ...(await known), close: async () => {} };
+  }
+  if (control.startsWith('sqlite:')) {
+    const path = resolve(control.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, ''));
+    await mkdir(dirname(path), { recursive: true });
+    const { openSqliteControl } = await import('../control/sqlite-control.ts');
+    return openSqliteControl({ path });
+  }
+  throw new InvalidConfiguration(`the control plane ${scheme(control)} is not supported`, {
+    expected: "'sqlite:path' or 'memory'",
+  });
+}
+
+/** Without what may be secret. */
+const scheme = (control: string): string => `${/^[a-z]+(?=:)/i.exec(control)?.[0] ?? 'of this form'}:…`;
+
+async function openMemory(): Promise<ControlPlaneApi> {
+  const { ControlPlane } = await import('../control/control-plane.ts');
+  const { memoryStorage } = await import('../control/memory-storage.ts');
+  const storage = memoryStorage();
+  const plane = new ControlPlane(storage, systemClock);
+  return bound(plane, (changed) => storage.watch(changed));
+}
+
+/** The plane's methods as own properties, so that they can be spread. */
+function bound(plane: object, watch: ControlPlaneApi['watch']): ControlPlaneApi {
+  const methods: Record<string, unknown> = { watch, close: async () => {} };
+  for (const name of Object.getOwnPropertyNames(Object.getPrototypeOf(plane))) {
+    const method: unknown = (plane as Record<string, unknown>)[name];
+    if (name !== 'constructor' && typeof method === 'function') methods[name] = method.bind(plane);
+  }
+  return methods as unknown as ControlPlaneApi;
+}

@@ -1,0 +1,157 @@
+import { randomUUID } from 'node:crypto';
+import { systemClock } from '../core/clock.ts';
+import { silentLogger, type Logger } from '../core/telemetry.ts';
+import type { ControlPlaneApi } from '../control/control-plane.ts';
+import { DeadlineSweep } from '../repository/deadline-sweep.ts';
+import { FleetSession } from '../repository/fleet-session.ts';
+import { Operation, type OperationDefinition } from '../repository/operation.ts';
+import type { Repository } from '../repository/repository.ts';
+import { type Config, definitionOf, type MigrationDefinition } from './config.ts';
+import { controlPlaneOf } from './control-plane-of.ts';
+import { Janitor } from './janitor.ts';
+import { closeStores, openStores, type StorePair } from './open-stores.ts';
+import { probeProcess, thisProcess } from './process-identity.ts';
+import { makeController, makeRepository } from './service-runtime.ts';
+import { VERSION } from './version.ts';
+
+export interface OpenOptions {
+  /** What the service calls itself; shown by `changeover fleet`. @default the empty name */
+  readonly name?: string;
+  /** A pino logger, or anything like it. @default silent */
+  readonly logger?: Logger;
+  /** Only these migrations of the configuration. @default all */
+  readonly migrations?: readonly string[];
+}
+
+type RecordOf<D> = D extends MigrationDefinition<infer R> ? R : never;
+
+/**
+ * A process of the fleet: its repositories route by the rulesets of the control plane, which it follows by itself.
+ *
+ * @example
+ * const changeover = await open(config, { name: 'events-api' });
+ * const events = changeover.repository('events');
+ * await events.put(event);
+ * await changeover.close();
+ */
+export interface Changeover<M extends Readonly<Record<string, MigrationDefinition>>> {
+  /** @throws UnknownMigration */
+  repository<N extends keyof M & string>(name: N): Repository<RecordOf<M[N]>>;
+  /** Routes a pair of functions by the dials of a migration. @throws UnknownMigration, InvalidConfiguration */
+  operation<RI, RO, WI, WO>(
+    name: keyof M & string,
+    definition: OperationDefinition<RI, RO, WI, WO>,
+  ): Operation<RI, RO, WI, WO>;
+  /** Drains mirrors, hands over dirt, leaves the fleet, closes the stores. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Registers this process and opens the stores of the configuration's migrations.
+ * @throws InvalidConfiguration, ControlUnavailable (nothing may be written without it), NotPrepared, StoreFault
+ */
+export async function open<M extends Readonly<Record<string, MigrationDefinition>>>(
+  config: Config<M>,
+  options: OpenOptions = {},
+): Promise<Changeover<M>> {
+  const service = await OpenService.open(config as Config, options);
+  return service as unknown as Changeover<M>;
+}
+
+class OpenService {
+  readonly #config: Config;
+  readonly #plane: ControlPlaneApi;
+  readonly #session: FleetSession;
+  readonly #stores: ReadonlyMap<string, StorePair>;
+  readonly #sweep: DeadlineSweep;
+  readonly #janitor: Janitor;
+  readonly #repositories = new Map<string, Repository<object>>();
+  #closing: Promise<void> | undefined;
+
+  private constructor(
+    config: Config,
+    plane: ControlPlaneApi,
+    session: FleetSession,
+    stores: ReadonlyMap<string, StorePair>,
+    sweep: DeadlineSweep,
+    logger: Logger,
+  ) {
+    this.#config = config;
+    this.#plane = plane;
+    this.#session = session;
+    this.#stores = stores;
+    this.#sweep = sweep;
+    const runner = `${process.pid}-${randomUUID()}`;
+    const controllers = [...stores].map(([name, pair]) =>
+      makeController({
+        plane,
+        name,
+        definition: definitionOf(config, name),
+        stores: pair,
+        repository: async () => this.repository(name),
+        probe: probeProcess,
+        clock: systemClock,
+        random: Math.random,
+        runner,
+        logger,
+      }),
+    );
+    this.#janitor = new Janitor(plane, controllers, systemClock, Math.random, logger);
+  }
+
+  static async open(config: Config, options: OpenOptions): Promise<OpenService> {
+    const names = options.migrations ?? Object.keys(config.migrations);
+    const definitions = names.map((name) => [name, definitionOf(config, name)] as const);
+    const logger = options.logger ?? silentLogger;
+    const plane = await controlPlaneOf(config);
+    const stores = new Map<string, StorePair>();
+    try {
+      for (const [name, definition] of definitions) stores.set(name, await openStores(name, definition, systemClock));
+      const session = new FleetSession({
+        control: plane,
+        migrations: names,
+        node: thisProcess(options.name ?? '', VERSION),
+        clock: systemClock,
+        random: Math.random,
+        logger,
+      });
+      await session.open();
+      return new OpenService(config, plane, session, stores, new DeadlineSweep(systemClock), logger);
+    } catch (error) {
+      for (const pair of [...stores.values()].reverse()) await closeStores(pair);
+      await plane.close();
+      throw error;
+    }
+  }
+
+  repository(name: string): Repository<object> {
+    const known = this.#repositories.get(name);
+    if (known !== undefined) return known;
+    const definition = definitionOf(this.#config, name);
+    const stores = this.#stores.get(name) as StorePair;
+    const repository = makeRepository<object>(name, definition, stores, this.#session, this.#sweep);
+    this.#repositories.set(name, repository);
+    return repository;
+  }
+
+  operation<RI, RO, WI, WO>(
+    name: string,
+    definition: OperationDefinition<RI, RO, WI, WO>,
+  ): Operation<RI, RO, WI, WO> {
+    const { keys } = definitionOf(this.#config, name);
+    return new Operation(this.#session.migration(name), keys, this.#sweep, definition);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#janitor.close();
+    await this.#session.close();
+    this.#sweep.close();
+    for (const pair of [...this.#stores.values()].reverse()) await closeStores(pair);
+    await this.#plane.close();
+  }
+}

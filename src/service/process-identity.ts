@@ -1,0 +1,48 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { NodeInfo } from '../core/control-client.ts';
+import type { ProcessProbe } from '../control/controller.ts';
+
+function read(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+/** When a process started, in ticks since the boot; a pid alone is used again. Null where that cannot be read. */
+function startOf(pid: number): string | null {
+  const stat = read(`/proc/${pid}/stat`);
+  if (stat === null) return null;
+  // The second field is the program's name in parentheses and may hold anything; the start is the 20th after it.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  // A zombie has ended: it issues nothing any more.
+  return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
+}
+
+const bootOf = (): string => read('/proc/sys/kernel/random/boot_id')?.trim() ?? '';
+
+/** This process, as the fleet names it. */
+export function thisProcess(name: string, version: string): NodeInfo {
+  const { pid } = process;
+  return { host: hostname(), pid, processId: `${bootOf()}:${startOf(pid) ?? ''}`, version, name };
+}
+
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Whether a process of this host has ended; of other hosts nothing is known from here. */
+export const probeProcess: ProcessProbe = (node) => {
+  if (node.host !== hostname()) return 'unknown';
+  const [boot = '', start = ''] = node.processId.split(':');
+  if (boot !== '' && boot !== bootOf()) return 'ended';
+  if (start !== '') return startOf(node.pid) === start ? 'running' : 'ended';
+  return exists(node.pid) ? 'running' : 'ended';
+};

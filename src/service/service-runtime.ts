@@ -1,0 +1,75 @@
+import type { Clock, Random } from '../core/clock.ts';
+import type { Logger } from '../core/telemetry.ts';
+import type { ControlPlaneApi } from '../control/control-plane.ts';
+import { Controller, type ProcessProbe } from '../control/controller.ts';
+import { DeadlineSweep } from '../repository/deadline-sweep.ts';
+import type { FleetSession } from '../repository/fleet-session.ts';
+import { Mirror } from '../repository/mirror.ts';
+import { Repository } from '../repository/repository.ts';
+import { ShadowReads, type ShowField } from '../repository/shadow-reads.ts';
+import { maskValue } from '../../verify/compare.ts';
+import type { MigrationDefinition } from './config.ts';
+import type { StorePair } from './open-stores.ts';
+
+const masked: ShowField = ({ path, old, new: fresh }) => ({ path, old: maskValue(old), new: maskValue(fresh) });
+
+/** Values as JSON can carry them into the control plane: what JSON lacks becomes its text. */
+const shown: ShowField = ({ path, old, new: fresh }) => ({ path, old: plain(old), new: plain(fresh) });
+
+function plain(value: unknown): unknown {
+  if (value === undefined) return null;
+  const text = JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? `${item}n` : item));
+  return text.length <= 2_000 ? JSON.parse(text) : `${text.slice(0, 2_000)}…`;
+}
+
+/** A migration's repository over opened stores and a registered session. */
+export function makeRepository<R extends object>(
+  name: string,
+  definition: MigrationDefinition,
+  stores: StorePair,
+  session: FleetSession,
+  sweep: DeadlineSweep,
+): Repository<R> {
+  const migration = session.migration(name);
+  return new Repository<R>({
+    session: migration,
+    keys: definition.keys,
+    stores,
+    sweep,
+    mirror: new Mirror(migration, stores, sweep),
+    shadow: new ShadowReads(migration, stores, sweep, definition.rules, definition.showValues ? shown : masked),
+    schema: definition.schema,
+    queries: definition.queries,
+  });
+}
+
+export interface ControllerDependencies {
+  readonly plane: ControlPlaneApi;
+  readonly name: string;
+  readonly definition: MigrationDefinition;
+  readonly stores: StorePair;
+  readonly repository: () => Promise<Repository<object>>;
+  readonly probe: ProcessProbe;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly runner: string;
+  readonly logger: Logger;
+}
+
+/** A migration's controller over opened stores. */
+export function makeController(dependencies: ControllerDependencies): Controller {
+  const { plane, name, definition, stores, repository, probe, clock, random, runner } = dependencies;
+  return new Controller({
+    plane,
+    migration: name,
+    stores,
+    keys: definition.keys,
+    rules: definition.rules,
+    mapping: definition.mapping,
+    restamp: async (key) => (await repository()).restamp(key),
+    probe,
+    clock,
+    random,
+    runner,
+  });
+}
