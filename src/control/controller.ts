@@ -93,7 +93,8 @@ export class Controller {
    */
   async set(move: DialMove, options: MoveOptions): Promise<MoveResult> {
     const begun = this.#parts.clock.monotonic();
-    await this.finishHandover(options);
+    const present = await this.finishHandover(options);
+    if (move.dial === 'cutover' || move.dial === 'retire-old') await this.#letSettle(present.revision, options.signal);
     const answer = await this.#ask(move, options);
     if (options.dryRun === true) return this.#result(answer.document ?? (await this.#ruleset()), answer.gates, null, begun);
     if (answer.next === 'stamping') {
@@ -225,6 +226,16 @@ export class Controller {
       if (clock.monotonic() - begun > ACKNOWLEDGE_BUDGET_MS) throw this.#timeout(late, revision);
       await this.#change(signal);
       if (clock.monotonic() - begun > HANDOVER_BUDGET_MS) await this.#undertaker.tend(UNDERTAKER);
+    }
+  }
+
+  /** Gives the fleet a moment to acknowledge what was published just now; the gates say what is missing after it. */
+  async #letSettle(revision: number, signal: AbortSignal | undefined): Promise<void> {
+    const { clock, plane } = this.#parts;
+    const begun = clock.monotonic();
+    while (clock.monotonic() - begun < HANDOVER_BUDGET_MS) {
+      if ((await plane.behind(this.migration, revision)).length === 0) return;
+      await this.#change(signal);
     }
   }
 

@@ -1,5 +1,6 @@
-import { type DialValue, dialValue, WHOLE_LINE } from '../core/dial.ts';
-import { type Intervals, size } from '../core/intervals.ts';
+import { BUCKETS } from '../core/bucket.ts';
+import { type DialValue, dialValue } from '../core/dial.ts';
+import { type Intervals, intersect, size } from '../core/intervals.ts';
 import type { Handover, Stamping } from '../core/ruleset.ts';
 import { type Side, type Stage, stageOf } from '../core/stage.ts';
 import { factsOf } from './facts.ts';
@@ -43,7 +44,9 @@ export interface ReplayStatus {
   readonly runner: string | null;
 }
 
-const percent = (positions: Intervals): number => Math.round((size(positions) / size(WHOLE_LINE)) * 100_000) / 1_000;
+/** The share of the buckets; the cohorts' positions are no share of anything. */
+const percent = (positions: Intervals): number => (size(intersect(positions, BUCKET_LINE)) * 100) / BUCKETS;
+const BUCKET_LINE: Intervals = [[0, BUCKETS]];
 
 export async function statusOf(tx: Transaction, name: string, now: number): Promise<MigrationStatus> {
   const { row, document, fleet, verification } = await factsOf(tx, name, now);
