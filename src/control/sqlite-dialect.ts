@@ -28,6 +28,9 @@ const CONNECTION_PRAGMAS = [
   'trusted_schema = OFF',
 ] as const;
 
+/** knex would write to the console; whatever it says is in the error that the caller gets. */
+const SILENT = Object.freeze({ warn() {}, error() {}, deprecate() {}, debug() {} });
+
 /** The part of a better-sqlite3 connection that is used here. */
 interface Connection {
   pragma(text: string): unknown;
@@ -40,6 +43,7 @@ function connect(path: string, extra: readonly string[] = []): Knex {
     useNullAsDefault: true,
     // Messages of failed statements must not carry bound values.
     compileSqlOnError: false,
+    log: SILENT,
     pool: {
       min: 1,
       max: 1,

@@ -88,8 +88,9 @@ export class WorkerLink {
       this.#send({ kind: 'close' });
       await this.#within(EXIT_MS, this.#exited.promise);
     }
-    await this.#worker.terminate();
-    await this.#exited.promise;
+    // A thread inside a system call that never returns cannot be ended; the process can still go on.
+    void this.#worker.terminate();
+    await this.#within(EXIT_MS, this.#exited.promise);
   }
 
   async #within(ms: number, end: Promise<void>): Promise<void> {

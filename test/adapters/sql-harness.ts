@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import type { Knex } from 'knex';
 import type { Harness, OpenOptions } from '../../adapters/conformance/index.ts';
 import { type SqlOptions, sql } from '../../adapters/sql/index.ts';
 import { systemClock } from '../../src/core/clock.ts';
@@ -69,6 +70,7 @@ export async function sqliteHarness(table: SqliteTableCase): Promise<Harness> {
     breaksUnique: (n, other) => record(n, { slug: other['slug'] }),
     breaksLimit: (n) => record(n, { count: 2 ** 53 }),
     failingFor: null,
+    nativeRows: async (store) => (store.native as Knex)('things').select(),
     async close() {
       for (const store of stores) await store.close();
       await rm(directory, { recursive: true });

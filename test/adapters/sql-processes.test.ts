@@ -19,14 +19,16 @@ interface Report {
 
 it.for([true, false])(
   'processes that write one file at once agree with the stamps and lose no update (WAL: %s)',
-  async (wal) => {
+  async (wal, { signal }) => {
     await using place = await onFile(DDL);
     const store = await place.open({ document: 'body', wal }, keys);
     await store.prepare();
     const [processes, rounds] = [4, 40];
+    const failed = new AbortController();
     const reports = await Promise.all(
       Array.from({ length: processes }, async (_, i): Promise<Report> => {
-        const { stdout } = await run(process.execPath, [SCRIPT, place.file, String(i + 1), '4', String(rounds)]);
+        const args = [SCRIPT, place.file, String(i + 1), '4', String(rounds)];
+        const { stdout } = await run(process.execPath, args, { signal: AbortSignal.any([signal, failed.signal]) });
         return JSON.parse(stdout) as Report;
       }),
     );
@@ -80,6 +82,22 @@ it('a put goes through as soon as another process lets the lock go', async () =>
   await new Promise((resolve) => setImmediate(resolve));
   lock.exec('COMMIT');
   expect(await put).toEqual({ kind: 'applied', previous: 'absent' });
+});
+
+it('opening waits for a file that another process has to itself', async () => {
+  await using place = await onFile(DDL);
+  const lock = place.raw();
+  lock.exec('BEGIN EXCLUSIVE');
+  const opening = place.open({ document: 'body', wal: false }, keys);
+  let opened = false;
+  const done = opening.then(() => {
+    opened = true;
+  });
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  expect(opened).toBe(false);
+  lock.exec('COMMIT');
+  await done;
+  expect(await (await opening).prepared()).toBe(false);
 });
 
 it('a file that cannot be written is a fault with nothing written, not a rejection', async () => {

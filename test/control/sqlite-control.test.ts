@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -16,6 +16,7 @@ import {
   NotPrepared,
   UnknownMigration,
 } from '../../src/core/errors.ts';
+import { STAMP_MIN } from '../../src/core/stamp.ts';
 import { Child } from '../support/child.ts';
 import type { CounterPlane } from '../support/counter-plane.ts';
 
@@ -149,7 +150,8 @@ describe('a control plane in a worker', () => {
     const before = workers();
     await expect(open(newFile(), { prepare: false })).rejects.toBeInstanceOf(NotPrepared);
     await expect(open(':memory:')).rejects.toBeInstanceOf(InvalidConfiguration);
-    await expect(open('/proc/nowhere/control.db')).rejects.toBeInstanceOf(ControlUnavailable);
+    writeFileSync(join(folder, 'file'), '');
+    await expect(open(join(folder, 'file', 'control.db'))).rejects.toBeInstanceOf(ControlUnavailable);
     const missing = openControlWorker(new URL('./nothing.ts', import.meta.url), { path: newFile() });
     await expect(missing).rejects.toBeInstanceOf(ControlUnavailable);
     expect(workers()).toBe(before);
@@ -164,7 +166,12 @@ describe('the control plane on SQLite', () => {
     expect(await control.migrations()).toEqual(['events']);
     await expect(control.ruleset('nothing')).rejects.toBeInstanceOf(UnknownMigration);
     const node = { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' };
-    const joined = await control.join({ node, migrations: ['events'], deadlineLimit: Date.now() + 60_000 });
+    const joined = await control.join({
+      node,
+      migrations: ['events'],
+      deadlineLimit: Date.now() + 60_000,
+      stampLimit: STAMP_MIN,
+    });
     expect(joined.incarnation).toBeGreaterThanOrEqual(1);
     expect(joined.rulesets.map(({ migration }) => migration)).toEqual(['events']);
   });

@@ -12,6 +12,8 @@ import { systemClock } from '../../src/core/clock.ts';
 
 const [what = '', path = '', count = '0'] = process.argv.slice(2);
 const storage = knexStorage({ path, busyBudgetMs: 60_000 });
+// Nothing that a test started outlives it.
+process.on('disconnect', () => process.exit());
 const say = (message: unknown): void => void process.send?.(message);
 
 const increment = (): Promise<number> =>

@@ -32,11 +32,11 @@ let increments = 0;
 const clock = new StampClock(store, writer);
 
 async function definite<T>(call: () => Promise<T>): Promise<T> {
-  for (;;) {
+  for (let sent = 1; ; sent += 1) {
     try {
       return await call();
     } catch (error) {
-      if (!(error instanceof StoreFault)) throw error;
+      if (!(error instanceof StoreFault) || sent >= 20) throw error;
     }
   }
 }

@@ -165,6 +165,26 @@ describe('verifyStores', () => {
     );
   });
 
+  test('a scan that fails stops the other one at once', async () => {
+    const clock = new InstantClock();
+    const stores = await filled(clock, 5_000);
+    const broken = atPage(stores.old, 0, () => {
+      throw new RangeError('a bug in an adapter');
+    });
+    let pages = 0;
+    const fresh = withMethods(stores.new, {
+      async *scan(partition, options): AsyncIterable<ScanPage> {
+        for await (const page of stores.new.scan(partition, options)) {
+          pages += 1;
+          yield page;
+        }
+      },
+    });
+    const verify = verifyStores({ ...optionsFor(clock, { old: broken, new: fresh }), spillDirectory, pageSize: 10 });
+    await expect(verify).rejects.toThrow(RangeError);
+    expect(pages).toBeLessThan(50);
+  });
+
   test('a compare rule that returns a promise is refused, never taken for equal', async () => {
     const clock = new InstantClock();
     const stores = await filled(clock, 100);

@@ -23,8 +23,14 @@ export class SqliteConnection {
     this.#database = database;
     this.label = label;
     this.clock = clock;
+  }
+
+  /** Sets the connection up. */
+  async open(): Promise<void> {
     // Locks are waited for between turns of the event loop, never within one.
     this.get('PRAGMA busy_timeout = 0');
+    // In WAL mode the driver's default lets a power cut take back what was acknowledged.
+    await this.read(() => this.run('PRAGMA synchronous = FULL'));
   }
 
   get inTransaction(): boolean {

@@ -59,6 +59,12 @@ export class SqliteSession implements Session {
       throw storeFault(this.#label, error, 'nothing-written');
     }
     const connection = new SqliteConnection(database, this.#label, this.#clock);
+    try {
+      await connection.open();
+    } catch (error) {
+      await this.#knex.client.releaseConnection(database);
+      throw error;
+    }
     this.#live = { database, connection, queue: new WriteQueue(connection, () => this.now()) };
   }
 

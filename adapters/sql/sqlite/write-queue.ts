@@ -115,7 +115,7 @@ export class WriteQueue {
     const begun = performance.now();
     for (const { deadline, run } of jobs) {
       if (results.length > 0 && performance.now() - begun > GROUP_MS) break;
-      if (false) {
+      if (this.#now() >= deadline) {
         results.push({ value: EXPIRED });
         continue;
       }

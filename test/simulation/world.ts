@@ -1,0 +1,199 @@
+import { MemoryDatabase } from '../../adapters/memory/database.ts';
+import type { FaultPlan } from '../../adapters/memory/fault.ts';
+import { memory } from '../../adapters/memory/memory.ts';
+import { type ControlPlaneApi, localControlPlane } from '../../src/control/control-plane.ts';
+import { Controller } from '../../src/control/controller.ts';
+import { memoryStorage } from '../../src/control/memory-storage.ts';
+import { KeySpec } from '../../src/core/record-key.ts';
+import { Ruleset, type RulesetDocument } from '../../src/core/ruleset.ts';
+import type { Side } from '../../src/core/stage.ts';
+import { identityCodec, type Store } from '../../src/core/store.ts';
+import { silentLogger } from '../../src/core/telemetry.ts';
+import { NO_RULES } from '../../verify/compare.ts';
+import { DeadlineSweep } from '../../src/repository/deadline-sweep.ts';
+import { FleetSession } from '../../src/repository/fleet-session.ts';
+import { Mirror } from '../../src/repository/mirror.ts';
+import { Repository } from '../../src/repository/repository.ts';
+import { ShadowReads } from '../../src/repository/shadow-reads.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
+import { type ControlWeather, remotePlane, SimProcess } from './process.ts';
+import { SeededRandom } from './random.ts';
+
+export const MIGRATION = 'sim';
+
+export interface SimRecord {
+  readonly unit: string;
+  readonly id: string;
+  readonly value: string;
+}
+
+/** What may go wrong between processes and one store. */
+export interface StoreWeather {
+  delayMs: number;
+  fail: number;
+  loseRequest: number;
+  loseAnswer: number;
+  late: number;
+  twice: number;
+  /** Keys that the store refuses for now. */
+  readonly rejects: Set<string>;
+}
+
+export const calm = (): StoreWeather => ({
+  delayMs: 3,
+  fail: 0,
+  loseRequest: 0,
+  loseAnswer: 0,
+  late: 0,
+  twice: 0,
+  rejects: new Set(),
+});
+
+/** A node: the real session, mirror and repository of one incarnation after another, in one killable process. */
+export interface SimNode {
+  readonly process: SimProcess;
+  readonly session: FleetSession;
+  readonly repository: Repository<SimRecord>;
+  /** Set when it has left in good order. */
+  closed: boolean;
+}
+
+const WRITES = new Set(['putIfNewer', 'putManyIfNewer', 'compareAndSet', 'putPlain']);
+
+/** A whole fleet on a virtual clock: the real classes, the faulty in-memory store, and nothing that knows of time. */
+export class World {
+  readonly clock = new VirtualClock();
+  readonly random: SeededRandom;
+  readonly keys = new KeySpec(['unit', 'id'], ['unit']);
+  readonly databases: Readonly<Record<Side, MemoryDatabase>>;
+  readonly weather: Readonly<Record<Side, StoreWeather>> = { old: calm(), new: calm() };
+  readonly control: ControlWeather = { away: false, lostAnswers: 0, delayMs: 3 };
+  readonly plane: ControlPlaneApi;
+  readonly nodes: SimNode[] = [];
+  /** Processes that have ended, by name: what a probe can tell. */
+  readonly ended = new Set<string>();
+  #started = 0;
+
+  constructor(seed: number) {
+    this.random = new SeededRandom(seed);
+    this.databases = {
+      old: new MemoryDatabase({ clock: this.clock, skewMs: this.random.int(-2_000, 2_000), prepared: true }),
+      new: new MemoryDatabase({ clock: this.clock, skewMs: this.random.int(-2_000, 2_000), prepared: true }),
+    };
+    this.plane = localControlPlane(memoryStorage(), this.clock);
+  }
+
+  /** A store of one process, with today's weather. */
+  async store(process: SimProcess, side: Side): Promise<Store> {
+    const random = this.random.fork();
+    const weather = this.weather[side];
+    const faults: FaultPlan = ({ op, ids }) => {
+      const requestMs = random.int(0, weather.delayMs);
+      const answerMs = random.int(0, weather.delayMs);
+      const roll = random.next();
+      if (WRITES.has(op) && ids.some((id) => weather.rejects.has(id))) {
+        return { kind: 'reject', reason: 'constraint', ids: ids.filter((id) => weather.rejects.has(id)), requestMs };
+      }
+      let edge = weather.fail;
+      if (roll < edge) return { kind: 'fail', requestMs, answerMs };
+      edge += weather.loseRequest;
+      if (roll < edge) return { kind: 'lose-request', requestMs, answerMs };
+      edge += weather.loseAnswer;
+      if (roll < edge) return { kind: 'lose-answer', requestMs, answerMs };
+      if (WRITES.has(op)) {
+        edge += weather.late;
+        if (roll < edge) return { kind: 'late', lateMs: random.int(0, 6_000), caller: 'unknown', answerMs };
+        edge += weather.twice;
+        if (roll < edge) return { kind: 'twice', againMs: random.int(0, 6_000), requestMs, answerMs };
+      }
+      return { kind: 'slow', requestMs, answerMs };
+    };
+    const definition = memory({ database: this.databases[side], faults });
+    const store = await definition.create({
+      migration: MIGRATION,
+      side,
+      keys: this.keys,
+      codec: identityCodec,
+      clock: this.clock,
+    });
+    return process.mortal(store);
+  }
+
+  /** Starts a process of the fleet; resolves when it has registered, never if it dies before. */
+  async startNode(offsetMs = 0, heartbeatMs = 500): Promise<SimNode> {
+    this.#started += 1;
+    const process = new SimProcess(`node-${this.#started}`, this.clock, offsetMs);
+    const random = this.random.fork();
+    const stores = { old: await this.store(process, 'old'), new: await this.store(process, 'new') };
+    const session = new FleetSession({
+      control: remotePlane(this.plane, process, this.clock, this.control, random.fork()),
+      migrations: [MIGRATION],
+      node: { host: 'sim', pid: this.#started, processId: process.name, version: '0', name: process.name },
+      clock: process,
+      random: random.next,
+      logger: silentLogger,
+      heartbeatMs,
+      memoryBytes: () => 0,
+    });
+    const node: SimNode = { process, session, repository: this.#repository(process, stores, session), closed: false };
+    this.nodes.push(node);
+    for (;;) {
+      try {
+        await session.open();
+        return node;
+      } catch {
+        await new Promise<void>((resolve) => process.after(50, resolve));
+      }
+    }
+  }
+
+  #repository(process: SimProcess, stores: Record<Side, Store>, session: FleetSession): Repository<SimRecord> {
+    const sweep = new DeadlineSweep(process);
+    const migration = session.migration(MIGRATION);
+    return new Repository<SimRecord>({
+      session: migration,
+      keys: this.keys,
+      stores,
+      sweep,
+      mirror: new Mirror(migration, stores, sweep),
+      shadow: new ShadowReads(migration, stores, sweep, NO_RULES, (field) => field),
+      schema: null,
+      queries: {},
+    });
+  }
+
+  /** The process is gone at once. */
+  crash(node: SimNode): void {
+    node.process.kill();
+    this.ended.add(node.process.name);
+  }
+
+  /** An operator's process: the real controller, killable like any other. */
+  async controller(name: string): Promise<{ readonly process: SimProcess; readonly controller: Controller }> {
+    const process = new SimProcess(name, this.clock);
+    const random = this.random.fork();
+    const stores = { old: await this.store(process, 'old'), new: await this.store(process, 'new') };
+    const controller = new Controller({
+      plane: remotePlane(this.plane, process, this.clock, this.control, random.fork()),
+      migration: MIGRATION,
+      stores,
+      keys: this.keys,
+      rules: NO_RULES,
+      mapping: 'sim',
+      restamp: async (key) => {
+        const node = this.nodes.find((candidate) => candidate.process.alive && !candidate.closed);
+        await node?.repository.restamp(key);
+      },
+      probe: (node) => (this.ended.has(node.processId) ? 'ended' : 'running'),
+      clock: process,
+      random: random.next,
+      runner: name,
+    });
+    return { process, controller };
+  }
+
+  /** The ruleset as the control plane has it, outside of all weather. */
+  async ruleset(): Promise<Ruleset> {
+    return new Ruleset((await this.plane.ruleset(MIGRATION)) as RulesetDocument);
+  }
+}
