@@ -39,6 +39,8 @@ export async function up(knex: Knex): Promise<void> {
     t.bigIncrements('id');
     t.text('state').notNullable().index();
     t.text('info').notNullable();
+    t.text('session').notNullable().index();
+    t.integer('attempt').notNullable();
     t.double('joined_at').notNullable();
     t.double('seen_at').notNullable();
     t.double('deadline_limit').notNullable();

@@ -4,7 +4,7 @@ import { keyToJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry } from '../core/store.ts';
-import { replay, type ReplayShare } from '../replay/replay.ts';
+import { type ReplayShare, replay } from '../replay/replay.ts';
 import type { ControllerParts } from './controller.ts';
 import type { Authorship } from './publish.ts';
 import type { ReplayWork } from './replays.ts';

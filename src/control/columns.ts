@@ -48,6 +48,8 @@ export const COLUMNS: { readonly [T in TableName]: { readonly [C in keyof Tables
     id: 'number',
     state: 'text',
     info: 'json',
+    session: 'text',
+    attempt: 'number',
     joinedAt: 'number',
     seenAt: 'number',
     deadlineLimit: 'number',

@@ -6,7 +6,7 @@ import { type Intervals, NOTHING } from '../core/intervals.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { type Settings, validateSettings } from '../core/settings.ts';
 import type { DialMove, Side } from '../core/stage.ts';
-import { behind, factsOf, type FleetMember, fleetOf, migrationRow } from './facts.ts';
+import { behind, type FleetMember, factsOf, fleetOf, migrationRow } from './facts.ts';
 import * as fleetDesk from './fleet-desk.ts';
 import { type CallerEvidence, fleetGate, furthest, gatesOf, moved } from './gates.ts';
 import * as handovers from './handovers.ts';
@@ -128,11 +128,15 @@ export class ControlPlane {
     return this.#storage.read(async (tx) => {
       await migrationRow(tx, name);
       const { before, limit } = page;
-      return tx.select('history', before === undefined ? { migration: name } : { migration: name, id: { lt: before } }, {
-        orderBy: 'id',
-        descending: true,
-        limit,
-      });
+      return tx.select(
+        'history',
+        before === undefined ? { migration: name } : { migration: name, id: { lt: before } },
+        {
+          orderBy: 'id',
+          descending: true,
+          limit,
+        },
+      );
     });
   }
 
@@ -173,10 +177,12 @@ export class ControlPlane {
       const stamped = document.stamping === 'on' || move.dial !== 'dual-write' || move.to <= document.dials.dualWrite;
       const handover = move.dial === 'cutover' && !still;
       const next = !stamped ? 'stamping' : handover ? 'handover' : 'done';
-      if (dryRun || still) return { gates, allowed: allowed || still, document: still ? document : null, next: still ? 'done' : next };
+      if (dryRun || still)
+        return { gates, allowed: allowed || still, document: still ? document : null, next: still ? 'done' : next };
       if (!allowed) {
         const furthestValue =
-          move.dial === 'cutover' && gates.every((gate) => gate.passed || !['order', 'handover', 'fleet'].includes(gate.gate))
+          move.dial === 'cutover' &&
+          gates.every((gate) => gate.passed || !['order', 'handover', 'fleet'].includes(gate.gate))
             ? furthest(facts, document.dials.cutover, move.to)
             : null;
         const offer =
@@ -307,18 +313,10 @@ export class ControlPlane {
   }
 
   cancelReplay(name: string, kind: ReplayRow['kind'], target: Side, authorship: Authorship): Promise<boolean> {
-    return this.#transaction(authorship, (tx, now) =>
-      replays.cancelReplay(tx, name, kind, target, authorship, now),
-    );
+    return this.#transaction(authorship, (tx, now) => replays.cancelReplay(tx, name, kind, target, authorship, now));
   }
 
-  dirtOf(
-    name: string,
-    target: Side,
-    upTo: number | null,
-    after: number,
-    limit: number,
-  ): Promise<readonly DirtRow[]> {
+  dirtOf(name: string, target: Side, upTo: number | null, after: number, limit: number): Promise<readonly DirtRow[]> {
     return this.#storage.read((tx) => replays.dirtOf(tx, name, target, upTo, after, limit));
   }
 
@@ -363,7 +361,12 @@ export class ControlPlane {
     return this.#transaction(authorship, async (tx, now) => {
       await migrationRow(tx, row.migration);
       const id = await tx.insert('verifications', row);
-      await remember(tx, row.migration, { ...authorship, kind: 'verification', summary: `verified: ${row.verdict}` }, now);
+      await remember(
+        tx,
+        row.migration,
+        { ...authorship, kind: 'verification', summary: `verified: ${row.verdict}` },
+        now,
+      );
       return id;
     });
   }
@@ -414,7 +417,13 @@ export class ControlPlane {
       const kind = 'finish';
       if (document.finished) return answer('finished');
       if (!document.drainReads) {
-        const after = await publish(tx, row, { drainReads: true }, { ...authorship, kind, summary: 'finish: reads drain' }, now);
+        const after = await publish(
+          tx,
+          row,
+          { drainReads: true },
+          { ...authorship, kind, summary: 'finish: reads drain' },
+          now,
+        );
         return answer('settle', after, facts.fleet);
       }
       if (document.stamping === 'on') {
@@ -440,7 +449,9 @@ export class ControlPlane {
   }
 
   fleetGate(name: string, revision: number): Promise<GateVerdict> {
-    return this.#storage.read(async (tx) => fleetGate(await factsOf(tx, name, this.#clock.now()), revision, `revision ${revision}`));
+    return this.#storage.read(async (tx) =>
+      fleetGate(await factsOf(tx, name, this.#clock.now()), revision, `revision ${revision}`),
+    );
   }
 
   #transaction<T>(

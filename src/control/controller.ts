@@ -1,14 +1,15 @@
+import type { CompareRules } from '../../verify/compare.ts';
+import type { VerifyReport } from '../../verify/verify-report.ts';
 import { type Clock, type Random, sleep } from '../core/clock.ts';
 import type { NodeInfo } from '../core/control-client.ts';
 import { NOBODY, type Threshold } from '../core/dial.ts';
-import { FleetTimeout, type GateVerdict, HandoverInProgress, NotPrepared } from '../core/errors.ts';
+import type { Intervals } from '../core/intervals.ts';
+import { ChangeoverError, FleetTimeout, type GateVerdict, HandoverInProgress, Interrupted, NotPrepared } from '../core/errors.ts';
 import type { KeySpec } from '../core/record-key.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { type DialMove, planStage, type Side, type Stage } from '../core/stage.ts';
 import type { Store } from '../core/store.ts';
 import type { Key } from '../core/value.ts';
-import type { VerifyReport } from '../../verify/verify-report.ts';
-import type { CompareRules } from '../../verify/compare.ts';
 import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
 import type { ControlPlaneApi, MoveAnswer } from './control-plane.ts';
 import type { FleetMember } from './facts.ts';
@@ -96,7 +97,8 @@ export class Controller {
     const present = await this.finishHandover(options);
     if (move.dial === 'cutover' || move.dial === 'retire-old') await this.#letSettle(present.revision, options.signal);
     const answer = await this.#ask(move, options);
-    if (options.dryRun === true) return this.#result(answer.document ?? (await this.#ruleset()), answer.gates, null, begun);
+    if (options.dryRun === true)
+      return this.#result(answer.document ?? (await this.#ruleset()), answer.gates, null, begun);
     if (answer.next === 'stamping') {
       await this.#bringStampingOn(options);
       return this.set(move, { ...options, ifRevision: null });
@@ -260,7 +262,9 @@ export class Controller {
     const { plane, stores } = this.#parts;
     for (const side of ['old', 'new'] as const) {
       if (!(await stores[side].prepared())) {
-        throw new NotPrepared(`${stores[side].label} is not prepared for stamped writes`, { remedy: 'changeover prepare' });
+        throw new NotPrepared(`${stores[side].label} is not prepared for stamped writes`, {
+          remedy: 'changeover prepare',
+        });
       }
     }
     for (;;) {
@@ -286,9 +290,9 @@ export class Controller {
       if (progress.state === 'stepped') continue;
       const { handover } = progress.document;
       const elapsed = clock.monotonic() - begun;
-      if (progress.dirty.length > 0 && handover !== null) {
-        await this.#repair.drain(handover.positions, options);
-        if (elapsed <= budgetMs) continue;
+      if (progress.dirty.length > 0 && handover !== null && elapsed <= budgetMs) {
+        await this.#drain(handover.positions, budgetMs - elapsed, options);
+        continue;
       }
       if (handover?.kind === 'emergency') {
         // A dead process cannot acknowledge: what it may have written is dirty, and its deadlines are not awaited here.
@@ -306,13 +310,33 @@ export class Controller {
     }
   }
 
+  /** Replays the held range's dirt, as far as that gets within the budget: writes wait meanwhile. */
+  async #drain(positions: Intervals, ms: number, options: Pick<MoveOptions, 'signal'> & Authorship): Promise<void> {
+    const over = new AbortController();
+    const timer = this.#parts.clock.after(Math.max(ms, 1), () => over.abort(new Interrupted('the handover takes too long')));
+    const signal = options.signal === undefined ? over.signal : AbortSignal.any([options.signal, over.signal]);
+    try {
+      await this.#repair.drain(positions, { ...options, signal });
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      // Whoever repairs already, or a store that fails: the budget decides, not this error.
+      if (!(error instanceof ChangeoverError) || !error.retryable) throw error;
+      await this.#change(options.signal);
+    } finally {
+      timer.cancel();
+    }
+  }
+
   #timeout(late: readonly FleetMember[], revision: number): FleetTimeout {
     const names = late.map((member) => member.name).join(', ');
-    return new FleetTimeout(`revision ${revision} of ${this.migration} is published, but not acknowledged by: ${names}`, {
-      expected: `every process acknowledges within ${ACKNOWLEDGE_BUDGET_MS / 1_000} s`,
-      remedy: `changeover fleet ${this.migration}; end the processes named or wait for them`,
-      details: { revision, behind: late.map((member) => member.incarnation) },
-    });
+    return new FleetTimeout(
+      `revision ${revision} of ${this.migration} is published, but not acknowledged by: ${names}`,
+      {
+        expected: `every process acknowledges within ${ACKNOWLEDGE_BUDGET_MS / 1_000} s`,
+        remedy: `changeover fleet ${this.migration}; end the processes named or wait for them`,
+        details: { revision, behind: late.map((member) => member.incarnation) },
+      },
+    );
   }
 
   async #waitStores(deadline: number, signal: AbortSignal | undefined): Promise<void> {
@@ -342,12 +366,7 @@ export class Controller {
     return this.#parts.plane.ruleset(this.migration);
   }
 
-  #result(
-    document: RulesetDocument,
-    gates: readonly GateVerdict[],
-    pauseMs: number | null,
-    begun: number,
-  ): MoveResult {
+  #result(document: RulesetDocument, gates: readonly GateVerdict[], pauseMs: number | null, begun: number): MoveResult {
     return { document, gates, pauseMs, tookMs: this.#parts.clock.monotonic() - begun };
   }
 }

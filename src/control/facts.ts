@@ -1,7 +1,7 @@
+import { UnknownMigration } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
-import { UnknownMigration } from '../core/errors.ts';
 import type { DirtRow, MigrationRow, NodeRow, Transaction, VerificationRow } from './storage.ts';
 
 /** A process of the fleet, as gates and people name it. */

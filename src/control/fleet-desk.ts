@@ -1,11 +1,11 @@
+import { canonicalText } from '../core/canonical.ts';
 import type { DivergenceReport, Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
-import { InvalidArgument } from '../core/errors.ts';
+import { WHOLE_LINE } from '../core/dial.ts';
+import { Busy, InvalidArgument } from '../core/errors.ts';
 import { type Intervals, intervals, NOTHING, subtract, union } from '../core/intervals.ts';
 import { initialRuleset, mirroredTo, type RulesetDocument } from '../core/ruleset.ts';
-import { WHOLE_LINE } from '../core/dial.ts';
 import type { Side } from '../core/stage.ts';
 import { maxStamp, STAMP_MIN } from '../core/stamp.ts';
-import { canonicalText } from '../core/canonical.ts';
 import { migrationRow, nameOf } from './facts.ts';
 import { type Authorship, carried, remember } from './publish.ts';
 import type { DirtRow, NodeRow, Transaction } from './storage.ts';
@@ -34,10 +34,20 @@ export async function ensureMigration(tx: Transaction, name: string, now: number
 
 /** R8: the incarnation, its required acknowledgements and the current revisions, in one transaction. */
 export async function join(tx: Transaction, request: JoinRequest, now: number): Promise<Joined> {
+  const { session, attempt } = request;
+  for (const earlier of await tx.select('nodes', { session, state: 'alive' })) {
+    if (earlier.attempt >= attempt) {
+      throw new Busy('a later try of this process to register was quicker; this one is void');
+    }
+    // Its answer never arrived, or the session would not have tried again: it has done nothing, and never will.
+    await tx.update('nodes', { id: earlier.id }, { state: 'left' });
+  }
   const incarnation = await tx.insert('nodes', {
     id: 0,
     state: 'alive',
     info: request.node,
+    session,
+    attempt,
     joinedAt: now,
     seenAt: now,
     deadlineLimit: request.deadlineLimit,
@@ -86,11 +96,7 @@ export async function report(tx: Transaction, report: NodeReport, now: number): 
     });
   }
   for (const [migration, revision] of Object.entries(report.acknowledged)) {
-    await tx.update(
-      'acknowledgements',
-      { node: node.id, migration, revision: { lt: revision } },
-      { revision },
-    );
+    await tx.update('acknowledgements', { node: node.id, migration, revision: { lt: revision } }, { revision });
   }
   for (const line of report.divergences) await upsertDivergence(tx, line);
   for (const { migration, compared, divergent } of report.shadow) {

@@ -1,7 +1,7 @@
 import { below, between, describeDial, describePositions, EVERY_BUCKET, NOBODY, type Threshold } from '../core/dial.ts';
 import type { GateVerdict } from '../core/errors.ts';
-import { covers, includes, type Intervals, overlaps, subtract } from '../core/intervals.ts';
-import { type Dials, dialsConflict, type DialMove, type Side } from '../core/stage.ts';
+import { covers, type Intervals, includes, overlaps, subtract } from '../core/intervals.ts';
+import { type DialMove, type Dials, dialsConflict, type Side } from '../core/stage.ts';
 import { behind, coverageOf, type DirtSummary, type Facts } from './facts.ts';
 
 /** What only the caller knows: it has the stores, the control plane has not. */
@@ -12,13 +12,13 @@ export interface CallerEvidence {
   readonly mapping: string;
 }
 
-const gate = (
-  name: string,
-  passed: boolean,
-  evidence: string,
-  remedy: string,
-  advice = false,
-): GateVerdict => ({ gate: name, passed, advice, evidence, remedy: passed ? null : remedy });
+const gate = (name: string, passed: boolean, evidence: string, remedy: string, advice = false): GateVerdict => ({
+  gate: name,
+  passed,
+  advice,
+  evidence,
+  remedy: passed ? null : remedy,
+});
 
 /** The dials after a move. */
 export function moved(dials: Dials, move: DialMove): Dials {
@@ -159,7 +159,12 @@ function mirrorOnGates(facts: Facts, evidence: CallerEvidence): readonly GateVer
   ];
 }
 
-function authorityGates(facts: Facts, from: Threshold, to: Threshold, evidence: CallerEvidence): readonly GateVerdict[] {
+function authorityGates(
+  facts: Facts,
+  from: Threshold,
+  to: Threshold,
+  evidence: CallerEvidence,
+): readonly GateVerdict[] {
   const positions = between(from, to);
   const up = to > from;
   const gates = [
@@ -167,7 +172,12 @@ function authorityGates(facts: Facts, from: Threshold, to: Threshold, evidence: 
     fleetGate(facts, facts.row.revision, `revision ${facts.row.revision}`),
   ];
   if (!up) return gates;
-  return [...gates, divergenceGate(facts, positions), shadowGate(facts, to), verificationGate(facts, positions, evidence)];
+  return [
+    ...gates,
+    divergenceGate(facts, positions),
+    shadowGate(facts, to),
+    verificationGate(facts, positions, evidence),
+  ];
 }
 
 function divergenceGate(facts: Facts, positions: Intervals): GateVerdict {
@@ -217,7 +227,12 @@ function retireGates(facts: Facts, evidence: CallerEvidence): readonly GateVerdi
   const everything = below(facts.document.dials.cutover);
   const toNew = facts.dirt.filter(({ target }) => target === 'new');
   return [
-    gate('coverage', covers(facts.row.coverageNew, everything), 'the new store must be complete', 'changeover backfill'),
+    gate(
+      'coverage',
+      covers(facts.row.coverageNew, everything),
+      'the new store must be complete',
+      'changeover backfill',
+    ),
     gate('dirty', toNew.length === 0, describeDirt(toNew), `changeover repair ${facts.document.migration}`),
     gate(
       'replays',

@@ -1,10 +1,10 @@
 import { below, between, describeDial, describePositions, NOBODY, type Threshold } from '../core/dial.ts';
 import { Busy, GatesRefused, type GateVerdict, InvalidArgument } from '../core/errors.ts';
-import { covers, includes, type Intervals, intersect, intervals, subtract, union } from '../core/intervals.ts';
+import { covers, type Intervals, includes, intersect, intervals, subtract, union } from '../core/intervals.ts';
 import type { Cohort, Handover, RulesetDocument } from '../core/ruleset.ts';
-import { type Side, stageAt, STAGE_TABLE } from '../core/stage.ts';
+import { type Side, STAGE_TABLE, stageAt } from '../core/stage.ts';
 import { parseStamp } from '../core/stamp.ts';
-import { behind, coverageOf, type Facts, factsOf, type FleetMember } from './facts.ts';
+import { behind, coverageOf, type Facts, type FleetMember, factsOf } from './facts.ts';
 import { stampCeiling } from './fleet-desk.ts';
 import { furthest, handoverGates } from './gates.ts';
 import { type Authorship, COHORT_CHANGE, publish, uncover, unitPosition } from './publish.ts';
@@ -12,8 +12,7 @@ import type { DirtRow, Transaction } from './storage.ts';
 
 /** Where a handover stands after a step, and what the next one waits for. */
 export interface HandoverProgress {
-  readonly state:
-    /** None is going on. */
+  readonly state: /** None is going on. */
     | 'none'
     /** A revision was published; go on at once. */
     | 'stepped'
@@ -75,7 +74,13 @@ export async function changeCohort(
   const summary = `a unit moves from ${now ?? 'its bucket'} to ${to ?? 'its bucket'}`;
   if (authorityAt(document, oldPosition) === target) {
     await movePosition(tx, facts, oldPosition, newPosition);
-    return publish(tx, await fresh(tx, facts), { cohorts: after.cohorts }, { ...authorship, kind: COHORT_CHANGE, summary }, facts.now);
+    return publish(
+      tx,
+      await fresh(tx, facts),
+      { cohorts: after.cohorts },
+      { ...authorship, kind: COHORT_CHANGE, summary },
+      facts.now,
+    );
   }
   const positions = intervals([[oldPosition, oldPosition + 1]]);
   const gates = handoverGates(facts, positions, target);

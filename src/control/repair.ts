@@ -1,10 +1,10 @@
+import { compareRecords } from '../../verify/compare.ts';
 import { sleep } from '../core/clock.ts';
 import { type Intervals, intervals, overlaps } from '../core/intervals.ts';
 import { keyFromJson } from '../core/key-json.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry, KeyRef } from '../core/store.ts';
 import { again, putNewer } from '../replay/put-newer.ts';
-import { compareRecords } from '../../verify/compare.ts';
 import { Backfill } from './backfill.ts';
 import type { ControllerParts } from './controller.ts';
 import type { Authorship } from './publish.ts';
@@ -67,15 +67,16 @@ export class Repair {
     const { plane, migration } = this.#parts;
     const total = { applied: 0, cleared: 0, rejected: 0 };
     const ranges: [number, number][] = [];
-    const wanted = (row: DirtRow): boolean =>
-      within === null || overlaps([[row.fromPosition, row.toPosition]], within);
+    const wanted = (row: DirtRow): boolean => within === null || overlaps([[row.fromPosition, row.toPosition]], within);
     for (let after = 0; ; ) {
       const page = await plane.dirtOf(migration, target, null, after, PAGE);
       if (page.length === 0) break;
       after = page.at(-1)?.id ?? after;
       const rows = page.filter(wanted);
       // A range line is a scan, and so is a key that is dirty in more than its own position.
-      ranges.push(...rows.filter((row) => row.key === null).map((row): [number, number] => [row.fromPosition, row.toPosition]));
+      ranges.push(
+        ...rows.filter((row) => row.key === null).map((row): [number, number] => [row.fromPosition, row.toPosition]),
+      );
       const keys = rows.filter((row) => row.key !== null);
       if (keys.length > 0) {
         const done = await this.#replayKeys(target, keys, options.signal);

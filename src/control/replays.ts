@@ -56,10 +56,15 @@ export async function beginReplay(tx: Transaction, request: ReplayRequest, now: 
   const { migration, kind, target, runner } = request;
   const facts = await factsOf(tx, migration, now);
   const running = await runningReplay(tx, migration, kind, target);
-  if (running !== null) return resumeReplay(tx, running, request, now);
+  if (running !== null && !isSuperseded(running, request, now)) return resumeReplay(tx, running, request, now);
+  // A repair that its runner left is not resumed where there is other dirt by now: what it had done stays done.
+  if (running !== null) {
+    await tx.update('replays', { id: running.id }, { state: 'cancelled', finishedAt: now, runner: null });
+  }
 
   const follower = followerPositions(facts.document, target);
-  const positions = kind === 'backfill' ? intersect(request.positions ?? follower, follower) : (request.positions ?? NOTHING);
+  const positions =
+    kind === 'backfill' ? intersect(request.positions ?? follower, follower) : (request.positions ?? NOTHING);
   if (positions.length === 0) {
     throw new InvalidArgument(
       kind === 'backfill'
@@ -115,6 +120,11 @@ export async function beginReplay(tx: Transaction, request: ReplayRequest, now: 
   return workOf(tx, id, false);
 }
 
+const isSuperseded = (running: ReplayRow, { kind, runner, positions, mapping }: ReplayRequest, now: number): boolean =>
+  kind === 'repair' &&
+  (running.runner === null || running.runner === runner || running.leaseUntil <= now) &&
+  (running.mapping !== mapping || !sameIntervals(positions ?? NOTHING, running.positions));
+
 async function resumeReplay(
   tx: Transaction,
   running: ReplayRow,
@@ -134,9 +144,12 @@ async function resumeReplay(
     });
   }
   if (request.positions !== null && !sameIntervals(request.positions, running.positions)) {
-    throw new InvalidArgument(`the ${kind} of ${migration} that is under way is about ${describePositions(running.positions)}`, {
-      remedy: `resume it without a range, or changeover ${kind} ${migration} --cancel`,
-    });
+    throw new InvalidArgument(
+      `the ${kind} of ${migration} that is under way is about ${describePositions(running.positions)}`,
+      {
+        remedy: `resume it without a range, or changeover ${kind} ${migration} --cancel`,
+      },
+    );
   }
   await tx.update('replays', { id: running.id }, { runner, leaseUntil: now + request.leaseMs });
   return workOf(tx, running.id, true);
@@ -230,7 +243,11 @@ export async function endReplay(
   const [migration] = await tx.select('migrations', { name: row.migration });
   const { target } = row;
   const covered = union(coverageOf(migration!, target), row.coverable);
-  await tx.update('migrations', { name: row.migration }, target === 'old' ? { coverageOld: covered } : { coverageNew: covered });
+  await tx.update(
+    'migrations',
+    { name: row.migration },
+    target === 'old' ? { coverageOld: covered } : { coverageNew: covered },
+  );
   const cleared = await clearLost(tx, row);
   await tx.update('replays', { id: replay }, { state: 'done', finishedAt: now, runner: null });
   await remember(
@@ -298,4 +315,3 @@ export async function cancelReplay(
   await remember(tx, migration, { ...authorship, kind, summary: `${kind} cancelled` }, now);
   return true;
 }
-

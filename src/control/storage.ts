@@ -1,11 +1,11 @@
 import type { DirtReport, NodeHealth, NodeInfo } from '../core/control-client.ts';
 import type { GateVerdict } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
+import type { KeyJson } from '../core/key-json.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Partition } from '../core/store.ts';
-import type { KeyJson } from '../core/key-json.ts';
 
 /** The rows that the control plane is made of. Every field is plain JSON; times are ms since 1970. */
 export interface Tables {
@@ -59,6 +59,8 @@ export interface NodeRow {
   id: number;
   state: 'alive' | 'left' | 'dead';
   info: NodeInfo;
+  session: string;
+  attempt: number;
   joinedAt: number;
   seenAt: number;
   deadlineLimit: number;

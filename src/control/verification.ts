@@ -1,11 +1,11 @@
-import { below } from '../core/dial.ts';
-import { includes, type Intervals } from '../core/intervals.ts';
-import { keyToJson } from '../core/key-json.ts';
-import { Ruleset } from '../core/ruleset.ts';
 import { maskValue } from '../../verify/compare.ts';
 import { verifyStores } from '../../verify/full-scan.ts';
 import type { VerifyProgress } from '../../verify/tally.ts';
 import type { VerifyReport } from '../../verify/verify-report.ts';
+import { below } from '../core/dial.ts';
+import { type Intervals, includes } from '../core/intervals.ts';
+import { keyToJson } from '../core/key-json.ts';
+import { Ruleset } from '../core/ruleset.ts';
 import type { ControllerParts } from './controller.ts';
 import type { Authorship } from './publish.ts';
 

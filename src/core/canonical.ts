@@ -153,7 +153,10 @@ export function equalValues(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a)) {
-    return Array.isArray(b) && a.length === b.length && a.every((item, i) => equalValues(item, b[i]));
+    if (!Array.isArray(b) || a.length !== b.length) return false;
+    // Not `every`, which passes over holes: they are undefined, as the encoding says.
+    for (let i = 0; i < a.length; i += 1) if (!equalValues(a[i], b[i])) return false;
+    return true;
   }
   if (Array.isArray(b)) return false;
   if (isPlainObject(a) && isPlainObject(b)) {
@@ -189,13 +192,13 @@ export function canonicalText(value: unknown): string {
       throw new InvalidRecord(`a ${typeof value} has no canonical text`);
   }
   if (value === null) return 'null';
-  if (Array.isArray(value)) return `[${value.map(canonicalText).join(',')}]`;
+  if (Array.isArray(value)) return `[${Array.from(value, canonicalText).join(',')}]`;
   if (value instanceof Date) {
     return Number.isNaN(value.getTime()) ? "d'invalid'" : `d'${value.toISOString()}'`;
   }
   if (value instanceof Decimal) return `m'${value.text}'`;
   if (value instanceof Uint8Array) return `x'${Buffer.from(value).toString('hex')}'`;
-  if (value instanceof Set) return `{${[...value].map(canonicalText).sort().join(',')}}`;
+  if (value instanceof Set) return `s{${[...value].map(canonicalText).sort().join(',')}}`;
   if (isPlainObject(value)) {
     const fields = Object.keys(value).filter((field) => value[field] !== undefined);
     return `{${fields

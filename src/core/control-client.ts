@@ -1,7 +1,7 @@
+import type { KeyJson } from './key-json.ts';
 import type { RulesetDocument } from './ruleset.ts';
 import type { Side } from './stage.ts';
 import type { Stamp } from './stamp.ts';
-import type { KeyJson } from './key-json.ts';
 
 /** Who a process is, for people and for the proof of its end. */
 export interface NodeInfo {
@@ -15,6 +15,9 @@ export interface NodeInfo {
 }
 
 export interface JoinRequest {
+  /** The same for every try of one session to register, and how often it has tried: a try whose answer was lost ends here. */
+  readonly session: string;
+  readonly attempt: number;
   readonly node: NodeInfo;
   readonly migrations: readonly string[];
   /** The latest deadline that this incarnation may issue before it raises the limit, store time in ms. */

@@ -1,9 +1,9 @@
 import { bucketOf } from './bucket.ts';
 import { ALL, below, CANARY_POSITION, KEPT_BACK_POSITION, NOBODY, type Threshold } from './dial.ts';
 import { InvalidArgument } from './errors.ts';
-import { includes, type Intervals, intersect, NOTHING, type Range, subtract } from './intervals.ts';
+import { type Intervals, includes, intersect, NOTHING, type Range, subtract } from './intervals.ts';
 import { DEFAULT_SETTINGS, type Settings, validateSettings } from './settings.ts';
-import { type Dials, DIALS_OFF, dialsConflict, type Side, type Stage, STAGE_TABLE, stageAt } from './stage.ts';
+import { DIALS_OFF, type Dials, dialsConflict, type Side, STAGE_TABLE, type Stage, stageAt } from './stage.ts';
 import { parseStamp, type Stamp } from './stamp.ts';
 
 /** R16: plain writes, stamped writes beside plain writers, stamped writes only. */
@@ -156,9 +156,11 @@ function makeRoute(document: RulesetDocument, position: number, held: boolean): 
     ? 'the migration is finished'
     : dials.retireOld
       ? 'the old store is retired'
-      : [side('dual-write', dials.dualWrite), side('shadow-read', dials.shadowRead), side('cutover', dials.cutover)].join(
-          ', ',
-        );
+      : [
+          side('dual-write', dials.dualWrite),
+          side('shadow-read', dials.shadowRead),
+          side('cutover', dials.cutover),
+        ].join(', ');
   return Object.freeze({
     stage,
     authority: rule.authority,
@@ -204,10 +206,12 @@ export function validateRuleset(input: unknown): RulesetDocument {
   }
   if (typeof dials.retireOld !== 'boolean') fail('has no valid retireOld', 'true or false');
   const conflict = dialsConflict(dials);
-  if (conflict !== null) fail(`has dials that do not fit: ${conflict}`, 'cutover and shadow-read at or below dual-write');
+  if (conflict !== null)
+    fail(`has dials that do not fit: ${conflict}`, 'cutover and shadow-read at or below dual-write');
   if (!['off', 'starting', 'on'].includes(document.stamping)) fail('has no valid stamping', 'off, starting or on');
   for (const list of [cohorts?.canary, cohorts?.keptBack]) {
-    if (!Array.isArray(list) || list.some((unit) => typeof unit !== 'string')) fail('has no valid cohorts', 'lists of units');
+    if (!Array.isArray(list) || list.some((unit) => typeof unit !== 'string'))
+      fail('has no valid cohorts', 'lists of units');
   }
   const twice = cohorts.canary.find((unit) => cohorts.keptBack.includes(unit));
   if (twice !== undefined) fail(`has a unit in both cohorts`, 'each unit in one cohort at most');

@@ -56,17 +56,19 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
     const deadline = Math.floor(target.now()) + options.putTimeoutMs;
     options.onDeadline(deadline);
     const batch = open;
-    const outcomes: readonly (PutOutcome | PutFault)[] = await target.putManyIfNewer(batch, deadline).catch(
-      (error: unknown) => {
+    const outcomes: readonly (PutOutcome | PutFault)[] = await target
+      .putManyIfNewer(batch, deadline)
+      .catch((error: unknown) => {
         if (!(error instanceof StoreFault)) throw error;
-        return batch.map((): PutFault => ({
-          kind: 'fault',
-          outcome: error.outcome,
-          message: error.message,
-          pressure: error.pressure,
-        }));
-      },
-    );
+        return batch.map(
+          (): PutFault => ({
+            kind: 'fault',
+            outcome: error.outcome,
+            message: error.message,
+            pressure: error.pressure,
+          }),
+        );
+      });
     open = [];
     outcomes.forEach((outcome, i) => {
       const entry = batch[i] as Entry;
@@ -80,7 +82,10 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
 }
 
 /** Repeats a read of a store through passing faults. */
-export async function again<T>(options: Omit<PutNewerOptions, 'onDeadline' | 'putTimeoutMs'>, read: () => Promise<T>): Promise<T> {
+export async function again<T>(
+  options: Omit<PutNewerOptions, 'onDeadline' | 'putTimeoutMs'>,
+  read: () => Promise<T>,
+): Promise<T> {
   for (let attempt = 0; ; attempt += 1) {
     options.signal?.throwIfAborted();
     try {

@@ -147,11 +147,13 @@ export async function replay(options: ReplayOptions): Promise<void> {
     const open = shares.filter((share) => !share.done);
     await Promise.all(
       open.map((share) =>
-        queue.add(() => (signal.aborted ? undefined : scanAgain(share))).catch((error: unknown) => {
-          // The first failure stops the other lanes; they end at their next page.
-          stop.abort(error);
-          throw error;
-        }),
+        queue
+          .add(() => (signal.aborted ? undefined : scanAgain(share)))
+          .catch((error: unknown) => {
+            // The first failure stops the other lanes; they end at their next page.
+            stop.abort(error);
+            throw error;
+          }),
       ),
     );
     signal.throwIfAborted();
@@ -164,7 +166,9 @@ export async function replay(options: ReplayOptions): Promise<void> {
     if (options.signal?.aborted === true && error === options.signal.reason) {
       await writing?.catch(() => {});
       await checkpoint().catch(() => {});
-      throw new Interrupted('the replay was interrupted; the same command goes on from its checkpoint', { cause: error });
+      throw new Interrupted('the replay was interrupted; the same command goes on from its checkpoint', {
+        cause: error,
+      });
     }
     throw error;
   }

@@ -26,7 +26,11 @@ export class Throttle {
     const from = Math.max(this.#paidAt, now - 200);
     this.#paidAt = from + (count / rate) * 1_000;
     // Waits are cut into pieces so that a changed rate is obeyed within a second.
-    for (let left = this.#paidAt - now; left > 0 && this.#rate === rate; left = this.#paidAt - this.#clock.monotonic()) {
+    for (
+      let left = this.#paidAt - now;
+      left > 0 && this.#rate === rate;
+      left = this.#paidAt - this.#clock.monotonic()
+    ) {
       await sleep(this.#clock, Math.min(left, 500), signal);
     }
   }

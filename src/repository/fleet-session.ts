@@ -18,6 +18,8 @@ export interface FleetSessionOptions {
   readonly control: ControlClient;
   readonly migrations: readonly string[];
   readonly node: NodeInfo;
+  /** Told apart from every other session, of this process too. */
+  readonly session: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -46,6 +48,8 @@ const limitStamp = (ms: number): Stamp => makeStamp(Math.min(Math.floor(ms), 2 *
 
 const DEFAULT_HEARTBEAT_MS = 1_000;
 const DEFAULT_LEASE_MS = 86_400_000;
+const FAREWELLS = 4;
+const FAREWELL_PAUSE_MS = 100;
 /** A report carries at most this much dirt and this many divergences; the rest goes with the next one. */
 const REPORT_BATCH = 2_000;
 
@@ -59,6 +63,7 @@ export class FleetSession {
   readonly logger: Logger;
   readonly #control: ControlClient;
   readonly #node: NodeInfo;
+  readonly #session: string;
   readonly #heartbeatMs: number;
   readonly #leaseMs: number;
   readonly #memoryBytes: () => number;
@@ -73,6 +78,7 @@ export class FleetSession {
   #failures = 0;
   #closing = false;
   #closed = false;
+  #attempt = 0;
   #operations = 0;
   #errors = 0;
 
@@ -82,6 +88,7 @@ export class FleetSession {
     this.logger = options.logger;
     this.#control = options.control;
     this.#node = options.node;
+    this.#session = options.session;
     this.#heartbeatMs = options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS;
     this.#leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
     this.#memoryBytes = options.memoryBytes ?? (() => process.memoryUsage.rss());
@@ -160,8 +167,7 @@ export class FleetSession {
     const membership = this.#membership;
     try {
       if (membership?.alive) {
-        while (this.#pendingDirt()) await this.#send(membership);
-        await this.#control.leave(this.#makeReport(membership).report);
+        await this.#farewell(membership);
       }
     } catch (error) {
       this.logger.warn({ err: error }, 'left without telling the control plane; recovery will treat it as a crash');
@@ -185,7 +191,10 @@ export class FleetSession {
 
   async #join(): Promise<void> {
     const deadlineLimit = this.clock.now() + this.#leaseMs;
+    this.#attempt += 1;
     const joined = await this.#control.join({
+      session: this.#session,
+      attempt: this.#attempt,
       node: this.#node,
       migrations: [...this.#migrations.keys()],
       deadlineLimit,
@@ -199,6 +208,20 @@ export class FleetSession {
       alive: true,
     };
     for (const document of joined.rulesets) this.#migrations.get(document.migration)?.join(document, this.#membership);
+  }
+
+  /** Tries a few times: a process that is not heard leaving blocks handovers until it is proven to have ended. */
+  async #farewell(membership: Membership): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        while (this.#pendingDirt()) await this.#send(membership);
+        await this.#control.leave(this.#makeReport(membership).report);
+        return;
+      } catch (error) {
+        if (attempt >= FAREWELLS) throw error;
+        await new Promise<void>((resolve) => this.clock.after(FAREWELL_PAUSE_MS * attempt, resolve));
+      }
+    }
   }
 
   #pendingDirt(): boolean {
@@ -352,4 +375,3 @@ export interface Taken {
   readonly shadow: ShadowCounts;
   end(delivered: boolean): void;
 }
-

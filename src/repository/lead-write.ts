@@ -1,10 +1,4 @@
-import {
-  DeadlineExceeded,
-  NotRegistered,
-  OutcomeUnknown,
-  StoreFault,
-  StoreUnavailable,
-} from '../core/errors.ts';
+import { DeadlineExceeded, NotRegistered, OutcomeUnknown, StoreFault, StoreUnavailable } from '../core/errors.ts';
 import { keyToJson } from '../core/key-json.ts';
 import type { Route } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';

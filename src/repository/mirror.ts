@@ -90,7 +90,10 @@ export class Mirror {
       return await this.#sweep.bound(store.putIfNewer(write.entry, deadline), ms, store.label);
     } catch (error) {
       if (error instanceof StoreFault) return error;
-      this.#session.fleet.logger.error({ err: error, store: store.label }, 'a store threw what no adapter should throw');
+      this.#session.fleet.logger.error(
+        { err: error, store: store.label },
+        'a store threw what no adapter should throw',
+      );
       return new StoreFault(`${store.label} failed`, { outcome: 'unknown', cause: error });
     }
   }

@@ -133,11 +133,7 @@ export class Operation<RI, RO, WI, WO> {
     }
   }
 
-  async #lead(
-    call: Promise<WO> | WO,
-    ms: number,
-    abandonable: (fail: (error: unknown) => void) => void,
-  ): Promise<WO> {
+  async #lead(call: Promise<WO> | WO, ms: number, abandonable: (fail: (error: unknown) => void) => void): Promise<WO> {
     const answer = Promise.resolve(call);
     const abandoned = new Promise<never>((_, reject) => abandonable(reject));
     try {
@@ -157,7 +153,10 @@ export class Operation<RI, RO, WI, WO> {
     try {
       await this.#sweep.bound(Promise.resolve(run(input)), ms, 'the follower');
     } catch (error) {
-      this.#session.fleet.logger.warn({ err: error, migration: this.#session.name }, 'the mirror of an operation failed');
+      this.#session.fleet.logger.warn(
+        { err: error, migration: this.#session.name },
+        'the mirror of an operation failed',
+      );
     }
   }
 

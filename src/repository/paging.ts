@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { canonicalText } from '../core/canonical.ts';
 import { CursorExpired, InvalidArgument, NotSupported, StoreFault, StoreUnavailable } from '../core/errors.ts';
-import { keyFromJson, type KeyJson, keyToJson } from '../core/key-json.ts';
+import { type KeyJson, keyFromJson, keyToJson } from '../core/key-json.ts';
 import type { Side } from '../core/stage.ts';
 import type { Entry } from '../core/store.ts';
 import type { Key } from '../core/value.ts';
@@ -124,7 +124,12 @@ export function listRecords<R>(parts: RepositoryParts, unitKey: Key, options: Pa
 }
 
 /** The records of a named query. Its cursors are the store's own: they expire when the query moves to the other one. */
-export function queryRecords<R>(parts: RepositoryParts, name: string, args: unknown, options: PagingOptions): Listing<R> {
+export function queryRecords<R>(
+  parts: RepositoryParts,
+  name: string,
+  args: unknown,
+  options: PagingOptions,
+): Listing<R> {
   const definition = Object.hasOwn(parts.queries, name) ? parts.queries[name] : undefined;
   if (definition === undefined) {
     throw new InvalidArgument(`there is no query "${name}"`, {

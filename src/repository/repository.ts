@@ -234,7 +234,11 @@ export class Repository<R extends object = StoredRecord> {
   }
 
   /** The records of a query that the configuration names, tombstones hidden. */
-  query(name: string, args?: unknown, options: { readonly cursor?: string; readonly pageSize?: number } = {}): Listing<R> {
+  query(
+    name: string,
+    args?: unknown,
+    options: { readonly cursor?: string; readonly pageSize?: number } = {},
+  ): Listing<R> {
     return queryRecords<R>(this.#parts, name, args, options);
   }
 
@@ -453,5 +457,7 @@ function parseVersion(version: unknown): Stamp | null {
       // Falls through to the error for people.
     }
   }
-  throw new InvalidArgument('ifVersion is no version of a record', { expected: 'what get(key, { version: true }) gave' });
+  throw new InvalidArgument('ifVersion is no version of a record', {
+    expected: 'what get(key, { version: true }) gave',
+  });
 }

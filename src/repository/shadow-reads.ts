@@ -1,3 +1,5 @@
+import { type CompareRules, compareRecords, type FieldDifference } from '../../verify/compare.ts';
+import type { DivergenceReport } from '../core/control-client.ts';
 import { StoreFault } from '../core/errors.ts';
 import { keyToJson } from '../core/key-json.ts';
 import type { Route, Ruleset } from '../core/ruleset.ts';
@@ -5,8 +7,6 @@ import { otherSide, type Side } from '../core/stage.ts';
 import { STAMP_MIN, type Stamp } from '../core/stamp.ts';
 import type { Entry, Store } from '../core/store.ts';
 import type { Key } from '../core/value.ts';
-import { type CompareRules, compareRecords, type FieldDifference } from '../../verify/compare.ts';
-import type { DivergenceReport } from '../core/control-client.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { MigrationSession } from './migration-session.ts';
 
@@ -14,7 +14,11 @@ import type { MigrationSession } from './migration-session.ts';
 const age = (entry: Entry | undefined): Stamp => entry?.stamp ?? STAMP_MIN;
 
 /** How a difference is written into reports: masked, or as it is where the configuration says so. Plain JSON. */
-export type ShowField = (field: FieldDifference) => { readonly path: string; readonly old: unknown; readonly new: unknown };
+export type ShowField = (field: FieldDifference) => {
+  readonly path: string;
+  readonly old: unknown;
+  readonly new: unknown;
+};
 
 type Difference = Pick<DivergenceReport, 'kind' | 'cause' | 'fields'>;
 

@@ -1,9 +1,9 @@
+import { type CompareRules, NO_RULES, validateRules } from '../../verify/compare.ts';
 import { canonicalHash } from '../core/canonical.ts';
 import { InvalidConfiguration, UnknownMigration } from '../core/errors.ts';
 import { KeySpec } from '../core/record-key.ts';
 import type { Side } from '../core/stage.ts';
 import { type Codec, identityCodec, type StoreDefinition } from '../core/store.ts';
-import { type CompareRules, NO_RULES, validateRules } from '../../verify/compare.ts';
 import type { QueryDefinition } from '../repository/paging.ts';
 import type { StandardSchema } from '../repository/schema.ts';
 

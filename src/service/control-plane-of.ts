@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import type { ControlPlaneApi } from '../control/control-plane.ts';
 import { systemClock } from '../core/clock.ts';
 import { InvalidConfiguration } from '../core/errors.ts';
-import type { ControlPlaneApi } from '../control/control-plane.ts';
 import type { Config } from './config.ts';
 
 /** Memory control planes live as long as their configuration, so that `open` and `control` of one process share it. */

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { systemClock } from '../core/clock.ts';
-import { silentLogger, type Logger } from '../core/telemetry.ts';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import type { Controller } from '../control/controller.ts';
-import type { PrepareReport } from '../core/store.ts';
-import { Ruleset, type Route } from '../core/ruleset.ts';
+import { systemClock } from '../core/clock.ts';
+import { type Route, Ruleset } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
+import type { PrepareReport } from '../core/store.ts';
+import { type Logger, silentLogger } from '../core/telemetry.ts';
 import { DeadlineSweep } from '../repository/deadline-sweep.ts';
 import { FleetSession } from '../repository/fleet-session.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -120,11 +120,18 @@ export class Control {
     const known = this.#sessions.get(name) ?? this.#join(name);
     this.#sessions.set(name, known);
     const session = await known;
-    return makeRepository<object>(name, definitionOf(this.#config, name), await this.stores(name), session, this.#sweep);
+    return makeRepository<object>(
+      name,
+      definitionOf(this.#config, name),
+      await this.stores(name),
+      session,
+      this.#sweep,
+    );
   }
 
   async #join(name: string): Promise<FleetSession> {
     const session = new FleetSession({
+      session: randomUUID(),
       control: this.plane,
       migrations: [name],
       node: thisProcess('changeover repair', VERSION),

@@ -1,7 +1,7 @@
-import type { Clock, Random, TimerHandle } from '../core/clock.ts';
-import type { Logger } from '../core/telemetry.ts';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import type { Controller } from '../control/controller.ts';
+import type { Clock, Random, TimerHandle } from '../core/clock.ts';
+import type { Logger } from '../core/telemetry.ts';
 
 /** A handover older than this has lost its driver: the budget of every driver is well below it. */
 const ABANDONED_MS = 4_000;

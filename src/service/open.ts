@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { systemClock } from '../core/clock.ts';
-import { silentLogger, type Logger } from '../core/telemetry.ts';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
+import { systemClock } from '../core/clock.ts';
+import { type Logger, silentLogger } from '../core/telemetry.ts';
 import { DeadlineSweep } from '../repository/deadline-sweep.ts';
 import { FleetSession } from '../repository/fleet-session.ts';
 import { Operation, type OperationDefinition } from '../repository/operation.ts';
@@ -108,6 +108,7 @@ class OpenService {
     try {
       for (const [name, definition] of definitions) stores.set(name, await openStores(name, definition, systemClock));
       const session = new FleetSession({
+        session: randomUUID(),
         control: plane,
         migrations: names,
         node: thisProcess(options.name ?? '', VERSION),
@@ -134,10 +135,7 @@ class OpenService {
     return repository;
   }
 
-  operation<RI, RO, WI, WO>(
-    name: string,
-    definition: OperationDefinition<RI, RO, WI, WO>,
-  ): Operation<RI, RO, WI, WO> {
+  operation<RI, RO, WI, WO>(name: string, definition: OperationDefinition<RI, RO, WI, WO>): Operation<RI, RO, WI, WO> {
     const { keys } = definitionOf(this.#config, name);
     return new Operation(this.#session.migration(name), keys, this.#sweep, definition);
   }

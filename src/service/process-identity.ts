@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import type { NodeInfo } from '../core/control-client.ts';
 import type { ProcessProbe } from '../control/controller.ts';
+import type { NodeInfo } from '../core/control-client.ts';
 
 function read(path: string): string | null {
   try {

@@ -1,13 +1,13 @@
-import type { Clock, Random } from '../core/clock.ts';
-import type { Logger } from '../core/telemetry.ts';
+import { maskValue } from '../../verify/compare.ts';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import { Controller, type ProcessProbe } from '../control/controller.ts';
-import { DeadlineSweep } from '../repository/deadline-sweep.ts';
+import type { Clock, Random } from '../core/clock.ts';
+import type { Logger } from '../core/telemetry.ts';
+import type { DeadlineSweep } from '../repository/deadline-sweep.ts';
 import type { FleetSession } from '../repository/fleet-session.ts';
 import { Mirror } from '../repository/mirror.ts';
 import { Repository } from '../repository/repository.ts';
 import { ShadowReads, type ShowField } from '../repository/shadow-reads.ts';
-import { maskValue } from '../../verify/compare.ts';
 import type { MigrationDefinition } from './config.ts';
 import type { StorePair } from './open-stores.ts';
 

@@ -167,6 +167,8 @@ describe('the control plane on SQLite', () => {
     await expect(control.ruleset('nothing')).rejects.toBeInstanceOf(UnknownMigration);
     const node = { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' };
     const joined = await control.join({
+      session: 's',
+      attempt: 1,
       node,
       migrations: ['events'],
       deadlineLimit: Date.now() + 60_000,

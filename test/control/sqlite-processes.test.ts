@@ -208,6 +208,8 @@ describe('a control database on SQLite', () => {
           id: 0,
           state: 'alive' as const,
           info: { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' },
+          session: 's',
+          attempt: 1,
           joinedAt: 0,
           seenAt: 0,
           deadlineLimit: 0,

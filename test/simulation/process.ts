@@ -1,6 +1,6 @@
+import type { ControlPlaneApi } from '../../src/control/control-plane.ts';
 import type { Clock, TimerHandle } from '../../src/core/clock.ts';
 import { ControlUnavailable } from '../../src/core/errors.ts';
-import type { ControlPlaneApi } from '../../src/control/control-plane.ts';
 import type { VirtualClock } from '../support/virtual-clock.ts';
 import type { SeededRandom } from './random.ts';
 

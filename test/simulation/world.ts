@@ -9,12 +9,12 @@ import { Ruleset, type RulesetDocument } from '../../src/core/ruleset.ts';
 import type { Side } from '../../src/core/stage.ts';
 import { identityCodec, type Store } from '../../src/core/store.ts';
 import { silentLogger } from '../../src/core/telemetry.ts';
-import { NO_RULES } from '../../verify/compare.ts';
 import { DeadlineSweep } from '../../src/repository/deadline-sweep.ts';
 import { FleetSession } from '../../src/repository/fleet-session.ts';
 import { Mirror } from '../../src/repository/mirror.ts';
 import { Repository } from '../../src/repository/repository.ts';
 import { ShadowReads } from '../../src/repository/shadow-reads.ts';
+import { NO_RULES } from '../../verify/compare.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { type ControlWeather, remotePlane, SimProcess } from './process.ts';
 import { SeededRandom } from './random.ts';
@@ -126,6 +126,7 @@ export class World {
     const random = this.random.fork();
     const stores = { old: await this.store(process, 'old'), new: await this.store(process, 'new') };
     const session = new FleetSession({
+      session: process.name,
       control: remotePlane(this.plane, process, this.clock, this.control, random.fork()),
       migrations: [MIGRATION],
       node: { host: 'sim', pid: this.#started, processId: process.name, version: '0', name: process.name },
