@@ -13,6 +13,7 @@ import type { Key } from '../core/value.ts';
 import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
 import type { ControlPlaneApi, MoveAnswer } from './control-plane.ts';
 import type { FleetMember } from './facts.ts';
+import type { HandoverProgress } from './handovers.ts';
 import type { Authorship } from './publish.ts';
 import { Repair, type RepairSummary } from './repair.ts';
 import { Undertaker } from './undertaker.ts';
@@ -199,9 +200,11 @@ export class Controller {
    */
   async finish(options: MoveOptions & { readonly onStep?: (step: string) => void }): Promise<RulesetDocument> {
     const { plane, stores } = this.#parts;
+    // Not the options: what calls back cannot be sent to a control plane in another thread.
+    const { actor, reason } = options;
     for (;;) {
       options.signal?.throwIfAborted();
-      const answer = await plane.advanceFinish(this.migration, options);
+      const answer = await plane.advanceFinish(this.migration, { actor, reason });
       options.onStep?.(answer.step);
       await this.waitAcknowledged(answer.document.revision, options.signal);
       if (answer.step === 'starting') await this.#waitStores(answer.deadlineLimit, options.signal);
@@ -280,33 +283,34 @@ export class Controller {
   ): Promise<{ readonly pauseMs: number; readonly after: RulesetDocument }> {
     const { clock, plane } = this.#parts;
     const begun = clock.monotonic();
-    const budgetMs = HANDOVER_BUDGET_MS;
     let cancelled = false;
+    let rounds = 0;
     for (;;) {
       const progress = await plane.stepHandover(this.migration);
       if (progress.state === 'none' || progress.step === 'done') {
         return { pauseMs: clock.monotonic() - begun, after: progress.document };
       }
       if (progress.state === 'stepped') continue;
-      const { handover } = progress.document;
       const elapsed = clock.monotonic() - begun;
-      if (progress.dirty.length > 0 && handover !== null && elapsed <= budgetMs) {
-        await this.#drain(handover.positions, budgetMs - elapsed, options);
-        continue;
-      }
+      if (elapsed > ACKNOWLEDGE_BUDGET_MS) throw this.#stuck(progress);
+      options.signal?.throwIfAborted();
+      const late = elapsed > HANDOVER_BUDGET_MS;
+      // What one round of draining leaves is refused by a store, or came meanwhile: no reason to hammer both.
+      if (rounds > 0) await this.#change(options.signal);
+      rounds += 1;
+      const { handover } = progress.document;
       if (handover?.kind === 'emergency') {
         // A dead process cannot acknowledge: what it may have written is dirty, and its deadlines are not awaited here.
         await this.#undertaker.buryAtOnce(progress.waitingFor, options);
-      } else if (elapsed > budgetMs && !cancelled) {
-        const undone = await plane.cancelHandover(this.migration, options);
-        cancelled = undone.state === 'stepped';
         continue;
       }
-      if (elapsed > ACKNOWLEDGE_BUDGET_MS) {
-        throw this.#timeout(progress.waitingFor, progress.document.revision);
+      if (late) {
+        await this.#undertaker.tend(UNDERTAKER);
+        if (!cancelled) cancelled = (await plane.cancelHandover(this.migration, options)).state === 'stepped';
       }
-      options.signal?.throwIfAborted();
-      await this.#change(options.signal);
+      if (handover !== null && (progress.dirty.length > 0 || (late && !cancelled))) {
+        await this.#drain(handover.positions, late ? HANDOVER_BUDGET_MS : HANDOVER_BUDGET_MS - elapsed, options);
+      }
     }
   }
 
@@ -325,6 +329,13 @@ export class Controller {
     } finally {
       timer.cancel();
     }
+  }
+
+  #stuck(progress: HandoverProgress): ChangeoverError {
+    if (progress.waitingFor.length > 0) return this.#timeout(progress.waitingFor, progress.document.revision);
+    return new HandoverInProgress(`the handover of ${this.migration} waits for dirt that cannot be replayed`, {
+      remedy: `changeover status ${this.migration} names it; see to the store that refuses or does not answer`,
+    });
   }
 
   #timeout(late: readonly FleetMember[], revision: number): FleetTimeout {

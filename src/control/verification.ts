@@ -77,7 +77,8 @@ export async function verifyMigration(parts: ControllerParts, options: Verificat
       expiresAt: Date.parse(report.expiresAt),
       report: { counts: report.counts, reasons: report.reasons },
     },
-    options,
+    // Not the options: what calls back cannot be sent to a control plane in another thread.
+    { actor: options.actor, reason: options.reason },
   );
   return report;
 }

@@ -11,7 +11,7 @@ import { FleetSession } from '../repository/fleet-session.ts';
 import type { Repository } from '../repository/repository.ts';
 import { type Config, definitionOf } from './config.ts';
 import { controlPlaneOf } from './control-plane-of.ts';
-import { closeStores, openStores, type StorePair } from './open-stores.ts';
+import { closeStores, makeStores, openStores, type StorePair } from './open-stores.ts';
 import { probeProcess, thisProcess } from './process-identity.ts';
 import { makeController, makeRepository } from './service-runtime.ts';
 import { VERSION } from './version.ts';
@@ -41,6 +41,7 @@ export class Control {
   readonly #runner = `${process.pid}-${randomUUID()}`;
   readonly #sweep = new DeadlineSweep(systemClock);
   readonly #stores = new Map<string, Promise<StorePair>>();
+  readonly #unconnected: Promise<StorePair>[] = [];
   readonly #sessions = new Map<string, Promise<FleetSession>>();
   #closing: Promise<void> | undefined;
 
@@ -52,13 +53,28 @@ export class Control {
 
   /** The controller of one migration. @throws UnknownMigration, StoreFault, NotPrepared */
   async migration(name: string): Promise<Controller> {
+    definitionOf(this.#config, name);
+    await this.plane.ensureMigration(name);
+    return this.#controller(name, await this.stores(name));
+  }
+
+  /**
+   * The controller without a connection to its stores, one of which may be dead: for `emergency`, which needs none, and
+   * for nothing else. @throws UnknownMigration
+   */
+  async emergencyController(name: string): Promise<Controller> {
     const definition = definitionOf(this.#config, name);
     await this.plane.ensureMigration(name);
-    const stores = await this.stores(name);
+    const stores = makeStores(name, definition, systemClock);
+    this.#unconnected.push(stores);
+    return this.#controller(name, await stores);
+  }
+
+  #controller(name: string, stores: StorePair): Controller {
     return makeController({
       plane: this.plane,
       name,
-      definition,
+      definition: definitionOf(this.#config, name),
       stores,
       repository: () => this.#repository(name),
       probe: probeProcess,
@@ -107,7 +123,7 @@ export class Control {
         if (session.status === 'fulfilled') await session.value.close();
       }
       this.#sweep.close();
-      for (const stores of await Promise.allSettled(this.#stores.values())) {
+      for (const stores of await Promise.allSettled([...this.#stores.values(), ...this.#unconnected])) {
         if (stores.status === 'fulfilled') await closeStores(stores.value);
       }
       await this.plane.close();

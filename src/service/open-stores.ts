@@ -5,25 +5,34 @@ import type { MigrationDefinition } from './config.ts';
 
 export type StorePair = Readonly<Record<Side, Store>>;
 
-/** Makes and connects both stores of a migration; what is open is closed again when one fails. */
-export async function openStores(name: string, definition: MigrationDefinition, clock: Clock): Promise<StorePair> {
-  const opened: Store[] = [];
-  const openOne = async (side: Side): Promise<Store> => {
-    const store = await definition.stores[side].create({
+/** Makes both stores of a migration without connecting them. */
+export async function makeStores(name: string, definition: MigrationDefinition, clock: Clock): Promise<StorePair> {
+  const make = (side: Side): Promise<Store> =>
+    definition.stores[side].create({
       migration: name,
       side,
       keys: definition.keys,
       codec: definition.codecs[side],
       clock,
     });
-    opened.push(store);
-    await store.open();
-    return store;
-  };
+  const old = await make('old');
   try {
-    return { old: await openOne('old'), new: await openOne('new') };
+    return { old, new: await make('new') };
   } catch (error) {
-    await Promise.allSettled(opened.map((store) => store.close()));
+    await old.close();
+    throw error;
+  }
+}
+
+/** Makes and connects both stores of a migration; what is open is closed again when one fails. */
+export async function openStores(name: string, definition: MigrationDefinition, clock: Clock): Promise<StorePair> {
+  const stores = await makeStores(name, definition, clock);
+  try {
+    await stores.old.open();
+    await stores.new.open();
+    return stores;
+  } catch (error) {
+    await closeStores(stores);
     throw error;
   }
 }

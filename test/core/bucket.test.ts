@@ -98,8 +98,10 @@ describe('a bucket', () => {
 
   test('differs between migrations, so that the same users are not always first', () => {
     const units = Array.from({ length: 1_000 }, (_, i) => `user-${i}`);
-    const early = (migration: string): Set<string> => new Set(units.filter((unit) => bucketOf(migration, unit) < BUCKETS / 2));
-    const both = [...early('events').intersection(early('orders'))].length;
+    const early = (migration: string): Set<string> =>
+      new Set(units.filter((unit) => bucketOf(migration, unit) < BUCKETS / 2));
+    const orders = early('orders');
+    const both = [...early('events')].filter((unit) => orders.has(unit)).length;
     expect(both).toBeGreaterThan(180);
     expect(both).toBeLessThan(320);
   });

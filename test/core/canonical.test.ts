@@ -58,7 +58,11 @@ const TOGETHER: readonly (readonly [string, Value, Value])[] = [
   ['0 and -0 as decimals', new Decimal('-0.00'), new Decimal('0')],
   ['a Buffer and its bytes', Buffer.from([1, 2]), new Uint8Array([1, 2])],
   ['a part of a buffer and the same bytes', new Uint8Array([9, 1, 2, 9]).subarray(1, 3), new Uint8Array([1, 2])],
-  ['objects with and without a prototype', Object.assign(Object.create(null) as Record<string, Value>, { a: 1 }), { a: 1 }],
+  [
+    'objects with and without a prototype',
+    Object.assign(Object.create(null) as Record<string, Value>, { a: 1 }),
+    { a: 1 },
+  ],
 ];
 
 describe('the canonical encoding', () => {
@@ -74,7 +78,11 @@ describe('the canonical encoding', () => {
   test('is equal exactly when the values are, where one is a slight change of the other', () => {
     const shuffled = (value: Value): Value =>
       value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype
-        ? Object.fromEntries(Object.entries(value).reverse().map(([field, item]) => [field, shuffled(item as Value)]))
+        ? Object.fromEntries(
+            Object.entries(value)
+              .reverse()
+              .map(([field, item]) => [field, shuffled(item as Value)]),
+          )
         : value;
     fc.assert(
       fc.property(anyValue, anyValue, fc.nat(), (value, other, at) => {
@@ -132,7 +140,10 @@ describe('the canonical encoding', () => {
     ['8ce86a6ae65d3692e7305e2c58ac62ee', null],
     ['e49256fa89d79b1425a91b1400b5afa5', {}],
     ['361d13db65f2ad90e9a1aed6b1344558', { userKey: 'ada', id: '7', n: 1 }],
-    ['6b028a9aa8ace828c07367d2475df2e7', { at: new Date(0), big: 12n, bytes: new Uint8Array([0, 255]), price: new Decimal('1.50') }],
+    [
+      '6b028a9aa8ace828c07367d2475df2e7',
+      { at: new Date(0), big: 12n, bytes: new Uint8Array([0, 255]), price: new Decimal('1.50') },
+    ],
     ['cbd9a7066fcca9c90d5d526c68c60ee9', [-0, 0, Number.NaN, null, undefined, true, new Set(['b', 'a'])]],
     ['f31ecb6eac0f9b2e3b870452024a13d3', '\ud800 naïve 😀'],
   ])('keeps the hash %s', (hash, value) => expect(canonicalHash(value)).toBe(hash));

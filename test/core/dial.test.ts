@@ -109,7 +109,12 @@ describe('a dial', () => {
     ]);
     expect(describePositions([])).toBe('nothing');
     expect(describePositions(WHOLE_LINE)).toBe('canary, 0–100 %, kept-back');
-    expect(describePositions([[-1, 25_000], [50_000, 50_001]])).toBe('canary, 0–25 %, bucket 50000');
+    expect(
+      describePositions([
+        [-1, 25_000],
+        [50_000, 50_001],
+      ]),
+    ).toBe('canary, 0–25 %, bucket 50000');
     expect(describePositions([[BUCKETS, ALL]])).toBe('kept-back');
   });
 });

@@ -3,10 +3,9 @@ import * as errors from '../../src/core/errors.ts';
 
 type PlainClass = new (message: string, details?: errors.ErrorDetails) => errors.ChangeoverError;
 
-const classes = Object.entries(errors).filter(
-  (entry): entry is [string, PlainClass] =>
-    typeof entry[1] === 'function' && entry[1].prototype instanceof errors.ChangeoverError,
-);
+const classes = Object.entries(errors)
+  .filter(([, Type]) => typeof Type === 'function' && Type.prototype instanceof errors.ChangeoverError)
+  .map(([name, Type]) => [name, Type as unknown as PlainClass] as const);
 
 const make = (name: string, Type: PlainClass): errors.ChangeoverError =>
   name === 'GatesRefused'
@@ -38,7 +37,14 @@ describe('errors', () => {
     const cause = new Error('because');
     const error = new errors.Busy('m', { expected: 'e', remedy: 'r', details: { n: 1 }, cause });
     expect(error.cause).toBe(cause);
-    expect(error.toJSON()).toStrictEqual({ code: 'BUSY', message: 'm', expected: 'e', remedy: 'r', retryable: true, details: { n: 1 } });
+    expect(error.toJSON()).toStrictEqual({
+      code: 'BUSY',
+      message: 'm',
+      expected: 'e',
+      remedy: 'r',
+      retryable: true,
+      details: { n: 1 },
+    });
     expect(new errors.AlreadyExists('m').toJSON()).toStrictEqual({ code: 'ALREADY_EXISTS', message: 'm' });
     const gates = [{ gate: 'dirty', passed: false, advice: false, evidence: 'much', remedy: null }];
     expect(new errors.GatesRefused('m', gates).toJSON()).toStrictEqual({ code: 'GATES_REFUSED', message: 'm', gates });

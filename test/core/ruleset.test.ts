@@ -12,10 +12,14 @@ import {
   type RulesetDocument,
   validateRuleset,
 } from '../../src/core/ruleset.ts';
-import { type Dials, DIALS_OFF, STAGE_TABLE, stageAt } from '../../src/core/stage.ts';
+import { DIALS_OFF, type Dials, STAGE_TABLE, stageAt } from '../../src/core/stage.ts';
 
 const base = initialRuleset('events');
-const withDials = (dials: Partial<Dials>): RulesetDocument => ({ ...base, stamping: 'on', dials: { ...DIALS_OFF, ...dials } });
+const withDials = (dials: Partial<Dials>): RulesetDocument => ({
+  ...base,
+  stamping: 'on',
+  dials: { ...DIALS_OFF, ...dials },
+});
 
 const handover = (patch: Partial<Handover>): Handover => ({
   kind: 'fenced',
@@ -38,12 +42,10 @@ const stand = fc.oneof(
   fc.integer({ min: NOBODY, max: ALL }),
 );
 
-const someDials: fc.Arbitrary<Dials> = fc
-  .tuple(stand, stand, stand, fc.boolean())
-  .map(([a, b, c, retire]) => {
-    const dualWrite = Math.max(a, b, c);
-    return { dualWrite, shadowRead: b, cutover: c, retireOld: retire && c === ALL };
-  });
+const someDials: fc.Arbitrary<Dials> = fc.tuple(stand, stand, stand, fc.boolean()).map(([a, b, c, retire]) => {
+  const dualWrite = Math.max(a, b, c);
+  return { dualWrite, shadowRead: b, cutover: c, retireOld: retire && c === ALL };
+});
 
 const someHold = fc.option(
   fc.record({
@@ -58,7 +60,14 @@ describe('a compiled ruleset', () => {
       fc.property(someDials, someHold, fc.boolean(), (dials, hold, finished) => {
         const document = { ...withDials(dials), finished, handover: hold === null ? null : handover(hold) };
         const ruleset = new Ruleset(document);
-        const edges = [dials.dualWrite, dials.shadowRead, dials.cutover, ...(hold?.positions.flat() ?? []), 0, EVERY_BUCKET];
+        const edges = [
+          dials.dualWrite,
+          dials.shadowRead,
+          dials.cutover,
+          ...(hold?.positions.flat() ?? []),
+          0,
+          EVERY_BUCKET,
+        ];
         const positions = edges.flatMap((edge) => [edge - 1, edge, edge + 1]).filter((at) => at >= -1 && at < ALL);
         for (const position of new Set(positions)) {
           const stage = stageAt(dials, position);
@@ -115,7 +124,9 @@ describe('a compiled ruleset', () => {
     const held = new Ruleset({ ...withDials({ dualWrite: ALL }), handover: handover({ positions: [[0, 5]] }) });
     expect(held.routeAt(2).reason).toContain('fenced handover holds writes');
     expect(held.routeAt(7).reason).not.toContain('handover');
-    expect(new Ruleset(withDials({ dualWrite: ALL, cutover: ALL, retireOld: true })).routeAt(0).reason).toBe('the old store is retired');
+    expect(new Ruleset(withDials({ dualWrite: ALL, cutover: ALL, retireOld: true })).routeAt(0).reason).toBe(
+      'the old store is retired',
+    );
     expect(new Ruleset({ ...withDials({}), finished: true }).routeAt(0).reason).toBe('the migration is finished');
   });
 
@@ -160,7 +171,13 @@ describe('mirroring', () => {
 describe('a ruleset document', () => {
   test('begins with everything off and its settings at their defaults', () => {
     expect(validateRuleset(base)).toStrictEqual(base);
-    expect(new Ruleset(base).routeAt(0)).toMatchObject({ stage: 'off', authority: 'old', mirror: false, hold: 'nothing', stamping: 'off' });
+    expect(new Ruleset(base).routeAt(0)).toMatchObject({
+      stage: 'off',
+      authority: 'old',
+      mirror: false,
+      hold: 'nothing',
+      stamping: 'off',
+    });
     expect(initialRuleset('events', { shadowSample: 0.5 }).settings.shadowSample).toBe(0.5);
   });
 
@@ -184,7 +201,11 @@ describe('a ruleset document', () => {
     ['a cohort of numbers', { ...base, cohorts: { canary: [1], keptBack: [] } }, 'no valid cohorts'],
     ['a unit in both cohorts', { ...base, cohorts: { canary: ['a'], keptBack: ['a'] } }, 'in both cohorts'],
     ['a handover without positions', { ...base, handover: {} }, 'no valid handover'],
-    ['a handover with half a range', { ...base, handover: handover({ positions: [[1] as never] }) }, 'no valid handover'],
+    [
+      'a handover with half a range',
+      { ...base, handover: handover({ positions: [[1] as never] }) },
+      'no valid handover',
+    ],
     ['a floor that is no stamp', { ...base, stampFloor: 'now' }, 'not a stamp'],
     ['a setting out of range', { ...base, settings: { ...base.settings, shadowSample: 2 } }, 'shadowSample'],
     ['no settings', { ...base, settings: undefined }, 'no settings'],

@@ -3,28 +3,32 @@ import { InvalidArgument } from '../../src/core/errors.ts';
 import { DEFAULT_SETTINGS, type Settings, validateSettings } from '../../src/core/settings.ts';
 
 /** For each setting: values at the edges of what is allowed, and values just beyond. */
-const EDGES: Readonly<Record<keyof Settings, { readonly good: readonly unknown[]; readonly bad: readonly unknown[] }>> = {
-  mirrorToNew: { good: ['detached', 'wait'], bad: ['', 'Wait', null, true] },
-  mirrorToOld: { good: ['detached', 'wait'], bad: ['later', 0] },
-  followerLimits: { good: ['mark', 'refuse'], bad: ['ignore', false] },
-  putTimeoutMs: { good: [10, 60_000], bad: [9, 60_001, 10.5, '100', Number.NaN] },
-  operationTimeoutMs: { good: [10, 600_000], bad: [9, 600_001, null] },
-  mirrorTimeoutMs: { good: [10, 60_000], bad: [9, 60_001] },
-  mirrorConcurrency: { good: [1, 10_000], bad: [0, 10_001, Number.POSITIVE_INFINITY] },
-  mirrorQueueLimit: { good: [0, 10_000_000], bad: [-1, 10_000_001] },
-  acknowledgeGraceMs: { good: [0, 60_000], bad: [-1, 60_001] },
-  holdTimeoutMs: { good: [0, 600_000], bad: [-1, 600_001] },
-  holdQueueLimit: { good: [0, 10_000_000], bad: [-1, 10_000_001] },
-  breakerFailures: { good: [1, 1_000_000], bad: [0, 1_000_001] },
-  breakerResetMs: { good: [1, 600_000], bad: [0, 600_001] },
-  shadowSample: { good: [0, 0.001, 1], bad: [-0.001, 1.001, Number.NaN, '1', null] },
-  shadowConcurrency: { good: [1, 10_000], bad: [0, 10_001] },
-  shadowRecheckMs: { good: [[], [0], new Array(10).fill(60_000)], bad: [[-1], [60_001], [0.5], new Array(11).fill(1), 50, ['50']] },
-  replayConcurrency: { good: [1, 10_000], bad: [0, 10_001] },
-  replayRate: { good: [null, 0.5, 1e6], bad: [0, -1, Number.NaN, '10', undefined] },
-  verificationTtlMs: { good: [1_000, 31_536_000_000], bad: [999, 31_536_000_001] },
-  noOutsideWriters: { good: [true, false], bad: [0, 1, 'yes', null] },
-};
+const EDGES: Readonly<Record<keyof Settings, { readonly good: readonly unknown[]; readonly bad: readonly unknown[] }>> =
+  {
+    mirrorToNew: { good: ['detached', 'wait'], bad: ['', 'Wait', null, true] },
+    mirrorToOld: { good: ['detached', 'wait'], bad: ['later', 0] },
+    followerLimits: { good: ['mark', 'refuse'], bad: ['ignore', false] },
+    putTimeoutMs: { good: [10, 60_000], bad: [9, 60_001, 10.5, '100', Number.NaN] },
+    operationTimeoutMs: { good: [10, 600_000], bad: [9, 600_001, null] },
+    mirrorTimeoutMs: { good: [10, 60_000], bad: [9, 60_001] },
+    mirrorConcurrency: { good: [1, 10_000], bad: [0, 10_001, Number.POSITIVE_INFINITY] },
+    mirrorQueueLimit: { good: [0, 10_000_000], bad: [-1, 10_000_001] },
+    acknowledgeGraceMs: { good: [0, 60_000], bad: [-1, 60_001] },
+    holdTimeoutMs: { good: [0, 600_000], bad: [-1, 600_001] },
+    holdQueueLimit: { good: [0, 10_000_000], bad: [-1, 10_000_001] },
+    breakerFailures: { good: [1, 1_000_000], bad: [0, 1_000_001] },
+    breakerResetMs: { good: [1, 600_000], bad: [0, 600_001] },
+    shadowSample: { good: [0, 0.001, 1], bad: [-0.001, 1.001, Number.NaN, '1', null] },
+    shadowConcurrency: { good: [1, 10_000], bad: [0, 10_001] },
+    shadowRecheckMs: {
+      good: [[], [0], new Array(10).fill(60_000)],
+      bad: [[-1], [60_001], [0.5], new Array(11).fill(1), 50, ['50']],
+    },
+    replayConcurrency: { good: [1, 10_000], bad: [0, 10_001] },
+    replayRate: { good: [null, 0.5, 1e6], bad: [0, -1, Number.NaN, '10', undefined] },
+    verificationTtlMs: { good: [1_000, 31_536_000_000], bad: [999, 31_536_000_001] },
+    noOutsideWriters: { good: [true, false], bad: [0, 1, 'yes', null] },
+  };
 
 const caught = (settings: unknown): unknown => {
   try {
@@ -71,5 +75,7 @@ describe('settings', () => {
     }
   });
 
-  test.each([null, undefined, 5, 'settings'])('are not %j', (given) => expect(caught(given)).toBeInstanceOf(InvalidArgument));
+  test.each([null, undefined, 5, 'settings'])('are not %j', (given) =>
+    expect(caught(given)).toBeInstanceOf(InvalidArgument),
+  );
 });

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { ALL, CANARY, EVERY_BUCKET, NOBODY } from '../../src/core/dial.ts';
 import {
+  DIALS_OFF,
   type DialMove,
   type Dials,
-  DIALS_OFF,
   dialsConflict,
   otherSide,
   planStage,
@@ -19,12 +19,14 @@ const POSITIONS = [-1, 0, 1, 24_999, 25_000, EVERY_BUCKET - 2, EVERY_BUCKET - 1,
 
 const everyDials = STANDS.flatMap((dualWrite) =>
   STANDS.flatMap((shadowRead) =>
-    STANDS.flatMap((cutover) => [false, true].map((retireOld): Dials => ({ dualWrite, shadowRead, cutover, retireOld }))),
+    STANDS.flatMap((cutover) =>
+      [false, true].map((retireOld): Dials => ({ dualWrite, shadowRead, cutover, retireOld })),
+    ),
   ),
 );
 const legalDials = everyDials.filter((dials) => dialsConflict(dials) === null);
 
-function after(dials: Dials, move: DialMove): Dials {
+function movedBy(dials: Dials, move: DialMove): Dials {
   switch (move.dial) {
     case 'dual-write':
       return { ...dials, dualWrite: move.to };
@@ -39,7 +41,14 @@ function after(dials: Dials, move: DialMove): Dials {
 
 describe('the stage table', () => {
   test('says for each of the six stages who leads, whether writes are mirrored and whether reads are compared', () => {
-    expect(STAGES.map((stage) => [stage, STAGE_TABLE[stage].authority, STAGE_TABLE[stage].mirror, STAGE_TABLE[stage].compare])).toStrictEqual([
+    expect(
+      STAGES.map((stage) => [
+        stage,
+        STAGE_TABLE[stage].authority,
+        STAGE_TABLE[stage].mirror,
+        STAGE_TABLE[stage].compare,
+      ]),
+    ).toStrictEqual([
       ['off', 'old', false, false],
       ['dualwrite', 'old', true, false],
       ['shadow', 'old', true, true],
@@ -76,7 +85,9 @@ describe('the stage table', () => {
 
   test('calls a migration mixed exactly when its buckets are in different stages', () => {
     for (const dials of legalDials) {
-      const stages = new Set([0, 1, 24_999, 25_000, EVERY_BUCKET - 2, EVERY_BUCKET - 1].map((at) => stageAt(dials, at)));
+      const stages = new Set(
+        [0, 1, 24_999, 25_000, EVERY_BUCKET - 2, EVERY_BUCKET - 1].map((at) => stageAt(dials, at)),
+      );
       expect(stageOf(dials)).toBe(stages.size === 1 ? [...stages][0] : 'mixed');
     }
   });
@@ -89,7 +100,7 @@ describe('a plan for a stage', () => {
         let dials = start;
         const moves = planStage(start, target);
         for (const move of moves) {
-          const next = after(dials, move);
+          const next = movedBy(dials, move);
           const path = JSON.stringify({ start, target, moves, next });
           expect(dialsConflict(next), path).toBeNull();
           expect(next, `a move that moves nothing: ${path}`).not.toStrictEqual(dials);
@@ -106,7 +117,7 @@ describe('a plan for a stage', () => {
       for (const target of ['live', 'rampdown', 'complete'] as const) {
         let dials = start;
         for (const move of planStage(start, target)) {
-          dials = after(dials, move);
+          dials = movedBy(dials, move);
           expect(dials.cutover).toBeGreaterThanOrEqual(EVERY_BUCKET);
         }
       }

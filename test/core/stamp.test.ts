@@ -70,7 +70,12 @@ describe('a stamp', () => {
 
   test('of two, either of which may be missing, the greater is taken', () => {
     const [low, high] = [makeStamp(1, 0, 0), makeStamp(2, 0, 0)];
-    expect([maxStamp(low, high), maxStamp(high, low), maxStamp(null, low), maxStamp(low, null)]).toStrictEqual([high, high, low, low]);
+    expect([maxStamp(low, high), maxStamp(high, low), maxStamp(null, low), maxStamp(low, null)]).toStrictEqual([
+      high,
+      high,
+      low,
+      low,
+    ]);
     expect(maxStamp(null, null)).toBeNull();
   });
 });
@@ -78,35 +83,45 @@ describe('a stamp', () => {
 /** What may happen to a clock of stamps. */
 const event = fc.oneof(
   fc.record({ kind: fc.constant('next' as const) }),
-  fc.record({ kind: fc.constant('clock' as const), ms: fc.oneof(fc.integer({ min: -10, max: 10 }), fc.integer({ min: -100_000, max: 100_000 })) }),
-  fc.record({ kind: fc.constant('observe' as const), parts: fc.tuple(fc.nat({ max: 2_000_000 }), fc.nat({ max: 0xffff }), fc.nat({ max: 9 })) }),
+  fc.record({
+    kind: fc.constant('clock' as const),
+    ms: fc.oneof(fc.integer({ min: -10, max: 10 }), fc.integer({ min: -100_000, max: 100_000 })),
+  }),
+  fc.record({
+    kind: fc.constant('observe' as const),
+    parts: fc.tuple(fc.nat({ max: 2_000_000 }), fc.nat({ max: 0xffff }), fc.nat({ max: 9 })),
+  }),
 );
 
 describe('a clock of stamps', () => {
   test('issues ever greater stamps, above all it has observed, whatever the wall clock does', () => {
     fc.assert(
-      fc.property(fc.array(event, { maxLength: 200 }), fc.integer({ min: 0, max: 0xffff_ffff }), (events, incarnation) => {
-        const wall = new SettableClock();
-        wall.ms = 1_000_000;
-        const clock = new StampClock(wall, incarnation);
-        let greatest = STAMP_MIN as string;
-        for (const it of events) {
-          if (it.kind === 'clock') wall.ms += it.ms;
-          else if (it.kind === 'observe') {
-            const seen = makeStamp(...it.parts);
-            clock.observe(seen);
-            if (seen > greatest) greatest = seen;
-          } else {
-            const stamp = clock.next();
-            // An observed stamp may be of a greater incarnation: the millisecond and counter alone must then be greater.
-            expect(stamp > greatest).toBe(true);
-            expect(stampIncarnation(stamp)).toBe(incarnation);
-            expect(stampMs(stamp)).toBeGreaterThanOrEqual(Math.max(0, Math.floor(wall.ms)));
-            expect(clock.highWater() >= stamp).toBe(true);
-            greatest = stamp;
+      fc.property(
+        fc.array(event, { maxLength: 200 }),
+        fc.integer({ min: 0, max: 0xffff_ffff }),
+        (events, incarnation) => {
+          const wall = new SettableClock();
+          wall.ms = 1_000_000;
+          const clock = new StampClock(wall, incarnation);
+          let greatest = STAMP_MIN as string;
+          for (const it of events) {
+            if (it.kind === 'clock') wall.ms += it.ms;
+            else if (it.kind === 'observe') {
+              const seen = makeStamp(...it.parts);
+              clock.observe(seen);
+              if (seen > greatest) greatest = seen;
+            } else {
+              const stamp = clock.next();
+              // An observed stamp may be of a greater incarnation: the millisecond and counter alone must then be greater.
+              expect(stamp > greatest).toBe(true);
+              expect(stampIncarnation(stamp)).toBe(incarnation);
+              expect(stampMs(stamp)).toBeGreaterThanOrEqual(Math.max(0, Math.floor(wall.ms)));
+              expect(clock.highWater() >= stamp).toBe(true);
+              greatest = stamp;
+            }
           }
-        }
-      }),
+        },
+      ),
     );
   });
 
@@ -160,19 +175,24 @@ describe('a clock of stamps', () => {
 
   test('never issues what another incarnation issues, on the same wall clock', () => {
     fc.assert(
-      fc.property(fc.nat({ max: 9 }), fc.nat({ max: 9 }), fc.array(fc.nat({ max: 3 }), { maxLength: 50 }), (a, b, steps) => {
-        fc.pre(a !== b);
-        const wall = new SettableClock();
-        const [one, two] = [new StampClock(wall, a), new StampClock(wall, b)];
-        const issued: string[] = [];
-        for (const step of steps) {
-          wall.ms += step;
-          const stamp = one.next();
-          if (step === 0) two.observe(stamp);
-          issued.push(stamp, two.next());
-        }
-        expect(new Set(issued).size).toBe(issued.length);
-      }),
+      fc.property(
+        fc.nat({ max: 9 }),
+        fc.nat({ max: 9 }),
+        fc.array(fc.nat({ max: 3 }), { maxLength: 50 }),
+        (a, b, steps) => {
+          fc.pre(a !== b);
+          const wall = new SettableClock();
+          const [one, two] = [new StampClock(wall, a), new StampClock(wall, b)];
+          const issued: string[] = [];
+          for (const step of steps) {
+            wall.ms += step;
+            const stamp = one.next();
+            if (step === 0) two.observe(stamp);
+            issued.push(stamp, two.next());
+          }
+          expect(new Set(issued).size).toBe(issued.length);
+        },
+      ),
     );
   });
 

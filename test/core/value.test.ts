@@ -28,7 +28,8 @@ describe('a clone', () => {
       fc.property(anyValue, (value) => {
         const copy = cloneValue(value);
         expect(equalValues(copy, value)).toBe(true);
-        expect([...mutableParts(value).intersection(mutableParts(copy))]).toStrictEqual([]);
+        const copied = mutableParts(copy);
+        expect([...mutableParts(value)].filter((part) => copied.has(part))).toStrictEqual([]);
       }),
       { numRuns: 1_000 },
     );
@@ -125,9 +126,12 @@ describe('a decimal', () => {
     ['123456789012345678901234567890.5', '1234567890123456789012345678905e-1'],
   ])('of %j has the text %j', (text, canonical) => expect(String(new Decimal(text))).toBe(canonical));
 
-  test.each(['', '.', '.5', '5.', '1,5', 'NaN', 'Infinity', '0x10', '1e', '1e1.5', '--1', '1_000', '+1'])('is not %j', (text) => {
-    expect(() => new Decimal(text)).toThrow(InvalidRecord);
-  });
+  test.each(['', '.', '.5', '5.', '1,5', 'NaN', 'Infinity', '0x10', '1e', '1e1.5', '--1', '1_000', '+1'])(
+    'is not %j',
+    (text) => {
+      expect(() => new Decimal(text)).toThrow(InvalidRecord);
+    },
+  );
 
   test('cannot be changed', () => expect(Object.isFrozen(new Decimal('1'))).toBe(true));
 });

@@ -1,5 +1,5 @@
 import { MemoryDatabase } from '../../adapters/memory/database.ts';
-import type { FaultPlan } from '../../adapters/memory/fault.ts';
+import type { Call, Fault, FaultPlan } from '../../adapters/memory/fault.ts';
 import { memory } from '../../adapters/memory/memory.ts';
 import { type ControlPlaneApi, localControlPlane } from '../../src/control/control-plane.ts';
 import { Controller } from '../../src/control/controller.ts';
@@ -58,6 +58,20 @@ export interface SimNode {
   closed: boolean;
 }
 
+/** What a test takes into its own hands; without any of it the world goes by its weather alone. */
+export interface WorldOptions {
+  /** Decides the fate of a request in place of the weather; undefined leaves it to the weather. */
+  readonly faults?: (process: SimProcess, call: Call) => Fault | undefined;
+  /** Stands between a process and its store. */
+  readonly line?: (process: SimProcess, side: Side, store: Store) => Store;
+  /** Stands between a process and the control plane. */
+  readonly control?: (process: SimProcess, plane: ControlPlaneApi) => ControlPlaneApi;
+  /** @default {@link FleetSessionOptions.leaseMs} */
+  readonly leaseMs?: number;
+  /** What can be known of a process. @default whether it has ended */
+  readonly probe?: (process: string) => 'ended' | 'running' | 'unknown';
+}
+
 const WRITES = new Set(['putIfNewer', 'putManyIfNewer', 'compareAndSet', 'putPlain']);
 
 /** A whole fleet on a virtual clock: the real classes, the faulty in-memory store, and nothing that knows of time. */
@@ -72,9 +86,11 @@ export class World {
   readonly nodes: SimNode[] = [];
   /** Processes that have ended, by name: what a probe can tell. */
   readonly ended = new Set<string>();
+  readonly #options: WorldOptions;
   #started = 0;
 
-  constructor(seed: number) {
+  constructor(seed: number, options: WorldOptions = {}) {
+    this.#options = options;
     this.random = new SeededRandom(seed);
     this.databases = {
       old: new MemoryDatabase({ clock: this.clock, skewMs: this.random.int(-2_000, 2_000), prepared: true }),
@@ -87,7 +103,10 @@ export class World {
   async store(process: SimProcess, side: Side): Promise<Store> {
     const random = this.random.fork();
     const weather = this.weather[side];
-    const faults: FaultPlan = ({ op, ids }) => {
+    const faults: FaultPlan = (call) => {
+      const told = this.#options.faults?.(process, call);
+      if (told !== undefined) return told;
+      const { op, ids } = call;
       const requestMs = random.int(0, weather.delayMs);
       const answerMs = random.int(0, weather.delayMs);
       const roll = random.next();
@@ -116,7 +135,7 @@ export class World {
       codec: identityCodec,
       clock: this.clock,
     });
-    return process.mortal(store);
+    return process.mortal(this.#options.line?.(process, side, store) ?? store);
   }
 
   /** Starts a process of the fleet; resolves when it has registered, never if it dies before. */
@@ -127,7 +146,7 @@ export class World {
     const stores = { old: await this.store(process, 'old'), new: await this.store(process, 'new') };
     const session = new FleetSession({
       session: process.name,
-      control: remotePlane(this.plane, process, this.clock, this.control, random.fork()),
+      control: this.#remote(process, random),
       migrations: [MIGRATION],
       node: { host: 'sim', pid: this.#started, processId: process.name, version: '0', name: process.name },
       clock: process,
@@ -135,6 +154,7 @@ export class World {
       logger: silentLogger,
       heartbeatMs,
       memoryBytes: () => 0,
+      ...(this.#options.leaseMs === undefined ? {} : { leaseMs: this.#options.leaseMs }),
     });
     const node: SimNode = { process, session, repository: this.#repository(process, stores, session), closed: false };
     this.nodes.push(node);
@@ -146,6 +166,11 @@ export class World {
         await new Promise<void>((resolve) => process.after(50, resolve));
       }
     }
+  }
+
+  #remote(process: SimProcess, random: SeededRandom): ControlPlaneApi {
+    const plane = this.#options.control?.(process, this.plane) ?? this.plane;
+    return remotePlane(plane, process, this.clock, this.control, random.fork());
   }
 
   #repository(process: SimProcess, stores: Record<Side, Store>, session: FleetSession): Repository<SimRecord> {
@@ -175,7 +200,7 @@ export class World {
     const random = this.random.fork();
     const stores = { old: await this.store(process, 'old'), new: await this.store(process, 'new') };
     const controller = new Controller({
-      plane: remotePlane(this.plane, process, this.clock, this.control, random.fork()),
+      plane: this.#remote(process, random),
       migration: MIGRATION,
       stores,
       keys: this.keys,
@@ -185,7 +210,8 @@ export class World {
         const node = this.nodes.find((candidate) => candidate.process.alive && !candidate.closed);
         await node?.repository.restamp(key);
       },
-      probe: (node) => (this.ended.has(node.processId) ? 'ended' : 'running'),
+      probe: (node) =>
+        this.#options.probe?.(node.processId) ?? (this.ended.has(node.processId) ? 'ended' : 'running'),
       clock: process,
       random: random.next,
       runner: name,

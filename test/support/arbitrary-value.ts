@@ -6,7 +6,22 @@ export const anyText: fc.Arbitrary<string> = fc.oneof(
   fc.string(),
   fc.string({ unit: 'grapheme' }),
   fc.string({ unit: fc.integer({ min: 0, max: 0xffff }).map((code) => String.fromCharCode(code)) }),
-  fc.constantFrom('', '"', '\\', '","', '["a"]', '1', '1n', 'null', 'undefined', "x'00'", '\u0000', '\ud800', '\\ud800', '__proto__'),
+  fc.constantFrom(
+    '',
+    '"',
+    '\\',
+    '","',
+    '["a"]',
+    '1',
+    '1n',
+    'null',
+    'undefined',
+    "x'00'",
+    '\u0000',
+    '\ud800',
+    '\\ud800',
+    '__proto__',
+  ),
 );
 
 /** Text that UTF-8 can hold. */
@@ -57,4 +72,6 @@ export const anyKeyPart: fc.Arbitrary<KeyPart> = fc.oneof(
 
 /** A key of these fields. */
 export const anyKey = (fields: readonly string[]): fc.Arbitrary<Key> =>
-  fc.tuple(...fields.map(() => anyKeyPart)).map((parts) => Object.fromEntries(fields.map((field, i) => [field, parts[i] as KeyPart])));
+  fc
+    .tuple(...fields.map(() => anyKeyPart))
+    .map((parts) => Object.fromEntries(fields.map((field, i) => [field, parts[i] as KeyPart])));

@@ -1,6 +1,6 @@
 import { isBuiltin } from 'node:module';
 import { posix } from 'node:path';
-import { type ImportKind, scanSource, type ScannedSource } from './source-scan.ts';
+import { type ImportKind, type ScannedSource, scanSource } from './source-scan.ts';
 
 /** Files by their path below the root, with `/` between folders. */
 export type SourceTree = ReadonlyMap<string, string>;
@@ -29,7 +29,10 @@ export const RULES: Readonly<Record<string, FolderRule>> = {
   'src/core/': { files: [], packages: [] },
   'src/repository/': { files: ['src/core/', 'verify/compare.ts'], packages: ['p-queue'] },
   'src/replay/': { files: ['src/core/'], packages: ['p-queue'] },
-  'src/flags/': { files: ['src/core/'], packages: ['@openfeature/server-sdk', '@openfeature/core', '@openfeature/flagd-core'] },
+  'src/flags/': {
+    files: ['src/core/'],
+    packages: ['@openfeature/server-sdk', '@openfeature/core', '@openfeature/flagd-core'],
+  },
   'src/telemetry/': { files: ['src/core/'], packages: ['@opentelemetry/api', 'pino'] },
   'src/control/': { files: ['src/core/', 'src/replay/', 'verify/', 'migrations/'], packages: ['knex'] },
   'src/server/': {
@@ -37,12 +40,29 @@ export const RULES: Readonly<Record<string, FolderRule>> = {
     packages: ['fastify', '@fastify/sse', '@fastify/static', '@fastify/swagger'],
   },
   'src/server/http-control-client.ts': { files: ['src/core/'], packages: [] },
-  'src/console/': { files: ['src/server/api-types.ts'], packages: ['preact', '@preact/signals', 'preact-iso', 'uplot'] },
+  'src/console/': {
+    files: ['src/server/api-types.ts'],
+    packages: ['preact', '@preact/signals', 'preact-iso', 'uplot'],
+  },
   'src/service/': {
-    files: ['src/core/', 'src/repository/', 'src/replay/', 'src/control/', 'src/flags/', 'src/telemetry/', 'verify/', 'migrations/', 'adapters/'],
+    files: [
+      'src/core/',
+      'src/repository/',
+      'src/replay/',
+      'src/control/',
+      'src/flags/',
+      'src/telemetry/',
+      'verify/',
+      'migrations/',
+      'adapters/',
+    ],
     packages: ['p-queue', 'knex', 'pino'],
   },
-  'src/cli/': { files: ['src/', 'adapters/', 'verify/', 'migrations/', 'package.json'], packages: ['*'], computed: true },
+  'src/cli/': {
+    files: ['src/', 'adapters/', 'verify/', 'migrations/', 'package.json'],
+    packages: ['*'],
+    computed: true,
+  },
   'src/index.ts': { files: ['src/service/', 'src/core/'], packages: [] },
   'verify/': { files: ['src/core/'], packages: [] },
   'migrations/': { files: [], packages: ['knex'] },
@@ -51,14 +71,21 @@ export const RULES: Readonly<Record<string, FolderRule>> = {
   'adapters/dynamodb/': { files: ['src/core/'], packages: ['@aws-sdk/client-dynamodb'] },
   'adapters/mongodb/': { files: ['src/core/'], packages: ['mongodb'] },
   'adapters/conformance/': { files: ['src/core/'], packages: ['vitest', 'fast-check'] },
-  'examples/': { files: ['src/index.ts', 'adapters/memory/index.ts', 'adapters/sql/index.ts', 'adapters/dynamodb/index.ts'], packages: ['changeover', '@octokit/webhooks-examples'] },
-  'bench/': { files: ['src/index.ts', 'adapters/memory/index.ts', 'adapters/sql/index.ts', 'adapters/dynamodb/index.ts'], packages: ['changeover'] },
+  'examples/': {
+    files: ['src/index.ts', 'adapters/memory/index.ts', 'adapters/sql/index.ts', 'adapters/dynamodb/index.ts'],
+    packages: ['changeover', '@octokit/webhooks-examples'],
+  },
+  'bench/': {
+    files: ['src/index.ts', 'adapters/memory/index.ts', 'adapters/sql/index.ts', 'adapters/dynamodb/index.ts'],
+    packages: ['changeover'],
+  },
   'bin/': { files: ['src/cli/main.ts'], packages: [], computed: true },
 };
 
 /** Files above 400 lines, and why they are. */
 export const LONG_FILES: Readonly<Record<string, string>> = {
-  'src/control/control-plane.ts': 'the one interface of the control plane: one short transaction a method, no logic to split off',
+  'src/control/control-plane.ts':
+    'the one interface of the control plane: one short transaction a method, no logic to split off',
   'src/repository/repository.ts': 'the public data access: every call of the API with its documentation in one place',
 };
 
@@ -93,7 +120,10 @@ function ruleFor(rules: Readonly<Record<string, FolderRule>>, path: string): rea
 }
 
 const packageOf = (specifier: string): string =>
-  specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/');
+  specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
 
 const among = (places: readonly string[], path: string): boolean =>
   places.some((place) => (place.endsWith('/') ? path.startsWith(place) : path === place));
@@ -107,7 +137,9 @@ export function violationsOf(
   rules: Readonly<Record<string, FolderRule>> = RULES,
   longFiles: Readonly<Record<string, string>> = LONG_FILES,
 ): string[] {
-  const files = [...tree].filter(([path]) => isCode(path)).map(([path, text]): Scanned => ({ path, ...scanSource(text) }));
+  const files = [...tree]
+    .filter(([path]) => isCode(path))
+    .map(([path, text]): Scanned => ({ path, ...scanSource(text) }));
   const circle = shortestCircle(graphOf(files, tree));
   return [
     ...[...tree.keys()].flatMap(nameViolations),
@@ -125,10 +157,14 @@ function nameViolations(path: string): string[] {
   if (!KEBAB.test(name) && !ROOT_NAMES.test(name)) found.push(`${path}: the name is not in kebab-case`);
   for (const folder of folders) {
     if (!KEBAB_FOLDER.test(folder)) found.push(`${path}: the folder ${folder} is not in kebab-case`);
-    if (/^(?:utils?|helpers?|managers?|misc|common|lib)$/.test(folder)) found.push(`${path}: the folder ${folder} names no concept`);
+    if (/^(?:utils?|helpers?|managers?|misc|common|lib)$/.test(folder))
+      found.push(`${path}: the folder ${folder} names no concept`);
   }
   if (/^(?:utils?|helpers?|managers?|misc|common)\./.test(name)) found.push(`${path}: the name names no concept`);
-  if (folders.length > MOST_DEPTH || (folders.length === MOST_DEPTH && !path.startsWith('adapters/') && !among(DEEP_FOLDERS, path))) {
+  if (
+    folders.length > MOST_DEPTH ||
+    (folders.length === MOST_DEPTH && !path.startsWith('adapters/') && !among(DEEP_FOLDERS, path))
+  ) {
     found.push(`${path}: lies ${folders.length} folders deep`);
   }
   return found;
@@ -166,7 +202,11 @@ function wordViolations({ path, code, comments }: Scanned): string[] {
     for (const match of text.matchAll(pattern)) found.push(`${path}:${line(text, match.index)}: ${what}`);
   };
   if (among(STRICT, path)) {
-    look(code, /(?:[:<|&,=(]|\bas|\bextends|=>)\s*(?:readonly\s+)?any\b(?=\s*(?:[;,)>|&{}\]\n]|\[\s*\]|=(?!=)|$))/g, 'the type any');
+    look(
+      code,
+      /(?:[:<|&,=(]|\bas|\bextends|=>)\s*(?:readonly\s+)?any\b(?=\s*(?:[;,)>|&{}\]\n]|\[\s*\]|=(?!=)|$))/g,
+      'the type any',
+    );
     look(comments, /@ts-(?:ignore|expect-error|nocheck)\b/g, 'a silenced type error');
     look(code, /(?<![.\w])enum\s+\w+\s*\{/g, 'an enum');
     look(code, /\bexport\s+default\b/g, 'a default export');

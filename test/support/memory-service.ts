@@ -58,7 +58,10 @@ export class MemoryService implements AsyncDisposable {
   readonly faults: Partial<Record<Side, FaultPlan>>;
   readonly #log: Call[];
 
-  constructor(parts: Pick<MemoryService, 'changeover' | 'operations' | 'controller' | 'databases' | 'faults'>, log: Call[]) {
+  constructor(
+    parts: Pick<MemoryService, 'changeover' | 'operations' | 'controller' | 'databases' | 'faults'>,
+    log: Call[],
+  ) {
     this.changeover = parts.changeover;
     this.operations = parts.operations;
     this.controller = parts.controller;
@@ -75,7 +78,7 @@ export class MemoryService implements AsyncDisposable {
     if (cutsOver && dials.cutover < 100_000) await this.cover(stage === 'complete' ? 100_001 : 100_000);
     else if (stage === 'complete' && dials.dualWrite <= 100_000) await this.cover(100_001);
     await this.controller.stage(stage, { ...WHY, force: true });
-    this.forget();
+    await this.#settled();
   }
 
   /** Dual-write up to a threshold, backfilled. */
@@ -87,7 +90,7 @@ export class MemoryService implements AsyncDisposable {
 
   async set(dial: 'dual-write' | 'shadow-read' | 'cutover', to: number): Promise<void> {
     await this.controller.set({ dial, to }, { ...WHY, force: true });
-    this.forget();
+    await this.#settled();
   }
 
   async settings(change: Partial<Settings>): Promise<void> {
@@ -105,6 +108,13 @@ export class MemoryService implements AsyncDisposable {
     this.#log.length = 0;
   }
 
+  /** A handover's last revision, its hold off, may still be on its way to the service when the command returns. */
+  async #settled(): Promise<void> {
+    const { revision } = await this.operations.plane.ruleset('items');
+    await this.controller.waitAcknowledged(revision);
+    this.forget();
+  }
+
   /** What a store holds under a key. */
   stored(side: Side, user: string, id: string): Entry | undefined {
     return this.databases[side].snapshot().find(({ key }) => key['user'] === user && key['id'] === id);
@@ -113,7 +123,9 @@ export class MemoryService implements AsyncDisposable {
   /** The dirt that the control plane has, by target, kind and id. */
   async dirt(): Promise<string[]> {
     const rows = await this.operations.plane.dirt('items', null, 1_000);
-    return rows.map(({ target, kind, key }) => `${target} ${kind} ${key === null ? 'range' : String(key['id'])}`).sort();
+    return rows
+      .map(({ target, kind, key }) => `${target} ${kind} ${key === null ? 'range' : String(key['id'])}`)
+      .sort();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -17,7 +17,8 @@ export interface ScannedSource {
 }
 
 /** Before these a slash begins a regular expression, not a division. */
-const BEFORE_REGEX = /(?:^|[(,=:[!&|?{};+\-*%<>~^]|\b(?:return|typeof|case|in|of|do|else|void|delete|throw|new|await|yield))\s*$/;
+const BEFORE_REGEX =
+  /(?:^|[(,=:[!&|?{};+\-*%<>~^]|\b(?:return|typeof|case|in|of|do|else|void|delete|throw|new|await|yield))\s*$/;
 
 interface Blanked {
   readonly code: string;
@@ -70,7 +71,8 @@ function blank(source: string): Blanked {
       i += text.length;
     } else if (character === "'" || character === '"') {
       let end = i + 1;
-      while (end < source.length && source[end] !== character && source[end] !== '\n') end += source[end] === '\\' ? 2 : 1;
+      while (end < source.length && source[end] !== character && source[end] !== '\n')
+        end += source[end] === '\\' ? 2 : 1;
       strings.set(i, source.slice(i + 1, end));
       keep(character);
       hide(source.slice(i + 1, end));
@@ -110,13 +112,17 @@ const QUOTE = `(?=['"])`;
 const FROM = new RegExp(`\\b(import|export)(\\s+type\\b)?([\\w\\s$*,{}]*?)\\bfrom\\s*${QUOTE}`, 'g');
 const BARE = new RegExp(`\\bimport\\s+${QUOTE}`, 'g');
 const DYNAMIC = /\bimport\s*\(\s*/g;
-const TYPE_QUERY = /(?:[:<|&(,=]|\btypeof|\bas|\bextends)\s*$/;
+/** `typeof import('x')`, and `: import('x').Name` in a declaration. */
+const TYPE_POSITION = /(?:\btypeof|[<|:]|\bas)\s*$/;
 const WORKER = new RegExp(`\\bnew\\s+URL\\(\\s*${QUOTE}`, 'g');
 
 /** Every member of `{ … }` is marked as a type, and nothing else is imported. */
 const onlyTypes = (clause: string): boolean => {
   const inner = /^\s*\{([^}]*)\}\s*$/.exec(clause)?.[1];
-  const members = inner?.split(',').map((member) => member.trim()).filter((member) => member !== '');
+  const members = inner
+    ?.split(',')
+    .map((member) => member.trim())
+    .filter((member) => member !== '');
   return members !== undefined && members.length > 0 && members.every((member) => /^type\s/.test(member));
 };
 
@@ -131,9 +137,7 @@ export function scanSource(source: string): ScannedSource {
   }
   for (const match of code.matchAll(BARE)) imports.push({ kind: 'import', specifier: at(match) });
   for (const match of code.matchAll(DYNAMIC)) {
-    const end = code.slice(match.index + match[0].length).replace(/^(['"])\s*\1/, '');
-    // `typeof import('x')` and `import('x').Type` in a type position are types.
-    const isType = TYPE_QUERY.test(code.slice(0, match.index)) && !/\bawait\s*$/.test(code.slice(0, match.index)) && /^\)\s*(?:\.\s*[A-Z]|[;,>)|&\n])/.test(end) && /\btypeof\s*$|:\s*$|<\s*$|\bas\s*$/.test(code.slice(0, match.index));
+    const isType = TYPE_POSITION.test(code.slice(0, match.index));
     imports.push({ kind: isType ? 'type import' : 'dynamic import', specifier: at(match) });
   }
   for (const match of code.matchAll(WORKER)) {

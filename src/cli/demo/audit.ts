@@ -132,7 +132,10 @@ class Register {
     const last = this.#explain(final.write, report);
     if (last === undefined) return;
     const later = this.#acknowledged.filter(({ start }) => start > last.end);
-    const newest = later.reduce<WriteRecord | null>((max, one) => (max === null || one.start > max.start ? one : max), null);
+    const newest = later.reduce<WriteRecord | null>(
+      (max, one) => (max === null || one.start > max.start ? one : max),
+      null,
+    );
     if (newest?.kind === 'delete') report('resurrected', `${last.write} is back after the delete ${newest.write}`);
     else if (newest !== null) report('stale', `${last.write} stands where ${names(later)} came later`);
     const changed = this.#acknowledged.find(({ from }) => from === last.write);

@@ -1,10 +1,10 @@
+import type { VerifyReport } from '../../../verify/verify-report.ts';
 import type { Controller, MoveResult } from '../../control/controller.ts';
 import type { MigrationStatus } from '../../control/status.ts';
 import { parseDialValue } from '../../core/dial.ts';
 import { GatesRefused, HandoverInProgress } from '../../core/errors.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { Control } from '../../service/control.ts';
-import type { VerifyReport } from '../../../verify/verify-report.ts';
 import { MIGRATION } from './demo-config.ts';
 import { count, counted, duration, type Narrator } from './narrator.ts';
 import type { Workplace } from './workplace.ts';
@@ -56,7 +56,10 @@ export class Operator {
   }
 
   /** Resolves when the status is such. */
-  async when(what: string, condition: (status: MigrationStatus) => boolean): Promise<MigrationStatus> {
+  async when(
+    what: string,
+    condition: (status: MigrationStatus) => boolean | Promise<boolean>,
+  ): Promise<MigrationStatus> {
     let status = await this.status();
     await this.#workplace.until(what, async () => {
       status = await this.status();
@@ -98,7 +101,10 @@ export class Operator {
   async tryCutover(value: string | number): Promise<GatesRefused | null> {
     this.#type(`set ${MIGRATION} cutover ${value}`);
     try {
-      const { pauseMs } = await this.#controller.set({ dial: 'cutover', to: parseDialValue(value) }, this.#why('too early'));
+      const { pauseMs } = await this.#controller.set(
+        { dial: 'cutover', to: parseDialValue(value) },
+        this.#why('too early'),
+      );
       this.#narrator.say(`done, writes waited ${duration(pauseMs ?? 0)}`);
       return null;
     } catch (error) {
@@ -146,7 +152,9 @@ export class Operator {
     const begun = performance.now();
     const { applied, cleared, restamped, divergent } = await this.#controller.repair(this.#why('repair'));
     const parts = [
-      ...(cleared > 0 ? [`${counted(cleared, 'line')} of dirt cleared, ${counted(applied, 'missing version')} put`] : []),
+      ...(cleared > 0
+        ? [`${counted(cleared, 'line')} of dirt cleared, ${counted(applied, 'missing version')} put`]
+        : []),
       ...(restamped > 0 ? [`${counted(restamped, 'divergent record')} written anew from the old store`] : []),
       ...(divergent > 0 ? [`${counted(divergent, 'record')} still differ`] : []),
     ];

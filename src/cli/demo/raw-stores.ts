@@ -64,7 +64,9 @@ function add(records: Map<string, FinalRecord>, record: Readonly<Record<string, 
   records.set(keyText(key), {
     write: write.lastWrite,
     count: write.deliveries,
-    fault: isDeepStrictEqual(record, expected) ? null : `the record is not what was written: ${wrongFields(record, expected ?? {})}`,
+    fault: isDeepStrictEqual(record, expected)
+      ? null
+      : `the record is not what was written: ${wrongFields(record, expected ?? {})}`,
   });
 }
 

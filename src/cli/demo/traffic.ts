@@ -1,15 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { AlreadyExists, ChangeoverError, Closed, InvalidRecord, StoreRejected, VersionConflict } from '../../core/errors.ts';
-import type { Repository } from '../../repository/repository.ts';
 import {
-  COUNTER_KEYS,
-  type EventKey,
-  eventOf,
-  keyOf,
-  seedKey,
-  SHARED_KEYS,
-  type WebhookEvent,
-} from './events.ts';
+  AlreadyExists,
+  ChangeoverError,
+  Closed,
+  InvalidRecord,
+  StoreRejected,
+  VersionConflict,
+} from '../../core/errors.ts';
+import type { Repository } from '../../repository/repository.ts';
+import { COUNTER_KEYS, type EventKey, eventOf, keyOf, SHARED_KEYS, seedKey, type WebhookEvent } from './events.ts';
 import { hostMicros, type Journal, keyText, type WriteKind } from './journal.ts';
 
 /** What callers met since the last look. */
@@ -157,7 +156,9 @@ export class Traffic {
   async #write(
     kind: WriteKind,
     key: EventKey,
-    work: (write: string) => Promise<{ readonly from: string | null; readonly count: number } | null | undefined | void>,
+    work: (
+      write: string,
+    ) => Promise<{ readonly from: string | null; readonly count: number } | null | undefined | void>,
   ): Promise<void> {
     const { journal, label } = this.#options;
     this.#writes += 1;

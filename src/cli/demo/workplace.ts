@@ -160,9 +160,12 @@ export class Workplace {
     }
   }
 
-  /** Ends every process and removes every file. Idempotent. */
-  async close(): Promise<void> {
+  /** Ends every process that was ever started here; idempotent. */
+  async endProcesses(): Promise<void> {
     await Promise.all(this.#children.map((child) => child.kill()));
+  }
+
+  async removeFiles(): Promise<void> {
     await rm(this.directory, { recursive: true, force: true, maxRetries: 3 });
   }
 }

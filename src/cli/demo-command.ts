@@ -1,0 +1,18 @@
+import { EXIT, type ExitCode } from './exit-code.ts';
+import { examples, type Registration } from './registration.ts';
+
+/** `changeover demo`: a whole migration of real data on this machine. */
+export const demoCommand: Registration = (program, run) => {
+  program
+    .command('demo')
+    .description('run a whole migration on this machine: live traffic, faults, handovers, and an audit in the end')
+    .option('--stay', 'keep everything running afterwards, until Ctrl-C')
+    .addHelpText('after', examples('changeover demo'))
+    .action(
+      run(async ({ signal }, options: { readonly stay?: true }) => {
+        const { runDemo } = await import('./demo/demo.ts');
+        const code = (await runDemo({ stay: options.stay === true, signal })) as ExitCode;
+        return { code, data: { passed: code === EXIT.done } };
+      }),
+    );
+};

@@ -1,0 +1,103 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { control } from '../../service/control.ts';
+import { demoConfig, MIGRATION } from './demo-config.ts';
+import { EXAMPLES } from './events.ts';
+import { Expectations } from './expectations.ts';
+import { Narrator } from './narrator.ts';
+import { Operator } from './operator.ts';
+import { concludeWalk } from './summary.ts';
+import { type WalkResult, walk } from './walk.ts';
+import { Workplace } from './workplace.ts';
+
+/** How the demonstration is run. */
+export interface DemoOptions {
+  /** Goes on after the walk until the signal aborts, for commands of one's own. */
+  readonly stay: boolean;
+  /** Ends it early; every process and file goes. */
+  readonly signal: AbortSignal;
+}
+
+const HELD = 0;
+const BROKEN = 1;
+const INTERRUPTED = 130;
+/** What is under way when the demonstration is interrupted gets so long to notice. */
+const LETTING_GO_MS = 5_000;
+
+/**
+ * Moves live events from one store to another under load, with faults, and audits the result. Resolves with the exit
+ * code: 0 if every promise held.
+ */
+export async function runDemo({ stay, signal }: DemoOptions): Promise<number> {
+  const colour = process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
+  const narrator = new Narrator(process.stdout, colour);
+  const expectations = new Expectations(narrator);
+  narrator.title(
+    'changeover: a live migration from end to end',
+    `GitHub webhook events (${EXAMPLES} real payloads) move from SQLite to the DynamoDB API while services write and read them. Behind each $ stands what an operator types.`,
+  );
+  const aborted = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+  });
+  const begun = performance.now();
+  let workplace: Workplace | undefined;
+  let acted: Promise<void> = Promise.resolve();
+  try {
+    const place = await Workplace.open(signal);
+    workplace = place;
+    acted = perform(place, narrator, expectations, signal, begun);
+    acted.catch(() => {});
+    await Promise.race([acted, aborted.then(() => signal.throwIfAborted())]);
+    if (stay) {
+      await remain(place, narrator);
+      await aborted;
+      narrator.gap();
+    }
+    return expectations.broken.length === 0 ? HELD : BROKEN;
+  } catch (error) {
+    narrator.progressEnd();
+    narrator.gap();
+    if (signal.aborted) {
+      narrator.say('Interrupted. All processes and files of the demonstration go.');
+      return INTERRUPTED;
+    }
+    narrator.verdict(false, error instanceof Error ? error.message : String(error));
+    return BROKEN;
+  } finally {
+    await workplace?.endProcesses();
+    await Promise.race([acted.catch(() => {}), pause(LETTING_GO_MS, undefined, { ref: false })]);
+    await workplace?.removeFiles();
+  }
+}
+
+async function perform(
+  workplace: Workplace,
+  narrator: Narrator,
+  expectations: Expectations,
+  signal: AbortSignal,
+  begun: number,
+): Promise<void> {
+  const operations = await control(demoConfig(workplace.places));
+  let result: WalkResult;
+  let pausesMs: readonly number[];
+  try {
+    const operator = await Operator.begin(operations, workplace, narrator, signal);
+    result = await walk({ workplace, narrator, expectations, operator, signal });
+    pausesMs = operator.pausesMs;
+  } finally {
+    await operations.close();
+  }
+  await workplace.stopServices();
+  await concludeWalk({ workplace, narrator, expectations, result, pausesMs, begun });
+}
+
+/** Everything runs again, for whoever wants to try the commands. */
+async function remain(workplace: Workplace, narrator: Narrator): Promise<void> {
+  await workplace.startServices();
+  const typed = (command: string): string => `npm run changeover -- ${command} --config ${workplace.configFile}`;
+  narrator.chapter('Your turn; Ctrl-C ends it and removes everything');
+  narrator.say(`The services run again, on ${workplace.configFile}`);
+  for (const command of [`status ${MIGRATION}`, `history ${MIGRATION}`, `fleet ${MIGRATION}`, `verify ${MIGRATION}`]) {
+    narrator.command(typed(command));
+  }
+}

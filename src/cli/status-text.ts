@@ -1,0 +1,144 @@
+import type { ControlPlaneApi } from '../control/control-plane.ts';
+import type { MigrationStatus } from '../control/status.ts';
+import { BUCKETS } from '../core/bucket.ts';
+import { describePositions } from '../core/dial.ts';
+import type { RulesetDocument } from '../core/ruleset.ts';
+import { DEFAULT_SETTINGS } from '../core/settings.ts';
+import { nextStep } from './next-step.ts';
+import type { Session } from './session.ts';
+import { SETTINGS, settingText } from './setting-value.ts';
+import type { Terminal } from './terminal.ts';
+import { ago, count, duration, keyText, percent, plural, printable, share } from './wording.ts';
+
+const WIDTH = 14;
+/** Examples of what is wrong; the rest is counted. */
+const EXAMPLES = 5;
+const MOST_DIRT = 2_000;
+
+/** A migration as somebody reads it at three in the morning: what is off the normal is coloured and named. */
+export async function sayStatus(session: Session, plane: ControlPlaneApi, status: MigrationStatus): Promise<void> {
+  const { terminal } = session;
+  const { migration, revision, dials } = status;
+  const document = await plane.ruleset(migration);
+  const { owner, runbook } = await session.definition(migration);
+  const line = (what: string, text: string, good = true): void => {
+    terminal.say(`  ${what.padEnd(WIDTH)}${good ? text : terminal.style('red', text)}`);
+  };
+  const stage = status.finished ? 'finished' : status.stage;
+  terminal.say(`${terminal.style('bold', migration)}  ${stage}, revision ${revision}`);
+  terminal.say();
+  line('dual-write', percent(dials.dualWrite));
+  line('shadow-read', percent(dials.shadowRead));
+  line('cutover', percent(dials.cutover));
+  line('retire-old', dials.retireOld ? 'yes' : 'no');
+  terminal.say();
+  line('authority', authority(status));
+  line('complete', `old store ${share(status.coverage.old)}, new store ${share(status.coverage.new)}`);
+  const { ranges, rejected } = status.dirty;
+  const dirty = [
+    ...(ranges === 0 ? [] : [`${plural(ranges, 'entry', 'entries')} to replay`]),
+    ...(rejected === 0 ? [] : [`${plural(rejected, 'key')} rejected by a store`]),
+  ];
+  line('dirty', dirty.join(', ') || 'nothing', dirty.length === 0);
+  const { nodes, acknowledged } = status.fleet;
+  const all = acknowledged === nodes;
+  line(
+    'fleet',
+    nodes === 0 ? 'no process' : `${acknowledged} of ${plural(nodes, 'process', 'processes')} at revision ${revision}`,
+    all,
+  );
+  line('handover', handoverText(status), status.handover === null);
+  const { compared, divergent } = status.shadow;
+  line(
+    'shadow reads',
+    compared === 0
+      ? 'none compared since a dial moved'
+      : `${count(compared)} compared, ${count(divergent)} divergent since a dial moved`,
+    divergent === 0,
+  );
+  line(
+    'divergences',
+    status.divergences === 0 ? 'none open' : `${count(status.divergences)} open`,
+    status.divergences === 0,
+  );
+  line('replay', replayText(status));
+  line('verified', verifiedText(status), status.verification?.verdict !== 'divergent');
+  const extras = extraLines(document);
+  for (const [what, text] of extras) line(what, text);
+  if (owner !== null) line('owner', printable(owner));
+  if (runbook !== null) line('runbook', printable(runbook));
+  if (rejected > 0) await sayRejected(terminal, plane, migration);
+  if (status.divergences > 0) await sayDivergences(terminal, plane, status);
+  terminal.say();
+  terminal.say(`  ${terminal.style('bold', 'next'.padEnd(WIDTH))}${nextStep(status, document)}`);
+}
+
+function authority({ dials, finished }: MigrationStatus): string {
+  if (dials.retireOld) return finished ? 'the new store, alone' : 'the new store; the old one is retired';
+  if (dials.cutover === 0) return finished ? 'the old store, alone' : 'the old store';
+  if (dials.cutover === 'all') return 'the new store';
+  if (dials.cutover === 'canary') return 'the old store; the new one for canaries';
+  if (dials.cutover === 100) return 'the new store; the old one for kept-back units';
+  return `the new store for ${percent(dials.cutover)} and canaries, the old one for the rest`;
+}
+
+function handoverText({ handover }: MigrationStatus): string {
+  if (handover === null) return 'none';
+  const holds = handover.kind === 'emergency' ? 'reads and writes' : 'writes';
+  const way = handover.cancelled ? ', being undone' : '';
+  return `${handover.kind}, holds ${holds} of ${describePositions(handover.positions)} for ${duration(Date.now() - handover.startedAt)}${way}; by ${printable(handover.actor)}: ${printable(handover.reason)}`;
+}
+
+function replayText({ replay }: MigrationStatus): string {
+  if (replay === null) return 'none running';
+  const { kind, target, scanned, applied, skipped, rejected, partitions, estimate, startedAt } = replay;
+  const of = estimate === null ? '' : ` of about ${count(Math.max(estimate, scanned))}`;
+  return `${kind} to the ${target} store, begun ${ago(startedAt)}: ${count(scanned)}${of} scanned (${count(applied)} applied, ${count(skipped)} there already, ${count(rejected)} rejected), ${partitions.done} of ${partitions.all} partitions done`;
+}
+
+function verifiedText({ verification }: MigrationStatus): string {
+  if (verification === null) return 'never';
+  const { verdict, revision, finishedAt, expiresAt } = verification;
+  const left = expiresAt - Date.now();
+  const valid = left > 0 ? `valid for ${duration(left)}` : `expired ${ago(expiresAt)}`;
+  return `${verdict} ${ago(finishedAt)} at revision ${revision}, ${valid}`;
+}
+
+/** What is not as it is by default. */
+function extraLines({ stamping, cohorts, settings }: RulesetDocument): readonly (readonly [string, string])[] {
+  const lines: [string, string][] = [];
+  if (stamping !== 'off') lines.push(['stamping', stamping]);
+  const { canary, keptBack } = cohorts;
+  if (canary.length + keptBack.length > 0) {
+    lines.push(['cohorts', `${canary.length} canary, ${keptBack.length} kept back`]);
+  }
+  const changed = [...SETTINGS].filter(
+    ([, field]) => JSON.stringify(settings[field]) !== JSON.stringify(DEFAULT_SETTINGS[field]),
+  );
+  if (changed.length > 0) {
+    lines.push(['settings', changed.map(([name, field]) => `${name} ${settingText(settings[field])}`).join(', ')]);
+  }
+  return lines;
+}
+
+async function sayRejected(terminal: Terminal, plane: ControlPlaneApi, name: string): Promise<void> {
+  const rows = (await plane.dirt(name, null, MOST_DIRT)).filter((row) => row.kind === 'rejected');
+  terminal.say(`\n  rejected${rows.length > EXAMPLES ? ` (the first ${EXAMPLES})` : ''}`);
+  for (const { key, target, cause } of rows.slice(0, EXAMPLES)) {
+    const what = key === null ? 'keys that were too many to keep' : keyText(key);
+    terminal.say(`    ${what}: the ${target} store says: ${printable(cause)}`);
+  }
+}
+
+async function sayDivergences(terminal: Terminal, plane: ControlPlaneApi, status: MigrationStatus): Promise<void> {
+  const rows = await plane.divergences(status.migration, 0, EXAMPLES);
+  terminal.say(`\n  divergent${status.divergences > EXAMPLES ? ` (the first ${EXAMPLES})` : ''}`);
+  for (const { key, kind, cause, fields, lastSeen, position } of rows) {
+    const at = position < 0 ? 'canary' : position >= BUCKETS ? 'kept back' : `${(position * 100) / BUCKETS} %`;
+    terminal.say(`    ${keyText(key)} at ${at}: ${kind}, ${cause ?? 'cause unknown'}, seen ${ago(lastSeen)}`);
+    for (const { path, old, new: fresh } of fields.slice(0, EXAMPLES)) {
+      const where = path === '' ? '(the whole record)' : path;
+      terminal.say(printable(`      ${where}: old ${JSON.stringify(old)}, new ${JSON.stringify(fresh)}`));
+    }
+  }
+}

@@ -1,0 +1,32 @@
+import { EXIT } from './exit-code.ts';
+import { examples, type Registration } from './registration.ts';
+import type { Session } from './session.ts';
+import { sayStatus } from './status-text.ts';
+
+/** `changeover status [migration]`: where everything stands, and what is next. */
+export const statusCommand: Registration = (program, run) => {
+  program
+    .command('status')
+    .description('where a migration stands and what is next; all migrations when none is named')
+    .argument('[migration]')
+    .addHelpText('after', examples('changeover status', 'changeover status events --json'))
+    .action(
+      run(async (session, name: string | undefined) => {
+        if (name !== undefined) return { code: EXIT.done, data: await one(session, name) };
+        const names = Object.keys((await session.config()).migrations);
+        const all = [];
+        for (const [i, each] of names.entries()) {
+          if (i > 0) session.terminal.say();
+          all.push(await one(session, each));
+        }
+        return { code: EXIT.done, data: all };
+      }),
+    );
+};
+
+async function one(session: Session, name: string): Promise<unknown> {
+  const plane = await session.plane(name);
+  const status = await plane.status(name);
+  if (!session.terminal.json) await sayStatus(session, plane, status);
+  return status;
+}

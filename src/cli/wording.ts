@@ -1,0 +1,58 @@
+import type { DialValue } from '../core/dial.ts';
+import type { KeyJson } from '../core/key-json.ts';
+
+/** Keeps what others wrote (keys, names, reasons, causes) from steering the terminal. */
+export const printable = (text: string): string =>
+  text.replace(/\p{Cc}/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+/** `12,345`. */
+export const count = (value: number): string => Math.round(value).toLocaleString('en-US');
+
+/** `1 process`, `2 processes`. */
+export const plural = (value: number, one: string, many = `${one}s`): string =>
+  `${count(value)} ${value === 1 ? one : many}`;
+
+/** A dial's value for people: `25 %`, `canary`, `all`. */
+export const percent = (value: DialValue): string => (typeof value === 'number' ? `${value} %` : value);
+
+/** A share of the line, never rounded to a whole that it is not. */
+export function share(value: number): string {
+  const rounded = value > 99.99 && value < 100 ? 99.99 : value < 0.01 && value > 0 ? 0.01 : value;
+  return `${Number(rounded.toFixed(2))} %`;
+}
+
+/** `41 ms`, `3.2 s`, `12 min`, `5 h`, `3 days`. */
+export function duration(ms: number): string {
+  if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`;
+  const seconds = ms / 1_000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
+}
+
+/** `2 h ago`. */
+export const ago = (at: number, now: number = Date.now()): string =>
+  now - at < 1_000 ? 'just now' : `${duration(now - at)} ago`;
+
+/** A key for people: `userKey="ada", id=7`. */
+export const keyText = (key: KeyJson): string =>
+  Object.entries(key)
+    .map(([field, part]) => `${field}=${typeof part === 'object' ? `${part.type} ${part.text}` : JSON.stringify(part)}`)
+    .map(printable)
+    .join(', ');
+
+/** Rows under their headings, columns as wide as they need to be; numbers to the right. */
+export function table(
+  headings: readonly string[],
+  rows: readonly (readonly string[])[],
+  right: readonly number[] = [],
+): string {
+  const widths = headings.map((heading, i) => Math.max(heading.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => (right.includes(i) ? cell.padStart(widths[i] as number) : cell.padEnd(widths[i] as number)))
+      .join('  ')
+      .trimEnd();
+  return [line(headings), ...rows.map(line)].join('\n');
+}
