@@ -1,16 +1,9 @@
 import { Decimal, type Value } from '../../src/core/value.ts';
 import { jsonText } from './json-text.ts';
+import { Unfit } from './unfit.ts';
 
 /** What is bound to a statement and read from a row. */
 export type Bound = string | number | bigint | Uint8Array | null;
-
-/** Says why a column cannot hold a value: a phrase after `the field "x"`. Never the value itself. */
-export class Unfit {
-  readonly why: string;
-  constructor(why: string) {
-    this.why = why;
-  }
-}
 
 /**
  * How one column holds one field, exactly: `decode(encode(v))` equals `v`, or `encode` says {@link Unfit}. Neither

@@ -1,5 +1,5 @@
 import { isPlainObject, type Value } from '../../src/core/value.ts';
-import { Unfit } from './column-codec.ts';
+import { Unfit } from './unfit.ts';
 
 const MAX_DEPTH = 500;
 

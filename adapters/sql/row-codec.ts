@@ -4,10 +4,11 @@ import type { KeySpec } from '../../src/core/record-key.ts';
 import type { Codec, Entry, Rejection } from '../../src/core/store.ts';
 import { identityCodec } from '../../src/core/store.ts';
 import { cloneValue, isPlainObject, type Key, type StoredRecord, type Value } from '../../src/core/value.ts';
-import { type Bound, Unfit } from './column-codec.ts';
+import type { Bound } from './column-codec.ts';
 import type { HeldAt } from './dialect.ts';
 import { whyNotJson } from './json-text.ts';
 import type { FieldColumn, KeyColumn, Layout } from './layout.ts';
+import { Unfit } from './unfit.ts';
 
 /** A record as it is bound to statements; `row` null deletes. */
 export interface BoundEntry {

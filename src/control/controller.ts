@@ -3,8 +3,15 @@ import type { VerifyReport } from '../../verify/verify-report.ts';
 import { type Clock, type Random, sleep } from '../core/clock.ts';
 import type { NodeInfo } from '../core/control-client.ts';
 import { NOBODY, type Threshold } from '../core/dial.ts';
+import {
+  ChangeoverError,
+  FleetTimeout,
+  type GateVerdict,
+  HandoverInProgress,
+  Interrupted,
+  NotPrepared,
+} from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
-import { ChangeoverError, FleetTimeout, type GateVerdict, HandoverInProgress, Interrupted, NotPrepared } from '../core/errors.ts';
 import type { KeySpec } from '../core/record-key.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { type DialMove, planStage, type Side, type Stage } from '../core/stage.ts';
@@ -317,7 +324,9 @@ export class Controller {
   /** Replays the held range's dirt, as far as that gets within the budget: writes wait meanwhile. */
   async #drain(positions: Intervals, ms: number, options: Pick<MoveOptions, 'signal'> & Authorship): Promise<void> {
     const over = new AbortController();
-    const timer = this.#parts.clock.after(Math.max(ms, 1), () => over.abort(new Interrupted('the handover takes too long')));
+    const timer = this.#parts.clock.after(Math.max(ms, 1), () =>
+      over.abort(new Interrupted('the handover takes too long')),
+    );
     const signal = options.signal === undefined ? over.signal : AbortSignal.any([options.signal, over.signal]);
     try {
       await this.#repair.drain(positions, { ...options, signal });

@@ -129,7 +129,7 @@ function describeDirt(dirt: readonly DirtSummary[]): string {
   return `${dirt.length} dirty entr${dirt.length === 1 ? 'y' : 'ies'} at ${describePositions(positions.slice(0, 3))}${positions.length > 3 ? ', …' : ''}: ${causes}`;
 }
 
-function preparedGate(facts: Facts, evidence: CallerEvidence): GateVerdict {
+function preparedGate(evidence: CallerEvidence): GateVerdict {
   const { prepared } = evidence;
   const missing = prepared === null ? [] : (['old', 'new'] as const).filter((side) => !prepared[side]);
   return gate(
@@ -147,7 +147,7 @@ function preparedGate(facts: Facts, evidence: CallerEvidence): GateVerdict {
 function mirrorOnGates(facts: Facts, evidence: CallerEvidence): readonly GateVerdict[] {
   const { settings, migration } = facts.document;
   return [
-    preparedGate(facts, evidence),
+    preparedGate(evidence),
     gate(
       'outside-writers',
       settings.noOutsideWriters,

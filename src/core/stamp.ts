@@ -22,7 +22,7 @@ const hex = (value: number, digits: number): string => value.toString(16).padSta
 
 /** Makes a stamp of its parts (`ms` 0…2^48−1, `counter` 0…65535, `incarnation` 0…2^32−1). */
 export function makeStamp(ms: number, counter: number, incarnation: number): Stamp {
-  return (hex(ms, 12) + hex(counter, 4) + hex(incarnation, 8)) as Stamp;
+  return (hex(Math.floor(ms), 12) + hex(counter, 4) + hex(incarnation, 8)) as Stamp;
 }
 
 /** Reads a stamp from its 24 hex digits. @throws InvalidArgument when the text is none. */

@@ -46,10 +46,11 @@ export class DeadlineSweep {
     });
   }
 
-  /** Stops the timer; calls still waiting are left to themselves. */
+  /** Stops the timer; calls still waiting are given up now. */
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+    for (const waiting of this.#waiting) waiting.giveUp();
     this.#waiting.clear();
   }
 

@@ -9,7 +9,6 @@ import type {
   ShadowCounts,
 } from '../core/control-client.ts';
 import { ChangeoverError, Closed, ControlUnavailable, NotRegistered } from '../core/errors.ts';
-import type { RulesetDocument } from '../core/ruleset.ts';
 import { makeStamp, type Stamp, StampClock, stampMs } from '../core/stamp.ts';
 import type { Logger } from '../core/telemetry.ts';
 import { MigrationSession } from './migration-session.ts';

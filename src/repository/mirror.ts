@@ -39,7 +39,8 @@ export class Mirror {
       write.markDirty(BREAKER_OPEN);
       return ended;
     }
-    if (queue.size >= settings.mirrorQueueLimit) {
+    // What is under way does not wait: a limit of 0 still lets the concurrency work.
+    if (queue.pending >= settings.mirrorConcurrency && queue.size >= settings.mirrorQueueLimit) {
       this.#session.shed += 1;
       write.markDirty('shed: the mirror queue is full');
       return ended;

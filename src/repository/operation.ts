@@ -72,12 +72,10 @@ export class Operation<RI, RO, WI, WO> {
         route.compare &&
         this.#comparing < ruleset.settings.shadowConcurrency &&
         (ruleset.settings.shadowSample >= 1 || this.#session.fleet.random() < ruleset.settings.shadowSample);
-      const copy = compared ? cloneValue(input) : undefined;
-      const answer = await pair[route.authority](input);
-      if (compared) {
-        const seen = cloneValue(answer);
-        void this.#compare(pair, route.authority, copy as RI, seen, ruleset.settings.operationTimeoutMs);
-      }
+      // One copy each: the caller's own object is nobody's to change, and never two functions' at once.
+      const copy = cloneValue(input);
+      const answer = await pair[route.authority](cloneValue(input));
+      if (compared) this.#compare(pair, route.authority, copy, answer, ruleset.settings.operationTimeoutMs);
       return answer;
     } finally {
       this.#session.leaveRead(epoch);
@@ -98,7 +96,7 @@ export class Operation<RI, RO, WI, WO> {
     const { ruleset } = this.#session.epoch;
     const route = ruleset.route(text);
     const { settings } = ruleset;
-    const copy = route.mirror ? cloneValue(input) : undefined;
+    const copy = cloneValue(input);
     let over = false;
     let abandon: (error: unknown) => void = () => {};
     const settle = (): void => {
@@ -118,13 +116,13 @@ export class Operation<RI, RO, WI, WO> {
     let mirroring = false;
     const epoch = this.#session.enter(write);
     try {
-      const answer = await this.#lead(pair[route.authority](input), settings.operationTimeoutMs, (fail) => {
+      const answer = await this.#lead(pair[route.authority](cloneValue(input)), settings.operationTimeoutMs, (fail) => {
         abandon = fail;
       });
       if (!route.mirror || over) return answer;
       mirroring = true;
       const follower = otherSide(route.authority);
-      const mirrored = this.#mirror(pair[follower], copy as WI, settings.mirrorTimeoutMs).finally(settle);
+      const mirrored = this.#mirror(pair[follower], copy, settings.mirrorTimeoutMs).finally(settle);
       const policy = follower === 'new' ? settings.mirrorToNew : settings.mirrorToOld;
       if (policy === 'wait') await mirrored;
       return answer;
@@ -151,7 +149,7 @@ export class Operation<RI, RO, WI, WO> {
 
   async #mirror(run: (input: WI) => Promise<WO> | WO, input: WI, ms: number): Promise<void> {
     try {
-      await this.#sweep.bound(Promise.resolve(run(input)), ms, 'the follower');
+      await this.#sweep.bound(called(run, input), ms, 'the follower');
     } catch (error) {
       this.#session.fleet.logger.warn(
         { err: error, migration: this.#session.name },
@@ -160,24 +158,44 @@ export class Operation<RI, RO, WI, WO> {
     }
   }
 
-  async #compare(pair: FunctionPair<RI, RO>, authority: Side, input: RI, seen: RO, ms: number): Promise<void> {
-    this.#comparing += 1;
+  /** Never throws and is never awaited. */
+  #compare(pair: FunctionPair<RI, RO>, authority: Side, input: RI, answer: RO, ms: number): void {
+    let seen: RO;
     try {
-      const other = await this.#sweep.bound(Promise.resolve(pair[otherSide(authority)](input)), ms, 'the follower');
+      // The caller may change what it got while the comparison goes on.
+      seen = cloneValue(answer);
+    } catch (error) {
+      this.#impossible(error);
+      return;
+    }
+    this.#comparing += 1;
+    void this.#compareLater(pair, authority, input, seen, ms).finally(() => {
+      this.#comparing -= 1;
+    });
+  }
+
+  async #compareLater(pair: FunctionPair<RI, RO>, authority: Side, input: RI, seen: RO, ms: number): Promise<void> {
+    try {
+      const other = await this.#sweep.bound(called(pair[otherSide(authority)], input), ms, 'the follower');
       const [old, fresh] = authority === 'old' ? [seen, other] : [other, seen];
       const equal: unknown = (this.#definition.compare ?? equalValues)(old, fresh);
-      if (typeof equal !== 'boolean') {
-        throw new InvalidConfiguration('the compare function of an operation returned no boolean', {
-          expected: 'true or false, synchronously',
-        });
+      if (typeof equal === 'boolean') {
+        this.#session.countComparison(null, !equal);
+        return;
       }
-      this.#session.countComparison(null, !equal);
+      // A promise is not "equal", and nobody waits for it.
+      Promise.resolve(equal).catch(() => {});
+      throw new InvalidConfiguration('the compare function of an operation returned no boolean', {
+        expected: 'true or false, synchronously',
+      });
     } catch (error) {
-      this.#session.fleet.logger.warn({ err: error, migration: this.#session.name }, 'a comparison was not possible');
+      this.#impossible(error);
       if (error instanceof ChangeoverError && !(error instanceof StoreFault)) this.#session.countComparison(null, true);
-    } finally {
-      this.#comparing -= 1;
     }
+  }
+
+  #impossible(error: unknown): void {
+    this.#session.fleet.logger.warn({ err: error, migration: this.#session.name }, 'a comparison was not possible');
   }
 
   #pair<I, O>(kind: string, pair: FunctionPair<I, O> | undefined): FunctionPair<I, O> {
@@ -185,3 +203,6 @@ export class Operation<RI, RO, WI, WO> {
     throw new InvalidConfiguration(`this operation has no ${kind}`, { expected: `${kind}: { old, new }` });
   }
 }
+
+/** A function's answer as a promise, also when it throws at once. */
+const called = async <I, O>(run: (input: I) => Promise<O> | O, input: I): Promise<O> => run(input);

@@ -269,6 +269,8 @@ export class Repository<R extends object = StoredRecord> {
 
   #snapshotFor(target: Target, record: R): StoredRecord {
     if (typeof (record as { then?: unknown } | null)?.then === 'function') {
+      // Nobody waits for it; its failure must not end the process.
+      Promise.resolve(record).catch(() => {});
       throw new InvalidRecord('the change of an update returned a promise', {
         expected: 'a synchronous function that returns a record or undefined',
       });

@@ -210,8 +210,7 @@ export class World {
         const node = this.nodes.find((candidate) => candidate.process.alive && !candidate.closed);
         await node?.repository.restamp(key);
       },
-      probe: (node) =>
-        this.#options.probe?.(node.processId) ?? (this.ended.has(node.processId) ? 'ended' : 'running'),
+      probe: (node) => this.#options.probe?.(node.processId) ?? (this.ended.has(node.processId) ? 'ended' : 'running'),
       clock: process,
       random: random.next,
       runner: name,

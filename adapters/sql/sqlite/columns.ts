@@ -17,9 +17,9 @@ import {
   plainDecimal,
   REAL,
   TEXT,
-  Unfit,
 } from '../column-codec.ts';
 import type { FieldType } from '../options.ts';
+import { Unfit } from '../unfit.ts';
 
 /** What SQLite does to values on their way into a column (https://sqlite.org/datatype3.html, section 3.1). */
 export type Affinity = 'INTEGER' | 'TEXT' | 'BLOB' | 'REAL' | 'NUMERIC';
