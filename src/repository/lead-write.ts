@@ -177,9 +177,12 @@ export class LeadWrite implements InFlightWrite {
         }
       } else if (!this.#unknown) {
         return outcome;
-      } else if (outcome.kind !== 'rejected') {
-        // Superseded or conflict: an earlier copy may have been applied and overwritten; none can be applied now.
+      } else if (outcome.kind === 'superseded' || (outcome.kind === 'conflict' && this.#expected?.kind === 'version')) {
+        // An earlier copy may have been applied and overwritten; none can be applied now: stamps never come back.
         return this.#undecided('somebody else wrote the key before the outcome was known');
+      } else {
+        // What is refused, or taken, may be free again when an earlier copy arrives: only its deadline ends that.
+        return this.#giveUp();
       }
       if (this.#unknown && !resend) continue;
       await this.#pause(Math.min(FIRST_BACKOFF_MS * 2 ** attempt, LONGEST_BACKOFF_MS) * (0.5 + random()));

@@ -123,7 +123,8 @@ export class World {
         edge += weather.late;
         if (roll < edge) return { kind: 'late', lateMs: random.int(0, 6_000), caller: 'unknown', answerMs };
         edge += weather.twice;
-        if (roll < edge) return { kind: 'twice', againMs: random.int(0, 6_000), requestMs, answerMs };
+        // Copies of a compare-and-set come from re-sending alone: no transport repeats a request that was answered.
+        if (roll < edge && op !== 'compareAndSet') return { kind: 'twice', againMs: random.int(0, 6_000), requestMs, answerMs };
       }
       return { kind: 'slow', requestMs, answerMs };
     };

@@ -1,0 +1,426 @@
+import { expect, test } from 'vitest';
+import type { Call, Fault, Operation } from '../../adapters/memory/fault.ts';
+import type { ControlPlaneApi } from '../../src/control/control-plane.ts';
+import type { Controller } from '../../src/control/controller.ts';
+import type { DirtRow } from '../../src/control/storage.ts';
+import type { NodeReport } from '../../src/core/control-client.ts';
+import { ALL, type Threshold } from '../../src/core/dial.ts';
+import { ChangeoverError, ControlUnavailable } from '../../src/core/errors.ts';
+import type { RulesetDocument } from '../../src/core/ruleset.ts';
+import type { Settings } from '../../src/core/settings.ts';
+import type { Side } from '../../src/core/stage.ts';
+import type { Stamp } from '../../src/core/stamp.ts';
+import type { CasOutcome, Entry, Store } from '../../src/core/store.ts';
+import type { SimProcess } from '../simulation/process.ts';
+import { MIGRATION, type SimNode, type SimRecord, World, type WorldOptions } from '../simulation/world.ts';
+
+export const why = { actor: 'test', reason: 'a scenario of the protocol' };
+/** A move's options: advice (verification, shadow reads) is not what these tests are about. */
+export const forced = { ...why, force: true };
+
+export const record = (unit: string, value: string, id = '1'): SimRecord => ({ unit, id, value });
+export const keyOf = (unit: string, id = '1'): { readonly unit: string; readonly id: string } => ({ unit, id });
+
+/** A request of a process to a store, as it left the process. */
+export interface Sent {
+  readonly from: string;
+  readonly side: Side;
+  readonly op: Operation;
+  readonly stamp: Stamp | null | undefined;
+  readonly value: string | null | undefined;
+  readonly deadline: number | undefined;
+}
+
+/** Which requests are meant: of a process, to a side. */
+export type Target = readonly [from: string | { readonly process: SimProcess }, side: Side, op: Operation];
+
+/** A request held up by a test. */
+export interface Held {
+  /** Resolves when a request is caught: the window is truly hit. */
+  readonly hit: Promise<void>;
+  release(): void;
+}
+
+/** Faults planned by a test. */
+export interface Strike {
+  readonly hit: Promise<void>;
+  /** How many requests were struck. */
+  readonly count: number;
+  stop(): void;
+}
+
+interface Intervention {
+  readonly from: string;
+  readonly side: Side;
+  readonly op: Operation;
+  left: number;
+  count: number;
+  readonly caught: () => void;
+  readonly fault?: Fault;
+  readonly answer?: CasOutcome;
+  readonly hold?: { readonly at: 'request' | 'answer'; readonly opened: Promise<void> };
+}
+
+/** Whether a call of a process to the control plane fails: before it is made, or its answer on the way back. */
+export type Cut = (method: string, result?: unknown) => boolean;
+
+/** An operation that goes on beside the test. */
+export interface Pending<T> {
+  readonly promise: Promise<T>;
+  state: 'pending' | 'done' | 'failed';
+  error: unknown;
+}
+
+const nameOf = (from: string | { readonly process: SimProcess }): string =>
+  typeof from === 'string' ? from : from.process.name;
+
+const GATED = new Set(['get', 'getMany', 'putIfNewer', 'putManyIfNewer', 'compareAndSet', 'putPlain', 'wipe', 'finish']);
+
+/** Time-outs of these tests: short, and far enough apart to tell one from the other. */
+export const SETTINGS: Partial<Settings> = {
+  noOutsideWriters: true,
+  putTimeoutMs: 800,
+  operationTimeoutMs: 2_500,
+  mirrorTimeoutMs: 1_200,
+  acknowledgeGraceMs: 100,
+  holdTimeoutMs: 3_000,
+};
+
+/** A {@link World} without weather: nothing goes wrong, and nothing takes time, but what a test says. */
+export class Fleet {
+  readonly world: World;
+  readonly sent: Sent[] = [];
+  readonly reports: { readonly from: string; readonly report: NodeReport }[] = [];
+  readonly #interventions: Intervention[] = [];
+  readonly #cuts = new Map<string, Cut>();
+  readonly #hooks = new Map<string, (method: string) => void>();
+  #operators = 0;
+
+  constructor(options: Pick<WorldOptions, 'leaseMs' | 'probe'> = {}) {
+    this.world = new World(1, {
+      ...options,
+      faults: (process, call) => this.#fault(process, call),
+      line: (process, side, store) => this.#line(process, side, store),
+      control: (process, plane) => this.#control(process, plane),
+    });
+    for (const side of ['old', 'new'] as const) this.world.weather[side].delayMs = 0;
+    this.world.control.delayMs = 0;
+    this.world.databases.old.skewMs = 300;
+    this.world.databases.new.skewMs = -200;
+  }
+
+  get plane(): ControlPlaneApi {
+    return this.world.plane;
+  }
+
+  // --- setting the scene -----------------------------------------------------------------------
+
+  /** The migration with everything off, and so many nodes, with their wall clocks off by `offsets`. */
+  async start(nodes = 2, settings: Partial<Settings> = {}, offsets: readonly number[] = []): Promise<SimNode[]> {
+    await this.plane.ensureMigration(MIGRATION);
+    await this.plane.changeSettings(MIGRATION, { ...SETTINGS, ...settings }, why);
+    const started: SimNode[] = [];
+    for (let i = 0; i < nodes; i += 1) started.push(await this.world.startNode(offsets[i] ?? 0));
+    return started;
+  }
+
+  /** An operator's process of its own, so that it can be killed. */
+  async operator(name = `operator-${++this.#operators}`): Promise<{ process: SimProcess; controller: Controller }> {
+    return this.world.controller(name);
+  }
+
+  /** Moves a dial and waits until everybody has it. */
+  async set(dial: 'dual-write' | 'cutover', to: Threshold): Promise<void> {
+    const { controller } = await this.operator();
+    await controller.set({ dial, to }, forced);
+    await this.settled();
+  }
+
+  /** Stamped writes to the old store alone. */
+  async stamped(): Promise<void> {
+    await this.set('dual-write', ALL);
+    await this.set('dual-write', -1);
+  }
+
+  /** Both stores complete and written, the old one leading. */
+  async dualWrite(to: Threshold = ALL): Promise<void> {
+    await this.set('dual-write', to);
+    await this.backfill();
+  }
+
+  /** Both stores complete and written, the new one leading. */
+  async live(): Promise<void> {
+    await this.dualWrite();
+    await this.set('cutover', ALL);
+  }
+
+  async backfill(target: Side = 'new'): Promise<void> {
+    await (await this.operator()).controller.backfill({ ...why, target });
+  }
+
+  async repair(): Promise<void> {
+    await (await this.operator()).controller.repair(why);
+  }
+
+  /** Publishes the hold of a cutover and goes no further. */
+  async hold(to: Threshold): Promise<RulesetDocument> {
+    const evidence = { prepared: null, mapping: 'sim' };
+    const move = { dial: 'cutover', to } as const;
+    const answer = await this.plane.move({ migration: MIGRATION, move, evidence, dryRun: false, ifRevision: null, ...forced });
+    return answer.document as RulesetDocument;
+  }
+
+  /** Everybody has acknowledged the present revision. */
+  async settled(): Promise<void> {
+    const { revision } = await this.document();
+    await this.until(async () => (await this.behind(revision)).length === 0, `revision ${revision} everywhere`);
+  }
+
+  // --- what goes wrong -------------------------------------------------------------------------
+
+  /** Holds the next such request up: before it reaches the store, or its answer. */
+  holdUp(target: Target, at: 'request' | 'answer' = 'request'): Held {
+    let release = (): void => {};
+    const opened = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const { hit } = this.#intervene(target, 1, { hold: { at, opened } });
+    return { hit, release };
+  }
+
+  /** Strikes the next such requests with a fault of the memory store. */
+  strike(target: Target, fault: Fault, times = 1): Strike {
+    return this.#intervene(target, times, { fault });
+  }
+
+  /** Answers the next such requests in the store's place; they do not reach it. */
+  answer(target: Target, answer: CasOutcome, times = 1): Strike {
+    return this.#intervene(target, times, { answer });
+  }
+
+  /** Cuts a process off from the control plane, or from a part of it, until the returned function is called. */
+  cut(from: string | { readonly process: SimProcess }, cut: Cut = () => true): () => void {
+    this.#cuts.set(nameOf(from), cut);
+    return () => this.#cuts.delete(nameOf(from));
+  }
+
+  /** A process that does not come to know revisions of a kind. */
+  deaf(from: { readonly process: SimProcess }, to: (document: RulesetDocument) => boolean): () => void {
+    return this.cut(
+      from,
+      (method, result) =>
+        method === 'rulesets' && result !== undefined && (result as readonly RulesetDocument[]).some(to),
+    );
+  }
+
+  /** Kills a process the moment before it makes a call to the control plane. */
+  killBefore(process: SimProcess, method: string, condition: () => boolean = () => true): void {
+    this.#hooks.set(process.name, (called) => {
+      if (called === method && condition()) process.kill();
+    });
+  }
+
+  // --- looking ---------------------------------------------------------------------------------
+
+  document(): Promise<RulesetDocument> {
+    return this.plane.ruleset(MIGRATION);
+  }
+
+  /** The incarnations that have not acknowledged a revision. */
+  async behind(revision: number): Promise<number[]> {
+    return (await this.plane.behind(MIGRATION, revision)).map(({ incarnation }) => incarnation);
+  }
+
+  dirt(target: Side | null = null): Promise<readonly DirtRow[]> {
+    return this.plane.dirt(MIGRATION, target, 1_000);
+  }
+
+  /** The dirt as `target kind id`, or `target kind from–to` for ranges. */
+  async dirtLines(): Promise<string[]> {
+    return (await this.dirt()).map(
+      ({ target, kind, key, fromPosition, toPosition }) =>
+        `${target} ${kind} ${key === null ? `${fromPosition}–${toPosition}` : `${key['unit']}/${key['id']}`}`,
+    );
+  }
+
+  async coverage(): Promise<{ readonly old: number; readonly new: number }> {
+    return (await this.plane.status(MIGRATION)).coverage;
+  }
+
+  entry(side: Side, unit: string, id = '1'): Entry | undefined {
+    const wanted = this.world.keys.id({ unit, id });
+    return this.world.databases[side].snapshot().find((entry) => entry.id === wanted);
+  }
+
+  /** What a store holds under a key: a value, null for a tombstone, undefined for nothing. */
+  held(side: Side, unit: string, id = '1'): unknown {
+    const entry = this.entry(side, unit, id);
+    return entry === undefined || entry.value === null ? entry?.value : entry.value['value'];
+  }
+
+  /** Both databases, to be compared with later. */
+  snapshot(): unknown {
+    return { old: this.world.databases.old.snapshot(), new: this.world.databases.new.snapshot() };
+  }
+
+  /** What a process sent to a side. */
+  sentBy(from: string | { readonly process: SimProcess }, side: Side, op: Operation): Sent[] {
+    return this.sent.filter((sent) => sent.from === nameOf(from) && sent.side === side && sent.op === op);
+  }
+
+  async position(unit: string): Promise<number> {
+    return (await this.world.ruleset()).position(this.world.keys.unit({ unit }));
+  }
+
+  /** The revision that a node has in force. */
+  applied(node: SimNode): number {
+    return node.session.migration(MIGRATION).epoch.revision;
+  }
+
+  /** Both stores hold the same versions of the same keys. */
+  expectEqual(): void {
+    expect(this.world.databases.new.snapshot()).toStrictEqual(this.world.databases.old.snapshot());
+  }
+
+  // --- virtual time ----------------------------------------------------------------------------
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => this.world.clock.after(ms, resolve));
+  }
+
+  async until(condition: () => boolean | Promise<boolean>, what = 'the condition', limitMs = 60_000): Promise<void> {
+    const end = this.world.clock.monotonic() + limitMs;
+    while (!(await condition())) {
+      if (this.world.clock.monotonic() > end) throw new Error(`${what}: not within ${limitMs} ms`);
+      await this.sleep(1);
+    }
+  }
+
+  /** Lets an operation go on beside the test. */
+  begin<T>(promise: Promise<T>): Pending<T> {
+    const pending: Pending<T> = { promise, state: 'pending', error: undefined };
+    promise.then(
+      () => {
+        pending.state = 'done';
+      },
+      (error: unknown) => {
+        pending.state = 'failed';
+        pending.error = error;
+      },
+    );
+    return pending;
+  }
+
+  #intervene(target: Target, times: number, more: Pick<Intervention, 'fault' | 'answer' | 'hold'>): Strike {
+    const [from, side, op] = target;
+    let caught = (): void => {};
+    const hit = new Promise<void>((resolve) => {
+      caught = resolve;
+    });
+    const intervention: Intervention = { from: nameOf(from), side, op, left: times, count: 0, caught, ...more };
+    this.#interventions.push(intervention);
+    return {
+      hit,
+      get count() {
+        return intervention.count;
+      },
+      stop: () => {
+        intervention.left = 0;
+      },
+    };
+  }
+
+  #take(from: string, side: Side, op: Operation, kind: 'fault' | 'line'): Intervention | undefined {
+    const found = this.#interventions.find(
+      (one) =>
+        one.left > 0 &&
+        one.from === from &&
+        one.side === side &&
+        one.op === op &&
+        (one.fault !== undefined) === (kind === 'fault'),
+    );
+    if (found === undefined) return undefined;
+    found.left -= 1;
+    found.count += 1;
+    found.caught();
+    return found;
+  }
+
+  #fault(process: SimProcess, { side, op }: Call): Fault {
+    return this.#take(process.name, side, op, 'fault')?.fault ?? { kind: 'slow' };
+  }
+
+  #line(process: SimProcess, side: Side, store: Store): Store {
+    return new Proxy(store, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function') return member;
+        const call = (...args: unknown[]): unknown => Reflect.apply(member, target, args);
+        if (!GATED.has(String(name))) return call;
+        return (...args: unknown[]) => this.#request(process.name, side, name as Operation, args, call);
+      },
+    });
+  }
+
+  async #request(
+    from: string,
+    side: Side,
+    op: Operation,
+    args: readonly unknown[],
+    call: (...args: unknown[]) => unknown,
+  ): Promise<unknown> {
+    const entry = args[0] as Entry | undefined;
+    const deadline = args.findLast((arg): arg is number => typeof arg === 'number');
+    const value = entry?.value === null ? null : (entry?.value?.['value'] as string | undefined);
+    this.sent.push({ from, side, op, stamp: entry?.stamp, value, deadline });
+    const intervention = this.#take(from, side, op, 'line');
+    if (intervention?.answer !== undefined) return intervention.answer;
+    const { hold } = intervention ?? {};
+    if (hold?.at === 'request') await hold.opened;
+    const answer = await call(...args);
+    if (hold?.at === 'answer') await hold.opened;
+    return answer;
+  }
+
+  #control(process: SimProcess, plane: ControlPlaneApi): ControlPlaneApi {
+    return new Proxy(plane, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function' || name === 'watch') return member;
+        return async (...args: unknown[]): Promise<unknown> => {
+          const method = String(name);
+          const away = (): ControlUnavailable => new ControlUnavailable('cut off by the test');
+          this.#hooks.get(process.name)?.(method);
+          if (!process.alive) return new Promise(() => {});
+          if (this.#cuts.get(process.name)?.(method) === true) throw away();
+          const result: unknown = await Reflect.apply(member, target, args);
+          if (this.#cuts.get(process.name)?.(method, result) === true) throw away();
+          if (method === 'report') this.reports.push({ from: process.name, report: args[0] as NodeReport });
+          return result;
+        };
+      },
+    });
+  }
+}
+
+/** The error of an operation that must fail. */
+export async function failure(promise: Promise<unknown>): Promise<ChangeoverError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(ChangeoverError);
+  return error as ChangeoverError;
+}
+
+/** A test on virtual time: every await in it lets as much of it go by as it takes. */
+export function scenario(
+  title: string,
+  story: (fleet: Fleet) => Promise<void>,
+  options: Pick<WorldOptions, 'leaseMs' | 'probe'> = {},
+): void {
+  test(title, async () => {
+    const fleet = new Fleet(options);
+    await fleet.world.clock.runUntil(story(fleet));
+  });
+}
