@@ -199,7 +199,11 @@ export class ControlPlane {
         move.dial === 'retire-old'
           ? `retire-old ${move.to ? 'yes' : 'no'}`
           : `${move.dial} ${describeDial(document.dials[camel(move.dial)])} → ${describeDial(move.to)}`;
-      const patch = { dials, drainReads: move.dial === 'retire-old' ? dials.retireOld : document.drainReads };
+      const patch =
+        move.dial === 'retire-old'
+          ? // Only an end that was begun and given up can have left `starting`: everybody writes stamped.
+            { dials, drainReads: dials.retireOld, stamping: dials.retireOld ? document.stamping : ('on' as const) }
+          : { dials };
       return {
         gates,
         allowed,

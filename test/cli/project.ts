@@ -84,7 +84,8 @@ export class Project {
     const database = this.database('old');
     const insert = database.prepare('INSERT INTO events VALUES (?, ?, ?)');
     database.transaction(() => {
-      for (let i = 0; i < count; i += 1) insert.run(`u${i % 97}`, `seed-${i}`, JSON.stringify({ n: i, text: 'x'.repeat(40) }));
+      for (let i = 0; i < count; i += 1)
+        insert.run(`u${i % 97}`, `seed-${i}`, JSON.stringify({ n: i, text: 'x'.repeat(40) }));
     })();
     database.close();
   }
@@ -96,15 +97,22 @@ export class Project {
 
   runIn(cwd: string, ...args: readonly string[]): Promise<Call> {
     return new Promise((resolve) => {
-      execFile(process.execPath, [BIN, ...args], { cwd, env: ENVIRONMENT, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-        const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 255;
-        resolve({ code, stdout, stderr });
-      });
+      execFile(
+        process.execPath,
+        [BIN, ...args],
+        { cwd, env: ENVIRONMENT, maxBuffer: 1 << 26 },
+        (error, stdout, stderr) => {
+          const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 255;
+          resolve({ code, stdout, stderr });
+        },
+      );
     });
   }
 
   /** The same with --json; fails unless stdout is exactly one document. */
-  async json<T = Record<string, unknown>>(...args: readonly string[]): Promise<{ readonly code: number; readonly data: T }> {
+  async json<T = Record<string, unknown>>(
+    ...args: readonly string[]
+  ): Promise<{ readonly code: number; readonly data: T }> {
     const { code, stdout, stderr } = await this.run(...args, '--json');
     try {
       return { code, data: JSON.parse(stdout) as T };

@@ -62,6 +62,7 @@ scenario('does not run the function of a timed-out update again when its re-send
   const [a, b] = await fleet.start();
   await fleet.dualWrite();
   await b!.repository.put(record('ada', '0'));
+  await fleet.sleep(5);
   const lost = fleet.strike([a!, 'old', 'compareAndSet'], { kind: 'lose-answer' });
   const seen: unknown[] = [];
   const update = fleet.begin(

@@ -15,6 +15,8 @@ export class SimProcess implements Clock {
   readonly #clock: VirtualClock;
   #offsetMs: number;
   alive = true;
+  /** Its last requests: what it sends now arrives late or never, and it hears no answer. */
+  dying = false;
 
   constructor(name: string, clock: VirtualClock, offsetMs = 0) {
     this.name = name;

@@ -1,5 +1,6 @@
 import type { Controller } from '../../src/control/controller.ts';
 import { NOBODY, type Threshold } from '../../src/core/dial.ts';
+import type { ControlStorage } from '../../src/control/storage.ts';
 import { ChangeoverError } from '../../src/core/errors.ts';
 import { includes, union } from '../../src/core/intervals.ts';
 import { mirroredTo, Ruleset } from '../../src/core/ruleset.ts';
@@ -18,6 +19,8 @@ export interface SimulationOptions {
   /** How long the fleet works, virtual ms. @default 20000 */
   readonly lengthMs?: number;
   readonly nodes?: number;
+  /** Stands between the control plane and its rows, to break a rule on purpose. */
+  readonly storage?: (real: ControlStorage) => ControlStorage;
   /** How hard the weather is, 0 … 1. @default 1 */
   readonly storm?: number;
 }
@@ -53,6 +56,7 @@ class Simulation {
   readonly #violations: string[] = [];
   readonly #keys: readonly SimKey[];
   readonly #lengthMs: number;
+  readonly #thinkMs: number;
   #over = false;
   #moves = 0;
   /** When the last emergency was through; operations begun later must not lose to earlier ones. */
@@ -61,9 +65,13 @@ class Simulation {
 
   constructor(options: SimulationOptions) {
     this.#options = options;
-    this.#world = new World(options.seed);
+    this.#world = new World(options.seed, options.storage === undefined ? {} : { storage: options.storage });
     this.#random = this.#world.random.fork();
-    this.#lengthMs = options.lengthMs ?? 20_000;
+    // Some fleets are busy, for a shorter time: only there two calls meet within a handover's milliseconds.
+    const busy = this.#random.chance(0.3);
+    this.#thinkMs = busy ? 40 : 500;
+    this.#lengthMs = options.lengthMs ?? (busy ? 6_000 : 20_000);
+    this.#world.control.delayMs = this.#random.pick([3, 3, 40, 150]);
     this.#keys = UNITS.flatMap((unit) => [{ unit, id: '1' }, ...(this.#random.chance(0.5) ? [{ unit, id: '2' }] : [])]);
   }
 
@@ -116,7 +124,7 @@ class Simulation {
     this.#note(`${node.process.name} joined as #${node.session.incarnation}`);
     const random = this.#random.fork();
     for (let i = 0; i < 2; i += 1) {
-      void client(world, node, this.#history, this.#keys, random.fork(), 500, () => this.#over);
+      void client(world, node, this.#history, this.#keys, random.fork(), this.#thinkMs, () => this.#over);
     }
     return node;
   }
@@ -191,6 +199,9 @@ class Simulation {
       name: `set ${dial} ${to}`,
       run: () => controller.set({ dial, to }, { ...why, force: true }),
     });
+    if (this.#options.emergencies === true && dials.cutover > NOBODY && random.chance(0.4)) {
+      return { name: 'EMERGENCY in bad weather', run: () => this.#emergency(random, controller) };
+    }
     if (dials.dualWrite === NOBODY) return set('dual-write', random.pick([100_000, 100_001, 100_001, 50_000]));
     if (status.dirty.ranges + status.dirty.rejected > 0) return { name: 'repair', run: () => controller.repair(why) };
     if (dials.retireOld) {
@@ -249,11 +260,7 @@ class Simulation {
       actions.push({
         weight: 4,
         name: 'EMERGENCY',
-        run: async () => {
-          this.#emergencyBegun = this.#world.clock.monotonic();
-          await controller.emergency(why);
-          this.#emergencyDone = this.#world.clock.monotonic();
-        },
+        run: () => this.#emergency(random, controller),
       });
     }
     const sum = actions.reduce((total, action) => total + action.weight, 0);
@@ -263,6 +270,27 @@ class Simulation {
       if (roll < 0) return action;
     }
     return actions[0] as (typeof actions)[number];
+  }
+
+  /** The new store hangs with puts open, or mirrors to the old one have failed, and then the old one leads again. */
+  async #emergency(random: SeededRandom, controller: Controller): Promise<void> {
+    const { databases } = this.#world;
+    const outage = random.pick(['none', 'old', 'new'] as const);
+    if (outage === 'old') {
+      databases.old.outage = 'refuse';
+      await this.#sleep(random.int(100, 1_500));
+      databases.old.outage = 'none';
+    }
+    if (outage === 'new') {
+      databases.new.outage = 'hang';
+      void this.#sleep(random.int(200, 2_500)).then(() => {
+        databases.new.outage = 'none';
+      });
+      await this.#sleep(random.int(1, 600));
+    }
+    this.#emergencyBegun = this.#world.clock.monotonic();
+    await controller.emergency(why);
+    this.#emergencyDone = this.#world.clock.monotonic();
   }
 
   /** Somebody clears up behind the dead, as every service's janitor does. */
@@ -297,6 +325,9 @@ class Simulation {
         case 1: {
           const node = random.pick(living);
           if (node === undefined) break;
+          // Half of them with requests on their way that arrive when the process is long gone.
+          node.process.dying = random.chance(0.5);
+          if (node.process.dying) await this.#sleep(random.int(1, 300));
           this.#note(`${node.process.name} crashes`);
           world.crash(node);
           void this.#sleep(random.int(10, 3_000)).then(() => (this.#over ? undefined : this.#startNode()));
@@ -345,7 +376,7 @@ class Simulation {
           break;
         case 7:
           world.control.lostAnswers = random.pick([0, 0, 0.03, 0.1]) * storm;
-          world.control.delayMs = random.pick([0, 3, 40]);
+          world.control.delayMs = random.pick([0, 3, 40, 150]);
           break;
         case 8: {
           const key = random.pick(this.#keys);

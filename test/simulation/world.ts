@@ -3,6 +3,7 @@ import type { Call, Fault, FaultPlan } from '../../adapters/memory/fault.ts';
 import { memory } from '../../adapters/memory/memory.ts';
 import { type ControlPlaneApi, localControlPlane } from '../../src/control/control-plane.ts';
 import { Controller } from '../../src/control/controller.ts';
+import type { ControlStorage } from '../../src/control/storage.ts';
 import { memoryStorage } from '../../src/control/memory-storage.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { Ruleset, type RulesetDocument } from '../../src/core/ruleset.ts';
@@ -60,6 +61,8 @@ export interface SimNode {
 
 /** What a test takes into its own hands; without any of it the world goes by its weather alone. */
 export interface WorldOptions {
+  /** Stands between the control plane and its rows, to break a rule on purpose. */
+  readonly storage?: (real: ControlStorage) => ControlStorage;
   /** Decides the fate of a request in place of the weather; undefined leaves it to the weather. */
   readonly faults?: (process: SimProcess, call: Call) => Fault | undefined;
   /** Stands between a process and its store. */
@@ -96,7 +99,7 @@ export class World {
       old: new MemoryDatabase({ clock: this.clock, skewMs: this.random.int(-2_000, 2_000), prepared: true }),
       new: new MemoryDatabase({ clock: this.clock, skewMs: this.random.int(-2_000, 2_000), prepared: true }),
     };
-    this.plane = localControlPlane(memoryStorage(), this.clock);
+    this.plane = localControlPlane((options.storage ?? ((real) => real))(memoryStorage()), this.clock);
   }
 
   /** A store of one process, with today's weather. */
@@ -110,6 +113,11 @@ export class World {
       const requestMs = random.int(0, weather.delayMs);
       const answerMs = random.int(0, weather.delayMs);
       const roll = random.next();
+      if (process.dying && WRITES.has(op)) {
+        return random.chance(0.5)
+          ? { kind: 'late', lateMs: random.int(0, 9_000), caller: 'hang' }
+          : { kind: 'hang', applied: random.chance(0.5) };
+      }
       if (WRITES.has(op) && ids.some((id) => weather.rejects.has(id))) {
         return { kind: 'reject', reason: 'constraint', ids: ids.filter((id) => weather.rejects.has(id)), requestMs };
       }

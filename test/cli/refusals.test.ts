@@ -1,0 +1,415 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openSqliteControl, type RemoteControlPlane } from '../../src/control/sqlite-control.ts';
+import { type Call, CONFIG, Project } from './project.ts';
+
+/** What every failed call owes its reader: one line with the code, then what was expected and what to do; no stack. */
+function expectFailure(call: Call, code: number, name: string): void {
+  expect(call).toMatchObject({ code });
+  expect(call.stderr).toMatch(new RegExp(`^error: [^\\n]+ \\[${name}\\]\\n`));
+  expect(call.stderr.split('\n').length).toBeLessThanOrEqual(5);
+  expect(`${call.stdout}${call.stderr}`).not.toMatch(/\n\s+at |node:internal|file:\/\//);
+}
+
+describe('a mistake in the call changes nothing and says what was expected', () => {
+  let project: Project;
+  let plane: RemoteControlPlane;
+  let before: unknown;
+  const everything = async (): Promise<unknown> =>
+    Promise.all(['events', 'orders'].flatMap((name) => [plane.status(name), plane.history(name, { limit: 100 })]));
+  beforeAll(async () => {
+    project = Project.create();
+    await project.run('prepare');
+    await project.run('set', 'events', 'no-outside-writers', 'yes', '--reason', 'x');
+    await project.run('set', 'events', 'dual-write', '10', '--reason', 'x');
+    await project.status();
+    plane = await openSqliteControl({ path: join(project.folder, '.changeover/control.db') });
+    before = await everything();
+  });
+  afterAll(async () => {
+    await plane.close();
+    await project[Symbol.asyncDispose]();
+  });
+
+  const unit = '{"tenant": 7, "region": "eu"}';
+  test.each<[what: string, args: string[], code: number, name: string, says: RegExp]>([
+    [
+      'an unknown migration',
+      ['set', 'evnts', 'cutover', '1', '--reason', 'x'],
+      3,
+      'UNKNOWN_MIGRATION',
+      /expected: events or orders\n.*did you mean "events"/,
+    ],
+    ['an unknown migration for status', ['status', 'nothing'], 3, 'UNKNOWN_MIGRATION', /expected: events or orders/],
+    [
+      'an unknown dial',
+      ['set', 'events', 'dualwrite', '1', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /did you mean "dual-write"/,
+    ],
+    [
+      'an unknown setting',
+      ['set', 'events', 'replay-rat', '1', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /did you mean "replay-rate"/,
+    ],
+    [
+      'a setting out of range',
+      ['set', 'events', 'shadow-sample', '2', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /expected: a number from 0 to 1/,
+    ],
+    [
+      'an unknown stage',
+      ['stage', 'events', 'shadwo', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /did you mean "shadow"/,
+    ],
+    [
+      'an unknown cohort',
+      ['cohort', 'events', 'ada', 'canari', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /did you mean "canary"/,
+    ],
+    ['an unknown command', ['stauts'], 3, 'INVALID_ARGUMENT', /did you mean status/],
+    ['an unknown option', ['status', '--jsno'], 3, 'INVALID_ARGUMENT', /did you mean --json/],
+    ['a missing argument', ['set', 'events', 'cutover'], 3, 'INVALID_ARGUMENT', /missing required argument 'value'/],
+    [
+      'a percentage above 100',
+      ['set', 'events', 'cutover', '101', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /expected: canary, all, or a percentage from 0 to 100/,
+    ],
+    [
+      'a percentage below 0',
+      ['set', 'events', 'cutover', '--reason', 'x', '--', '-1'],
+      3,
+      'INVALID_ARGUMENT',
+      /from 0 to 100/,
+    ],
+    [
+      'a percentage that is too fine',
+      ['set', 'events', 'cutover', '0.0001', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /steps of 0.001/,
+    ],
+    [
+      'a percentage that is none',
+      ['set', 'events', 'cutover', 'half', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /percentage/,
+    ],
+    [
+      'retire-old by a percentage',
+      ['set', 'events', 'retire-old', '10', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /expected: yes or no/,
+    ],
+    ['a dial out of order', ['set', 'events', 'cutover', '50', '--reason', 'x'], 1, 'GATES_REFUSED', /order/],
+    [
+      'retiring before the cutover',
+      ['set', 'events', 'retire-old', 'yes', '--force', '--reason', 'x'],
+      1,
+      'GATES_REFUSED',
+      /order/,
+    ],
+    ['a change without its reason', ['set', 'events', 'dual-write', '20'], 3, 'INVALID_ARGUMENT', /--reason/],
+    ['a change with an empty reason', ['rollback', 'events', '--reason', ' '], 3, 'INVALID_ARGUMENT', /--reason/],
+    [
+      'another revision',
+      ['set', 'events', 'dual-write', '20', '--if-revision', '1', '--reason', 'x'],
+      1,
+      'REVISION_CONFLICT',
+      /look again/,
+    ],
+    [
+      'a unit without one of its fields',
+      ['route', 'orders', '{"tenant": 7}'],
+      3,
+      'INVALID_RECORD',
+      /"region" is missing/,
+    ],
+    [
+      'a unit with a field that is not part of it',
+      ['route', 'orders', '{"tenant": 7, "region": "eu", "no": 1}'],
+      3,
+      'INVALID_ARGUMENT',
+      /"no" is no field of the unit/,
+    ],
+    [
+      'a unit with a number that is not exact',
+      ['cohort', 'orders', '{"tenant": 9007199254740993, "region": "eu"}', 'canary', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /"type": "bigint"/,
+    ],
+    ['a unit of several fields as text', ['route', 'orders', 'eu'], 3, 'INVALID_ARGUMENT', /JSON/],
+    [
+      'a unit with a bigint that is none',
+      ['route', 'orders', '{"tenant": {"type": "bigint", "text": "x"}, "region": "eu"}'],
+      3,
+      'INVALID_ARGUMENT',
+      /bigint/,
+    ],
+    [
+      'a backfill of what is not mirrored',
+      ['backfill', 'orders', '--reason', 'x'],
+      1,
+      'GATES_REFUSED',
+      /nothing to do/,
+    ],
+    ['a verification of what is not mirrored', ['verify', 'orders'], 3, 'INVALID_ARGUMENT', /dual-write above 0/],
+    [
+      'a report of an unknown form',
+      ['verify', 'events', '--report', 'junti=x'],
+      3,
+      'INVALID_ARGUMENT',
+      /did you mean "junit"/,
+    ],
+    [
+      'finishing while both stores are in use',
+      ['finish', 'events', '--yes', '--reason', 'x'],
+      1,
+      'GATES_REFUSED',
+      /both stores are in use/,
+    ],
+    [
+      'an emergency where the old store leads',
+      ['rollback', 'events', '--emergency'],
+      1,
+      'BUSY',
+      /old store leads everything already/,
+    ],
+    ['a configuration over another', ['init'], 3, 'INVALID_ARGUMENT', /already/],
+    [
+      'a cohort in a dry run with a bad unit',
+      ['cohort', 'orders', unit.replace('region', 'regoin'), 'canary', '--dry-run'],
+      3,
+      'INVALID_ARGUMENT',
+      /did you mean "region"/,
+    ],
+  ])('%s', async (_, args, code, name, says) => {
+    const call = await project.run(...args);
+    expectFailure(call, code, name);
+    expect(call.stderr).toMatch(says);
+    expect(await everything()).toEqual(before);
+  });
+
+  test('with --json the error is the one document', async () => {
+    const { code, data } = await project.json('set', 'events', 'cutover', '101', '--reason', 'x');
+    expect(code).toBe(3);
+    expect(data).toEqual({
+      error: { code: 'INVALID_ARGUMENT', message: expect.any(String), expected: expect.any(String), gates: [] },
+    });
+    const usage = await project.json('set', 'events', '--nonsense');
+    expect(usage).toMatchObject({ code: 3, data: { error: { code: 'INVALID_ARGUMENT', gates: [] } } });
+  });
+
+  test('no dry run changes anything, nor needs a reason', async () => {
+    for (const args of [
+      ['prepare'],
+      ['set', 'events', 'dual-write', '20'],
+      ['set', 'events', 'replay-rate', '20'],
+      ['stage', 'events', 'dualwrite'],
+      ['cohort', 'events', 'ada', 'canary'],
+      ['backfill', 'events'],
+      ['backfill', 'events', '--cancel'],
+      ['repair', 'events'],
+      ['rollback', 'events'],
+      ['rollback', 'events', '--emergency'],
+      ['finish', 'orders'],
+    ]) {
+      const call = await project.run(...args, '--dry-run');
+      expect(call, args.join(' ')).toMatchObject({ code: 0, stderr: '' });
+    }
+    expect(await everything()).toEqual(before);
+  });
+});
+
+describe('a configuration', () => {
+  const STORE = `sql({ client: 'better-sqlite3', connection: 'old.db', table: 'events', document: 'body' })`;
+  const of = (body: string): string =>
+    `import { defineConfig, migration } from 'changeover';\nimport { sql } from 'changeover/sql';\n${body}\n`;
+  const withKeys = (keys: string): string =>
+    of(
+      `export default defineConfig({ control: 'sqlite:c.db', migrations: { events: migration<any>({ ${keys}, old: ${STORE}, new: ${STORE} }) } });`,
+    );
+
+  test.each<[what: string, text: string, says: RegExp]>([
+    ['that does not parse', of('export default defineConfig({ control: ;'), /changeover\.config\.ts:3 does not parse/],
+    ['with TypeScript that cannot be stripped', of('enum A { B }\nexport default {};'), /does not parse/],
+    ['without a default export', of('export const config = 1;'), /has no default export/],
+    ['whose default export is none', of('export default 7;'), /exports a number by default/],
+    ['that names no control plane', of('export default { migrations: {} };'), /names no control plane/],
+    [
+      'that has no migrations',
+      of("export default defineConfig({ control: 'memory', migrations: {} });"),
+      /no migrations/,
+    ],
+    [
+      'that is not told in the migration',
+      of("export default { control: 'memory', migrations: { a: {} } };"),
+      /"a" is not described/,
+    ],
+    [
+      'with a unit that is not part of the key',
+      withKeys("key: ['userKey', 'id'], unit: 'tenant'"),
+      /ts:3: the unit field "tenant" is not part of the key/,
+    ],
+    ['with a key of no fields', withKeys("key: [], unit: 'tenant'"), /the key has no fields/],
+    [
+      'that imports what is not there',
+      of("import { x } from 'not-there';\nexport default x;"),
+      /imports what is not there: Cannot find package 'not-there'/,
+    ],
+    ['whose code fails', of('export default nothing;'), /could not be run: ReferenceError: nothing is not defined/],
+    [
+      'with a control plane that nobody supports',
+      of(
+        `export default defineConfig({ control: 'redis://user:secret@host', migrations: { events: migration<any>({ key: 'id', unit: 'id', old: ${STORE}, new: ${STORE} }) } });`,
+      ),
+      /redis:… is not supported/,
+    ],
+    ['that maps a key field to no column', withKeys("key: ['userKey', 'nr'], unit: 'userKey'"), /nr/],
+  ])('%s is a short error', async (_, text, says) => {
+    await using project = Project.create(text);
+    const call = await project.run('route', 'events', 'ada');
+    const stores = call.code === 0 ? await project.run('set', 'events', 'dual-write', '1', '--reason', 'x') : call;
+    expectFailure(stores, 3, 'INVALID_CONFIGURATION');
+    expect(stores.stderr).toMatch(says);
+    expect(stores.stderr).not.toContain('secret');
+  });
+
+  test('is found above the folder, by --config, and without an installed package', async () => {
+    await using project = Project.create(CONFIG, { installed: false });
+    mkdirSync(join(project.folder, 'deep/er'), { recursive: true });
+    const here = await project.status();
+    expect((await project.runIn(join(project.folder, 'deep/er'), 'status', '--json')).stdout).toBe(here);
+    const named = await project.runIn(
+      '/',
+      'status',
+      '--json',
+      '--config',
+      join(project.folder, 'changeover.config.ts'),
+    );
+    expect(named).toMatchObject({ code: 0, stdout: here, stderr: '' });
+    const wrong = await project.run('status', '--config', 'elsewhere.ts');
+    expectFailure(wrong, 3, 'INVALID_CONFIGURATION');
+  });
+
+  test('may be JavaScript, and may be missing with a word on init', async () => {
+    await using project = Project.create(null);
+    const missing = await project.run('status');
+    expectFailure(missing, 3, 'INVALID_CONFIGURATION');
+    expect(missing.stderr).toContain('changeover init');
+    project.write(
+      'changeover.config.mjs',
+      CONFIG.replace(/interface .*/g, '').replace(/<Event>|<Order>|: string/g, ''),
+    );
+    expect((await project.run('status')).code).toBe(0);
+  });
+
+  test('that init writes is one, for every pair of stores, and is never written over', async () => {
+    for (const [old, fresh] of [
+      ['sql', 'dynamodb'],
+      ['memory', 'memory'],
+      ['dynamodb', 'sql'],
+    ] as const) {
+      await using project = Project.create(null, { installed: false });
+      expect((await project.run('init', '--old', old, '--new', fresh, '--dry-run')).code).toBe(0);
+      expect((await project.run('init', '--old', old, '--new', fresh)).code).toBe(0);
+      expect(await project.run('status')).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining('events  off, revision 1'),
+      });
+      expect((await project.run('init')).code).toBe(3);
+    }
+  });
+});
+
+describe('what cannot be reached', () => {
+  const remote = `
+import { defineConfig, migration } from 'changeover';
+import { sql } from 'changeover/sql';
+import { dynamodb } from 'changeover/dynamodb';
+const old = sql({ client: 'better-sqlite3', connection: 'old.db', table: 'events', document: 'body' });
+const fresh = dynamodb({ table: 'events', partitionKey: 'userKey', sortKey: 'id', endpoint: 'http://127.0.0.1:1', region: 'local', maxAttempts: 1, credentials: { accessKeyId: 'SECRETKEY', secretAccessKey: 'hidden' } });
+export default defineConfig({ control: 'sqlite:c.db', migrations: { events: migration<object>({ key: ['userKey', 'id'] as never, unit: 'userKey' as never, old, new: fresh }) } });
+`;
+
+  test('is told with exit code 4, and looking at the control plane still works', async () => {
+    await using project = Project.create(remote);
+    const call = await project.run('set', 'events', 'dual-write', '1', '--reason', 'x');
+    expectFailure(call, 4, 'STORE_FAULT');
+    expect(call.stderr).not.toMatch(/SECRETKEY|hidden/);
+    expect((await project.run('status')).code).toBe(0);
+    expect((await project.run('route', 'events', 'ada')).code).toBe(0);
+    expect((await project.run('set', 'events', 'mirror-to-new', 'wait', '--reason', 'x')).code).toBe(0);
+  });
+
+  test('does not keep an emergency from being told what it is about: no store is asked', async () => {
+    await using project = Project.create(remote);
+    expectFailure(await project.run('rollback', 'events', '--emergency'), 1, 'BUSY');
+  });
+
+  test('is a control plane in a place that is none', async () => {
+    await using project = Project.create(CONFIG.replace('sqlite:.changeover/control.db', 'sqlite:old.db/control.db'));
+    expectFailure(await project.run('status'), 4, 'CONTROL_UNAVAILABLE');
+  });
+
+  test('a table that is missing is a matter of configuration', async () => {
+    await using project = Project.create(CONFIG.replaceAll("table: 'events'", "table: 'evnts'"));
+    const call = await project.run('set', 'events', 'dual-write', '1', '--reason', 'x');
+    expectFailure(call, 3, 'NOT_PREPARED');
+    expect(call.stderr).toMatch(/there is no table/);
+  });
+});
+
+describe('help', () => {
+  const COMMANDS = [
+    'init',
+    'prepare',
+    'status',
+    'route',
+    'set',
+    'stage',
+    'cohort',
+    'rollback',
+    'backfill',
+    'repair',
+    'verify',
+    'history',
+    'fleet',
+    'finish',
+    'demo',
+  ];
+
+  test.each(COMMANDS)('of %s has an example and the options of all', async (name) => {
+    await using project = Project.create(null);
+    const call = await project.run(name, '--help');
+    expect(call).toMatchObject({ code: 0, stderr: '' });
+    expect(call.stdout).toMatch(/Examples?:\n {2}\$ changeover /);
+    expect(call.stdout).toContain('--json');
+  });
+
+  test('names all commands, all settings and the exit codes', async () => {
+    await using project = Project.create(null);
+    const { stdout } = await project.run('--help');
+    for (const name of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
+    expect(stdout).toContain('Exit codes');
+    expect((await project.run('set', '--help')).stdout).toMatch(
+      /replay-rate +none or a number above 0 \(default: none\)/,
+    );
+    expect((await project.run()).code).toBe(3);
+  });
+});

@@ -1,0 +1,177 @@
+import { describe, expect, test } from 'vitest';
+import { EXIT_OF_CODE } from '../../src/cli/exit-code.ts';
+import { nearest } from '../../src/cli/nearest.ts';
+import { nextStep } from '../../src/cli/next-step.ts';
+import { parseSetting, SETTINGS, settingForm, settingText } from '../../src/cli/setting-value.ts';
+import { parseUnit } from '../../src/cli/unit-text.ts';
+import { duration, keyText, printable, share, table } from '../../src/cli/wording.ts';
+import type { MigrationStatus } from '../../src/control/status.ts';
+import * as errors from '../../src/core/errors.ts';
+import { KeySpec } from '../../src/core/record-key.ts';
+import { initialRuleset } from '../../src/core/ruleset.ts';
+import { DEFAULT_SETTINGS } from '../../src/core/settings.ts';
+
+test('every error code has an exit code, and no other has', () => {
+  const codes = Object.values(errors)
+    .filter((Type) => typeof Type === 'function' && Type !== errors.ChangeoverError)
+    .map((Type) => new (Type as new (message: string, second: unknown) => errors.ChangeoverError)('', []).code);
+  expect(Object.keys(EXIT_OF_CODE).sort()).toEqual(codes.sort());
+});
+
+describe('the nearest name', () => {
+  test.each([
+    ['evnts', 'events'],
+    ['EVENTS', 'events'],
+    ['dualwrite', 'dual-write'],
+    ['cutvoer', 'cutover'],
+    ['retire', 'retire-old'],
+    ['xyz', null],
+    ['', null],
+  ])('of %j is %j', (word, expected) => {
+    expect(nearest(word, ['events', 'dual-write', 'cutover', 'retire-old'])).toBe(expected);
+  });
+});
+
+describe('settings', () => {
+  test('every one has a name, a form, and a default that its own words set', () => {
+    for (const [name, field] of SETTINGS) {
+      expect(settingForm(field)).not.toBe('');
+      expect(parseSetting(name, settingText(DEFAULT_SETTINGS[field]))).toEqual({
+        field,
+        value: DEFAULT_SETTINGS[field],
+      });
+    }
+    expect(SETTINGS.size).toBe(Object.keys(DEFAULT_SETTINGS).length);
+  });
+
+  test.each([
+    ['no-outside-writers', 'yes', true],
+    ['replay-rate', '0.5', 0.5],
+    ['replay-rate', 'none', null],
+    ['mirror-to-new', 'wait', 'wait'],
+    ['shadow-recheck-ms', '10,20', [10, 20]],
+    ['shadow-recheck-ms', 'none', []],
+  ])('%s %s', (name, text, value) => {
+    expect(parseSetting(name, text).value).toEqual(value);
+  });
+
+  test.each([
+    ['no-outside-writers', 'perhaps'],
+    ['replay-rate', '-1'],
+    ['replay-rate', ''],
+    ['put-timeout-ms', '0x10'],
+    ['put-timeout-ms', 'none'],
+    ['mirror-to-new', 'later'],
+    ['shadow-recheck-ms', '1,x'],
+    ['constructor', '1'],
+  ])('%s cannot be %j', (name, text) => {
+    expect(() => parseSetting(name, text)).toThrow(errors.InvalidArgument);
+  });
+});
+
+describe('units', () => {
+  const one = new KeySpec(['userKey', 'id'], ['userKey']);
+
+  test('plain text is the one string field, whatever it looks like', () => {
+    for (const text of ['ada', '42', 'true', '["a"]', ' ']) expect(parseUnit(one, text)).toEqual({ userKey: text });
+  });
+
+  test('JSON gives a field its type', () => {
+    expect(parseUnit(one, '{"userKey": 42}')).toEqual({ userKey: 42 });
+    expect(parseUnit(one, '{"userKey": "{"}')).toEqual({ userKey: '{' });
+    expect(parseUnit(one, '{"userKey": {"type": "bigint", "text": "42"}}')).toEqual({ userKey: 42n });
+  });
+
+  test.each([
+    '{',
+    '{"userKey": null}',
+    '{"userKey": {"type": "set", "text": ""}}',
+    '{"userKey": {"type": "date", "text": "x"}}',
+    '{}',
+  ])('%s is refused', (text) => {
+    expect(() => parseUnit(one, text)).toThrow(errors.ChangeoverError);
+  });
+});
+
+describe('the next step', () => {
+  const base: MigrationStatus = {
+    migration: 'events',
+    revision: 7,
+    stage: 'off',
+    dials: { dualWrite: 0, shadowRead: 0, cutover: 0, retireOld: false },
+    coverage: { old: 100, new: 0 },
+    dirty: { ranges: 0, rejected: 0 },
+    fleet: { nodes: 1, acknowledged: 1 },
+    handover: null,
+    shadow: { compared: 0, divergent: 0 },
+    replay: null,
+    stamping: 'off',
+    finished: false,
+    divergences: 0,
+    verification: null,
+  };
+  const document = initialRuleset('events', { noOutsideWriters: true });
+  const full = { old: 100, new: 100 };
+  const verification = { verdict: 'consistent', revision: 7, finishedAt: 0, expiresAt: 1_000 } as const;
+  const dials = (
+    dualWrite: MigrationStatus['dials']['dualWrite'],
+    shadowRead: typeof dualWrite,
+    cutover: typeof dualWrite,
+    retireOld = false,
+  ) => ({
+    dials: { dualWrite, shadowRead, cutover, retireOld },
+  });
+
+  test.each<[Partial<MigrationStatus>, string]>([
+    [{}, 'changeover set events dual-write canary'],
+    [dials('canary', 0, 0), 'changeover set events dual-write 1 '],
+    [dials(30, 0, 0), 'changeover set events dual-write 50'],
+    [dials(100, 0, 0), 'changeover backfill events --reason'],
+    [{ ...dials(100, 0, 0), coverage: full }, 'changeover verify events'],
+    [{ ...dials(100, 0, 0), coverage: full, verification }, 'changeover set events shadow-read 100'],
+    [{ ...dials(100, 100, 0), coverage: full, verification }, 'changeover set events cutover canary'],
+    [{ ...dials(100, 100, 25), coverage: full, verification }, 'changeover set events cutover 50'],
+    [{ ...dials(100, 0, 100), coverage: full, verification }, 'changeover set events dual-write all'],
+    [{ ...dials('all', 0, 100), coverage: full, verification }, 'changeover set events cutover all'],
+    [{ ...dials('all', 0, 'all'), coverage: full }, 'changeover set events retire-old yes'],
+    [dials('all', 0, 'all', true), 'changeover finish events'],
+    [{ finished: true }, 'nothing'],
+    [{ dirty: { ranges: 2, rejected: 0 } }, 'changeover repair events'],
+    [{ dirty: { ranges: 2, rejected: 1 } }, 'mend the rejected'],
+    [{ divergences: 3 }, 'mend the cause'],
+    [{ fleet: { nodes: 3, acknowledged: 2 } }, 'changeover fleet events'],
+  ])('of %j is: %s', (change, expected) => {
+    expect(nextStep({ ...base, ...change }, document, 500)).toContain(expected);
+  });
+
+  test('asks first that all writers are wrapped', () => {
+    expect(nextStep(base, initialRuleset('events'), 0)).toContain('no-outside-writers yes');
+  });
+});
+
+test('words for people are exact and keep control characters off the terminal', () => {
+  expect([0, 999, 1_000, 59_000, 600_000, 90_000_000, 1e9].map(duration)).toEqual([
+    '0 ms',
+    '999 ms',
+    '1.0 s',
+    '59 s',
+    '10 min',
+    '25 h',
+    '12 days',
+  ]);
+  expect([0, 0.001, 33.3333, 99.999, 100].map(share)).toEqual(['0 %', '0.01 %', '33.33 %', '99.99 %', '100 %']);
+  expect(printable('a\u001b[31mb\n')).toBe('a\\u001b[31mb\\u000a');
+  expect(keyText({ userKey: 'a"\u0007', id: { type: 'bigint', text: '7' } })).toBe(
+    'userKey="a\\"\\u0007", id=bigint 7',
+  );
+  expect(
+    table(
+      ['a', 'n'],
+      [
+        ['xx', '1'],
+        ['y', '10'],
+      ],
+      [1],
+    ),
+  ).toBe('a    n\nxx   1\ny   10');
+});

@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest';
+import { simulate } from './simulation.ts';
+
+/** Another range for a night's run: `CHANGEOVER_SEEDS=1-20000 npx vitest run test/simulation`. */
+const [first, last] = (process.env['CHANGEOVER_SEEDS'] ?? '1-500').split('-').map(Number) as [number, number];
+const CHUNK = 50;
+
+const chunks = Array.from({ length: Math.ceil((last - first + 1) / CHUNK) }, (_, i) => {
+  const from = first + i * CHUNK;
+  return [from, Math.min(from + CHUNK - 1, last)] as const;
+});
+
+async function violationsOf(from: number, to: number, emergencies: boolean): Promise<readonly string[]> {
+  const violations: string[] = [];
+  for (let seed = from; seed <= to; seed += 1) {
+    const result = await simulate({ seed, emergencies });
+    if (result.violations.length > 0) {
+      violations.push(`seed ${seed}${emergencies ? ' with emergencies' : ''}: ${result.violations.join('\n')}\n${result.log.join('\n')}`);
+    }
+  }
+  return violations;
+}
+
+describe('a fleet under moving dials, crashes, lost answers and late writes', () => {
+  test.each(chunks)('converges, loses nothing and is linearizable per key: seeds %i to %i', async (from, to) => {
+    expect(await violationsOf(from, to, false)).toEqual([]);
+  });
+
+  test.each(chunks)('keeps what an emergency promises: seeds %i to %i', async (from, to) => {
+    expect(await violationsOf(from, to, true)).toEqual([]);
+  });
+
+  test('is the same history for the same seed', async () => {
+    const once = await simulate({ seed: 4_711, emergencies: true });
+    expect(await simulate({ seed: 4_711, emergencies: true })).toEqual(once);
+    expect((await simulate({ seed: 4_712, emergencies: true })).log).not.toEqual(once.log);
+  });
+
+  test('moves authority and works: it does not pass by doing nothing', async () => {
+    let moves = 0;
+    let operations = 0;
+    for (let seed = 1; seed <= 40; seed += 1) {
+      const result = await simulate({ seed });
+      moves += result.moves;
+      operations += result.operations;
+    }
+    expect(moves).toBeGreaterThan(400);
+    expect(operations).toBeGreaterThan(8_000);
+  });
+});
