@@ -1,5 +1,6 @@
 import type { MigrationStatus } from '../control/status.ts';
-import { type DialValue, parseDialValue } from '../core/dial.ts';
+import { below, type DialValue, parseDialValue, WHOLE_LINE } from '../core/dial.ts';
+import { covers } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import { percent, plural } from './wording.ts';
 
@@ -18,7 +19,7 @@ function stepAfter(now: DialValue, top: DialValue): DialValue | null {
 
 /** What an operator does next, one line: what is in the way first, then the usual order. Pure. */
 export function nextStep(status: MigrationStatus, document: RulesetDocument, now: number = Date.now()): string {
-  const { migration, dials, dirty, fleet, verification } = status;
+  const { migration, dials, dirty, fleet, verification, covered } = status;
   const set = (dial: string, value: DialValue | 'yes'): string =>
     `changeover set ${migration} ${dial} ${value} ${REASON}`;
   if (status.finished) return 'nothing; stamps and tombstones are gone, the store is used plainly';
@@ -39,8 +40,9 @@ export function nextStep(status: MigrationStatus, document: RulesetDocument, now
   }
   const mirror = stepAfter(dials.dualWrite, 100);
   if (mirror !== null) return set('dual-write', mirror);
-  if (status.coverage.old < 100) return `changeover backfill ${migration} --to old ${REASON}, to be able to go back`;
-  if (status.coverage.new < 100) return `changeover backfill ${migration} ${REASON}`;
+  if (!covers(covered.old, WHOLE_LINE))
+    return `changeover backfill ${migration} --to old ${REASON}, to be able to go back`;
+  if (!covers(covered.new, below(parseDialValue(dials.dualWrite)))) return `changeover backfill ${migration} ${REASON}`;
   if (dials.cutover === 'all') return `${set('retire-old', 'yes')}, when nobody needs the old store any more`;
   if (verification === null || verification.expiresAt <= now) return `changeover verify ${migration}`;
   if (verification.verdict !== 'consistent')

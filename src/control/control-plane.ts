@@ -21,6 +21,7 @@ import type {
   NodeRow,
   ReplayPartitionRow,
   ReplayRow,
+  Transaction,
   VerificationRow,
 } from './storage.ts';
 
@@ -379,23 +380,28 @@ export class ControlPlane {
 
   /**
    * The next step of R13 and R16 back: stamping `starting`, then `off` with the migration finished; each after all have
-   * acknowledged the one before. The controller waits for deadlines between them and cleans the stores afterwards.
+   * acknowledged the one before. The controller waits for deadlines between them and cleans the stores afterwards:
+   * `settled` is the revision of `starting` for which the caller itself has done so, after all had acknowledged it. One
+   * that goes on where another one stopped has not.
    * @throws InvalidArgument when the dials stand neither at retire-old nor at off
    */
   advanceFinish(
     name: string,
     authorship: Authorship,
+    settled: number | null = null,
   ): Promise<{
     readonly document: RulesetDocument;
     readonly waitingFor: readonly FleetMember[];
     readonly step: 'settle' | 'starting' | 'off' | 'finished';
-    /** No put issued so far has a later deadline, on either store. */
+    /** No put of a replay or of a dead process has a later deadline, on either store. */
     readonly deadlineLimit: number;
+    /** No put of a process that acknowledged was given longer, ms; what that means in a store's time the caller knows. */
+    readonly longestPutMs: number;
   }> {
     return this.#transaction(authorship, async (tx, now) => {
       const facts = await factsOf(tx, name, now);
       const { document, row } = facts;
-      const { dials, settings } = document;
+      const { dials } = document;
       const over = dials.retireOld || (dials.dualWrite === NOBODY && dials.cutover === NOBODY);
       if (!over || document.handover !== null) {
         throw new InvalidArgument(`${name} cannot be finished while both stores are in use`, {
@@ -408,14 +414,15 @@ export class ControlPlane {
       }
       const replayLimits = (await tx.select('replays', { migration: name })).map((replay) => replay.deadlineLimit);
       const dead = (await tx.select('nodes', { state: 'dead' })).map((node) => node.deadlineLimit);
-      const longest = Math.max(settings.putTimeoutMs, settings.mirrorTimeoutMs);
-      const deadlineLimit = Math.max(now + longest, ...replayLimits, ...dead);
+      const deadlineLimit = Math.max(0, ...replayLimits, ...dead);
+      const longestPutMs = await longestPut(tx, document);
       const waitingFor = behind(facts.fleet, row.revision);
       const answer = (step: 'settle' | 'starting' | 'off' | 'finished', after = document, waiting = waitingFor) => ({
         document: after,
         waitingFor: waiting,
         step,
         deadlineLimit,
+        longestPutMs,
       });
       if (waitingFor.length > 0) return answer('settle');
       const kind = 'finish';
@@ -440,6 +447,7 @@ export class ControlPlane {
         );
         return answer('starting', after, facts.fleet);
       }
+      if (document.stamping === 'starting' && settled !== row.revision) return answer('starting');
       const after = await publish(
         tx,
         row,
@@ -469,6 +477,13 @@ export class ControlPlane {
     }
     return this.#storage.transaction((tx) => body(tx, this.#clock.now()));
   }
+}
+
+/** The longest that any put of the migration may have had, under whatever settings there were. */
+async function longestPut(tx: Transaction, present: RulesetDocument): Promise<number> {
+  const changes = await tx.select('history', { migration: present.migration, kind: 'settings' });
+  const documents = [present, ...changes.flatMap(({ before, after }) => [before ?? present, after ?? present])];
+  return Math.max(...documents.map(({ settings }) => Math.max(settings.putTimeoutMs, settings.mirrorTimeoutMs)));
 }
 
 const camel = (dial: 'dual-write' | 'shadow-read' | 'cutover'): 'dualWrite' | 'shadowRead' | 'cutover' =>

@@ -1,6 +1,6 @@
 import type { CompareRules } from '../../verify/compare.ts';
 import type { VerifyReport } from '../../verify/verify-report.ts';
-import { type Clock, type Random, sleep } from '../core/clock.ts';
+import type { Clock, Random } from '../core/clock.ts';
 import type { NodeInfo } from '../core/control-client.ts';
 import { NOBODY, type Threshold } from '../core/dial.ts';
 import {
@@ -19,6 +19,7 @@ import type { Store } from '../core/store.ts';
 import type { Key } from '../core/value.ts';
 import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
 import type { ControlPlaneApi, MoveAnswer } from './control-plane.ts';
+import { deadlinesPassed } from './deadlines-passed.ts';
 import type { FleetMember } from './facts.ts';
 import type { HandoverProgress } from './handovers.ts';
 import type { Authorship } from './publish.ts';
@@ -206,17 +207,19 @@ export class Controller {
    * old store stays and the new one is wiped.
    */
   async finish(options: MoveOptions & { readonly onStep?: (step: string) => void }): Promise<RulesetDocument> {
-    const { plane, stores } = this.#parts;
+    const { plane, stores, clock } = this.#parts;
     // Not the options: what calls back cannot be sent to a control plane in another thread.
     const { actor, reason } = options;
+    let settled: number | null = null;
     for (;;) {
       options.signal?.throwIfAborted();
-      const answer = await plane.advanceFinish(this.migration, { actor, reason });
+      const answer = await plane.advanceFinish(this.migration, { actor, reason }, settled);
       options.onStep?.(answer.step);
       await this.waitAcknowledged(answer.document.revision, options.signal);
-      if (answer.step === 'starting') await this.#waitStores(answer.deadlineLimit, options.signal);
-      if (answer.step !== 'off' && answer.step !== 'finished') continue;
-      await this.#waitStores(answer.deadlineLimit, options.signal);
+      if (answer.step === 'settle') continue;
+      await deadlinesPassed(stores, clock, answer, options.signal);
+      settled = answer.document.revision;
+      if (answer.step === 'starting') continue;
       const kept: Side = answer.document.dials.retireOld ? 'new' : 'old';
       options.onStep?.(`cleaning the ${kept} store`);
       await stores[kept].finish({ signal: options.signal });
@@ -357,14 +360,6 @@ export class Controller {
         details: { revision, behind: late.map((member) => member.incarnation) },
       },
     );
-  }
-
-  async #waitStores(deadline: number, signal: AbortSignal | undefined): Promise<void> {
-    const { clock, stores } = this.#parts;
-    for (const store of [stores.old, stores.new]) {
-      const until = deadline + store.capabilities.lateBoundMs + store.capabilities.clockErrorMs;
-      while (store.now() <= until) await sleep(clock, Math.min(until - store.now() + 1, 1_000), signal);
-    }
   }
 
   /** Resolves at the next announced change, or after a short while. */

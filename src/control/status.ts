@@ -19,6 +19,8 @@ export interface MigrationStatus {
   };
   /** Percent of the line in which each store is known to be complete. */
   readonly coverage: { readonly old: number; readonly new: number };
+  /** The same as positions: −1 the canaries, 0 … 99 999 the buckets, 100 000 the kept-back units. */
+  readonly covered: { readonly old: Intervals; readonly new: Intervals };
   readonly dirty: { readonly ranges: number; readonly rejected: number };
   readonly fleet: { readonly nodes: number; readonly acknowledged: number };
   readonly handover: Handover | null;
@@ -67,6 +69,7 @@ export async function statusOf(tx: Transaction, name: string, now: number): Prom
       retireOld: dials.retireOld,
     },
     coverage: { old: percent(row.coverageOld), new: percent(row.coverageNew) },
+    covered: { old: row.coverageOld, new: row.coverageNew },
     dirty: { ranges: (await tx.count('dirt', { migration: name })) - rejected, rejected },
     fleet: {
       nodes: fleet.length,

@@ -51,7 +51,9 @@ test('a backfill that was killed with -9 is gone on with from its checkpoint', {
     'none',
     ...WHY,
   );
-  expect(resumed).toMatchObject({ code: 0, data: { resumed: true, rejected: 0, scanned: RECORDS } });
+  expect(resumed).toMatchObject({ code: 0, data: { resumed: true, rejected: 0 } });
+  // The page during which it was killed may be scanned, and counted, twice; nothing is left out.
+  expect(resumed.data.scanned).toBeGreaterThanOrEqual(RECORDS);
   expect(await status(project)).toMatchObject({ coverage: { new: 100 }, replay: null });
   expect(await project.json('verify', 'events')).toMatchObject({ code: 0, data: { counts: { equal: RECORDS } } });
 });

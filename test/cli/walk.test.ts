@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Call, Project } from './project.ts';
@@ -280,4 +280,25 @@ test('a pipe that is closed early is no error', async () => {
   child.stdout?.destroy();
   const [code] = (await once(child, 'exit')) as [number];
   expect(code).toBe(0);
+});
+
+test('an emergency needs no store: the old one leads although the new one cannot even be opened', async () => {
+  await using project = Project.create();
+  await done(project, 'prepare', 'events');
+  await done(project, 'set', 'events', 'no-outside-writers', 'yes', ...WHY);
+  await done(project, 'set', 'events', 'dual-write', 'all', ...WHY);
+  await done(project, 'backfill', 'events', ...WHY);
+  await done(project, 'set', 'events', 'cutover', 'all', '--force', ...WHY);
+  for (const ending of ['', '-wal', '-shm']) rmSync(join(project.folder, `new.db${ending}`), { force: true });
+  mkdirSync(join(project.folder, 'new.db'));
+
+  const fenced = await project.json<Refusal>('rollback', 'events');
+  expect(fenced).toMatchObject({ code: 3, data: { error: { code: 'NOT_PREPARED' } } });
+  expect((await status(project)).dials.cutover).toBe('all');
+  const emergency = await project.run('rollback', 'events', '--emergency');
+  expect(emergency).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/cutover all → 0 %.*the old store leads everything after/),
+  });
+  expect((await status(project)).dials.cutover).toBe(0);
 });

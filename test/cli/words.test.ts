@@ -6,6 +6,7 @@ import { parseSetting, SETTINGS, settingForm, settingText } from '../../src/cli/
 import { parseUnit } from '../../src/cli/unit-text.ts';
 import { duration, keyText, printable, share, table } from '../../src/cli/wording.ts';
 import type { MigrationStatus } from '../../src/control/status.ts';
+import { below, EVERY_BUCKET, WHOLE_LINE } from '../../src/core/dial.ts';
 import * as errors from '../../src/core/errors.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { initialRuleset } from '../../src/core/ruleset.ts';
@@ -100,6 +101,7 @@ describe('the next step', () => {
     stage: 'off',
     dials: { dualWrite: 0, shadowRead: 0, cutover: 0, retireOld: false },
     coverage: { old: 100, new: 0 },
+    covered: { old: WHOLE_LINE, new: [] },
     dirty: { ranges: 0, rejected: 0 },
     fleet: { nodes: 1, acknowledged: 1 },
     handover: null,
@@ -111,7 +113,7 @@ describe('the next step', () => {
     verification: null,
   };
   const document = initialRuleset('events', { noOutsideWriters: true });
-  const full = { old: 100, new: 100 };
+  const covered = { old: WHOLE_LINE, new: WHOLE_LINE };
   const verification = { verdict: 'consistent', revision: 7, finishedAt: 0, expiresAt: 1_000 } as const;
   const dials = (
     dualWrite: MigrationStatus['dials']['dualWrite'],
@@ -127,13 +129,18 @@ describe('the next step', () => {
     [dials('canary', 0, 0), 'changeover set events dual-write 1 '],
     [dials(30, 0, 0), 'changeover set events dual-write 50'],
     [dials(100, 0, 0), 'changeover backfill events --reason'],
-    [{ ...dials(100, 0, 0), coverage: full }, 'changeover verify events'],
-    [{ ...dials(100, 0, 0), coverage: full, verification }, 'changeover set events shadow-read 100'],
-    [{ ...dials(100, 100, 0), coverage: full, verification }, 'changeover set events cutover canary'],
-    [{ ...dials(100, 100, 25), coverage: full, verification }, 'changeover set events cutover 50'],
-    [{ ...dials(100, 0, 100), coverage: full, verification }, 'changeover set events dual-write all'],
-    [{ ...dials('all', 0, 100), coverage: full, verification }, 'changeover set events cutover all'],
-    [{ ...dials('all', 0, 'all'), coverage: full }, 'changeover set events retire-old yes'],
+    [{ ...dials(100, 0, 0), covered }, 'changeover verify events'],
+    [{ ...dials(100, 0, 0), covered, verification }, 'changeover set events shadow-read 100'],
+    [{ ...dials(100, 100, 0), covered, verification }, 'changeover set events cutover canary'],
+    [{ ...dials(100, 100, 25), covered, verification }, 'changeover set events cutover 50'],
+    [{ ...dials(100, 0, 100), covered, verification }, 'changeover set events dual-write all'],
+    [{ ...dials('all', 0, 100), covered, verification }, 'changeover set events cutover all'],
+    [{ ...dials('all', 0, 'all'), covered }, 'changeover set events retire-old yes'],
+    [
+      { ...dials('all', 0, 100), covered: { old: WHOLE_LINE, new: below(EVERY_BUCKET) } },
+      'changeover backfill events --reason',
+    ],
+    [{ ...dials(100, 0, 100), covered: { old: below(0), new: WHOLE_LINE } }, 'changeover backfill events --to old'],
     [dials('all', 0, 'all', true), 'changeover finish events'],
     [{ finished: true }, 'nothing'],
     [{ dirty: { ranges: 2, rejected: 0 } }, 'changeover repair events'],

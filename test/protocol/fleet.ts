@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Call, Fault, Operation } from '../../adapters/memory/fault.ts';
+import type { Fault, Operation } from '../../adapters/memory/fault.ts';
 import type { ControlPlaneApi } from '../../src/control/control-plane.ts';
 import type { Controller } from '../../src/control/controller.ts';
 import type { DirtRow } from '../../src/control/storage.ts';
@@ -9,10 +9,10 @@ import { ChangeoverError, ControlUnavailable } from '../../src/core/errors.ts';
 import type { RulesetDocument } from '../../src/core/ruleset.ts';
 import type { Settings } from '../../src/core/settings.ts';
 import type { Side } from '../../src/core/stage.ts';
-import type { Stamp } from '../../src/core/stamp.ts';
-import type { CasOutcome, Entry, Store } from '../../src/core/store.ts';
+import type { CasOutcome, Entry } from '../../src/core/store.ts';
 import type { SimProcess } from '../simulation/process.ts';
 import { MIGRATION, type SimNode, type SimRecord, World, type WorldOptions } from '../simulation/world.ts';
+import { type Held, Interventions, nameOf, type Sent, type Strike, type Target } from './interventions.ts';
 
 export const why = { actor: 'test', reason: 'a scenario of the protocol' };
 /** A move's options: advice (verification, shadow reads) is not what these tests are about. */
@@ -20,46 +20,6 @@ export const forced = { ...why, force: true };
 
 export const record = (unit: string, value: string, id = '1'): SimRecord => ({ unit, id, value });
 export const keyOf = (unit: string, id = '1'): { readonly unit: string; readonly id: string } => ({ unit, id });
-
-/** A request of a process to a store, as it left the process. */
-export interface Sent {
-  readonly from: string;
-  readonly side: Side;
-  readonly op: Operation;
-  readonly stamp: Stamp | null | undefined;
-  readonly value: string | null | undefined;
-  readonly deadline: number | undefined;
-}
-
-/** Which requests are meant: of a process, to a side. */
-export type Target = readonly [from: string | { readonly process: SimProcess }, side: Side, op: Operation];
-
-/** A request held up by a test. */
-export interface Held {
-  /** Resolves when a request is caught: the window is truly hit. */
-  readonly hit: Promise<void>;
-  release(): void;
-}
-
-/** Faults planned by a test. */
-export interface Strike {
-  readonly hit: Promise<void>;
-  /** How many requests were struck. */
-  readonly count: number;
-  stop(): void;
-}
-
-interface Intervention {
-  readonly from: string;
-  readonly side: Side;
-  readonly op: Operation;
-  left: number;
-  count: number;
-  readonly caught: () => void;
-  readonly fault?: Fault;
-  readonly answer?: CasOutcome;
-  readonly hold?: { readonly at: 'request' | 'answer'; readonly opened: Promise<void> };
-}
 
 /** Whether a call of a process to the control plane fails: before it is made, or its answer on the way back. */
 export type Cut = (method: string, result?: unknown) => boolean;
@@ -70,11 +30,6 @@ export interface Pending<T> {
   state: 'pending' | 'done' | 'failed';
   error: unknown;
 }
-
-const nameOf = (from: string | { readonly process: SimProcess }): string =>
-  typeof from === 'string' ? from : from.process.name;
-
-const GATED = new Set(['get', 'getMany', 'putIfNewer', 'putManyIfNewer', 'compareAndSet', 'putPlain', 'wipe', 'finish']);
 
 /** Time-outs of these tests: short, and far enough apart to tell one from the other. */
 export const SETTINGS: Partial<Settings> = {
@@ -89,9 +44,8 @@ export const SETTINGS: Partial<Settings> = {
 /** A {@link World} without weather: nothing goes wrong, and nothing takes time, but what a test says. */
 export class Fleet {
   readonly world: World;
-  readonly sent: Sent[] = [];
   readonly reports: { readonly from: string; readonly report: NodeReport }[] = [];
-  readonly #interventions: Intervention[] = [];
+  readonly #interventions = new Interventions();
   readonly #cuts = new Map<string, Cut>();
   readonly #hooks = new Map<string, (method: string) => void>();
   #operators = 0;
@@ -99,14 +53,19 @@ export class Fleet {
   constructor(options: Pick<WorldOptions, 'leaseMs' | 'probe'> = {}) {
     this.world = new World(1, {
       ...options,
-      faults: (process, call) => this.#fault(process, call),
-      line: (process, side, store) => this.#line(process, side, store),
+      faults: (process, call) => this.#interventions.fault(process, call),
+      line: (process, side, store) => this.#interventions.line(process, side, store),
       control: (process, plane) => this.#control(process, plane),
     });
     for (const side of ['old', 'new'] as const) this.world.weather[side].delayMs = 0;
     this.world.control.delayMs = 0;
     this.world.databases.old.skewMs = 300;
     this.world.databases.new.skewMs = -200;
+  }
+
+  /** Every request to a store, in order. */
+  get sent(): Sent[] {
+    return this.#interventions.sent;
   }
 
   get plane(): ControlPlaneApi {
@@ -166,7 +125,14 @@ export class Fleet {
   async hold(to: Threshold): Promise<RulesetDocument> {
     const evidence = { prepared: null, mapping: 'sim' };
     const move = { dial: 'cutover', to } as const;
-    const answer = await this.plane.move({ migration: MIGRATION, move, evidence, dryRun: false, ifRevision: null, ...forced });
+    const answer = await this.plane.move({
+      migration: MIGRATION,
+      move,
+      evidence,
+      dryRun: false,
+      ifRevision: null,
+      ...forced,
+    });
     return answer.document as RulesetDocument;
   }
 
@@ -184,18 +150,18 @@ export class Fleet {
     const opened = new Promise<void>((resolve) => {
       release = resolve;
     });
-    const { hit } = this.#intervene(target, 1, { hold: { at, opened } });
+    const { hit } = this.#interventions.add(target, 1, { hold: { at, opened } });
     return { hit, release };
   }
 
   /** Strikes the next such requests with a fault of the memory store. */
   strike(target: Target, fault: Fault, times = 1): Strike {
-    return this.#intervene(target, times, { fault });
+    return this.#interventions.add(target, times, { fault });
   }
 
   /** Answers the next such requests in the store's place; they do not reach it. */
   answer(target: Target, answer: CasOutcome, times = 1): Strike {
-    return this.#intervene(target, times, { answer });
+    return this.#interventions.add(target, times, { answer });
   }
 
   /** Cuts a process off from the control plane, or from a part of it, until the returned function is called. */
@@ -309,77 +275,6 @@ export class Fleet {
       },
     );
     return pending;
-  }
-
-  #intervene(target: Target, times: number, more: Pick<Intervention, 'fault' | 'answer' | 'hold'>): Strike {
-    const [from, side, op] = target;
-    let caught = (): void => {};
-    const hit = new Promise<void>((resolve) => {
-      caught = resolve;
-    });
-    const intervention: Intervention = { from: nameOf(from), side, op, left: times, count: 0, caught, ...more };
-    this.#interventions.push(intervention);
-    return {
-      hit,
-      get count() {
-        return intervention.count;
-      },
-      stop: () => {
-        intervention.left = 0;
-      },
-    };
-  }
-
-  #take(from: string, side: Side, op: Operation, kind: 'fault' | 'line'): Intervention | undefined {
-    const found = this.#interventions.find(
-      (one) =>
-        one.left > 0 &&
-        one.from === from &&
-        one.side === side &&
-        one.op === op &&
-        (one.fault !== undefined) === (kind === 'fault'),
-    );
-    if (found === undefined) return undefined;
-    found.left -= 1;
-    found.count += 1;
-    found.caught();
-    return found;
-  }
-
-  #fault(process: SimProcess, { side, op }: Call): Fault {
-    return this.#take(process.name, side, op, 'fault')?.fault ?? { kind: 'slow' };
-  }
-
-  #line(process: SimProcess, side: Side, store: Store): Store {
-    return new Proxy(store, {
-      get: (target, name) => {
-        const member: unknown = Reflect.get(target, name, target);
-        if (typeof member !== 'function') return member;
-        const call = (...args: unknown[]): unknown => Reflect.apply(member, target, args);
-        if (!GATED.has(String(name))) return call;
-        return (...args: unknown[]) => this.#request(process.name, side, name as Operation, args, call);
-      },
-    });
-  }
-
-  async #request(
-    from: string,
-    side: Side,
-    op: Operation,
-    args: readonly unknown[],
-    call: (...args: unknown[]) => unknown,
-  ): Promise<unknown> {
-    const entry = args[0] as Entry | undefined;
-    const deadline = args.findLast((arg): arg is number => typeof arg === 'number');
-    const value = entry?.value === null ? null : (entry?.value?.['value'] as string | undefined);
-    this.sent.push({ from, side, op, stamp: entry?.stamp, value, deadline });
-    const intervention = this.#take(from, side, op, 'line');
-    if (intervention?.answer !== undefined) return intervention.answer;
-    const { hold } = intervention ?? {};
-    if (hold?.at === 'request') await hold.opened;
-    const answer = await call(...args);
-    if (hold?.at === 'answer') await hold.opened;
-    return answer;
   }
 
   #control(process: SimProcess, plane: ControlPlaneApi): ControlPlaneApi {

@@ -11,28 +11,33 @@ async function rowOf(fleet: Fleet, id: number) {
   return (await fleet.plane.fleet(null)).find(({ node }) => node.id === id)!.node;
 }
 
-scenario('does not write under a revision that a node knows from before until it has registered (scenario 15)', async (fleet) => {
-  await fleet.start();
-  await fleet.dualWrite();
-  const cached = await fleet.document();
-  await fleet.set('cutover', ALL);
-  const heal = fleet.cut('node-3', (method) => method === 'join');
-  const starting = fleet.begin(fleet.world.startNode());
-  await fleet.sleep(100);
-  const joiner = fleet.world.nodes[2]!;
-  expect(await failure(joiner.repository.put(record('ada', 'too early')))).toBeInstanceOf(NotRegistered);
-  joiner.session.migration(MIGRATION).apply(cached);
-  expect(await failure(joiner.repository.put(record('ada', 'too early')))).toBeInstanceOf(NotRegistered);
-  expect(await failure(joiner.repository.update(keyOf('ada'), () => record('ada', 'too early')))).toBeInstanceOf(NotRegistered);
-  expect(starting.state).toBe('pending');
-  expect(fleet.sent.filter(({ from }) => from === 'node-3')).toEqual([]);
-  expect(fleet.snapshot()).toEqual({ old: [], new: [] });
-  heal();
-  await starting.promise;
-  await joiner.repository.put(record('ada', 'first'));
-  expect(fleet.sent.filter(({ from }) => from === 'node-3').map(({ side }) => side)).toEqual(['new', 'old']);
-  fleet.expectEqual();
-});
+scenario(
+  'does not write under a revision that a node knows from before until it has registered (scenario 15)',
+  async (fleet) => {
+    await fleet.start();
+    await fleet.dualWrite();
+    const cached = await fleet.document();
+    await fleet.set('cutover', ALL);
+    const heal = fleet.cut('node-3', (method) => method === 'join');
+    const starting = fleet.begin(fleet.world.startNode());
+    await fleet.sleep(100);
+    const joiner = fleet.world.nodes[2]!;
+    expect(await failure(joiner.repository.put(record('ada', 'too early')))).toBeInstanceOf(NotRegistered);
+    joiner.session.migration(MIGRATION).apply(cached);
+    expect(await failure(joiner.repository.put(record('ada', 'too early')))).toBeInstanceOf(NotRegistered);
+    expect(await failure(joiner.repository.update(keyOf('ada'), () => record('ada', 'too early')))).toBeInstanceOf(
+      NotRegistered,
+    );
+    expect(starting.state).toBe('pending');
+    expect(fleet.sent.filter(({ from }) => from === 'node-3')).toEqual([]);
+    expect(fleet.snapshot()).toEqual({ old: [], new: [] });
+    heal();
+    await starting.promise;
+    await joiner.repository.put(record('ada', 'first'));
+    expect(fleet.sent.filter(({ from }) => from === 'node-3').map(({ side }) => side)).toEqual(['new', 'old']);
+    fleet.expectEqual();
+  },
+);
 
 scenario(
   'blocks the move after a crash between lead put and mirror until the deadline limit has passed and a repair is done (scenario 16)',
@@ -61,7 +66,9 @@ scenario(
     expect(await rowOf(fleet, incarnation(a!))).toMatchObject({ state: 'dead' });
     expect(await fleet.dirtLines()).toEqual([`new lost -1–${ALL}`]);
     const refused = await failure(controller.set(move, forced));
-    expect((refused as GatesRefused).gates.filter(({ passed, advice }) => !passed && !advice)).toMatchObject([{ gate: 'dirty' }]);
+    expect((refused as GatesRefused).gates.filter(({ passed, advice }) => !passed && !advice)).toMatchObject([
+      { gate: 'dirty' },
+    ]);
     expect((await fleet.document()).dials.cutover).toBe(NOBODY);
     expect(fleet.held('new', 'ada')).toBeUndefined();
     await controller.repair(why);
@@ -177,83 +184,94 @@ scenario(
   { leaseMs: 8_000, probe: () => 'unknown' },
 );
 
-scenario('does not repair before the deadline of a crashed node’s re-sent copy has passed (scenario 25)', async (fleet) => {
-  const [a] = await fleet.start(2, { putTimeoutMs: 5_000, operationTimeoutMs: 10_000 });
-  await fleet.dualWrite();
-  fleet.strike([a!, 'old', 'putIfNewer'], { kind: 'lose-request', answerMs: 1_500 });
-  const second = fleet.strike([a!, 'old', 'putIfNewer'], { kind: 'late', lateMs: 4_900, caller: 'hang' });
-  fleet.begin(a!.repository.put(record('ada', 'first')));
-  await second.hit;
-  fleet.world.crash(a!);
-  const [one, two] = fleet.sentBy(a!, 'old', 'putIfNewer').map(({ deadline }) => deadline!);
-  const { old } = fleet.world.databases;
-  const { controller } = await fleet.operator();
-  const tend = async (): Promise<string> => {
-    await controller.tend(why);
-    return (await rowOf(fleet, incarnation(a!))).state;
-  };
-  while (old.now() <= one!) {
+scenario(
+  'does not repair before the deadline of a crashed node’s re-sent copy has passed (scenario 25)',
+  async (fleet) => {
+    const [a] = await fleet.start(2, { putTimeoutMs: 5_000, operationTimeoutMs: 10_000 });
+    await fleet.dualWrite();
+    fleet.strike([a!, 'old', 'putIfNewer'], { kind: 'lose-request', answerMs: 1_500 });
+    const second = fleet.strike([a!, 'old', 'putIfNewer'], { kind: 'late', lateMs: 4_900, caller: 'hang' });
+    fleet.begin(a!.repository.put(record('ada', 'first')));
+    await second.hit;
+    fleet.world.crash(a!);
+    const [one, two] = fleet.sentBy(a!, 'old', 'putIfNewer').map(({ deadline }) => deadline!);
+    const { old } = fleet.world.databases;
+    const { controller } = await fleet.operator();
+    const tend = async (): Promise<string> => {
+      await controller.tend(why);
+      return (await rowOf(fleet, incarnation(a!))).state;
+    };
+    while (old.now() <= one!) {
+      expect(await tend()).toBe('alive');
+      await fleet.sleep(100);
+    }
+    // Only the first deadline has passed, and the second copy is still on its way.
+    expect(old.now()).toBeLessThan(two!);
+    expect(fleet.held('old', 'ada')).toBeUndefined();
     expect(await tend()).toBe('alive');
-    await fleet.sleep(100);
-  }
-  // Only the first deadline has passed, and the second copy is still on its way.
-  expect(old.now()).toBeLessThan(two!);
-  expect(fleet.held('old', 'ada')).toBeUndefined();
-  expect(await tend()).toBe('alive');
-  expect(await fleet.dirtLines()).toEqual([]);
-  await fleet.until(async () => (await tend()) === 'dead');
-  expect(old.now()).toBeGreaterThan(two!);
-  expect(fleet.held('old', 'ada')).toBe('first');
-  expect(await fleet.dirtLines()).toEqual([`new lost -1–${ALL}`]);
-  await controller.repair(why);
-  expect(await fleet.dirtLines()).toEqual([]);
-  fleet.expectEqual();
-});
+    expect(await fleet.dirtLines()).toEqual([]);
+    await fleet.until(async () => (await tend()) === 'dead');
+    expect(old.now()).toBeGreaterThan(two!);
+    expect(fleet.held('old', 'ada')).toBe('first');
+    expect(await fleet.dirtLines()).toEqual([`new lost -1–${ALL}`]);
+    await controller.repair(why);
+    expect(await fleet.dirtLines()).toEqual([]);
+    fleet.expectEqual();
+  },
+);
 
-scenario('keeps the dirt of a repair whose controller was killed in the middle, for a successor to go on with (scenario 33)', async (fleet) => {
-  const [a, b] = await fleet.start();
-  await fleet.dualWrite();
-  fleet.strike([a!, 'new', 'putIfNewer'], { kind: 'hang', applied: false }, 10);
-  for (const unit of ['ada', 'bob', 'cyd']) await a!.repository.put(record(unit, `of ${unit}`));
-  fleet.world.crash(a!);
-  const { controller: keeper } = await fleet.operator();
-  await fleet.until(async () => {
-    await keeper.tend(why);
-    return (await rowOf(fleet, incarnation(a!))).state === 'dead';
-  });
-  const failing = fleet.strike([b!, 'new', 'putIfNewer'], { kind: 'fail' }, 1_000);
-  await b!.repository.put(record('dan', 'of dan'));
-  await fleet.until(async () => (await fleet.dirt()).length === 2);
-  failing.stop();
-  const dirt = await fleet.dirtLines();
-  expect(dirt).toEqual([`new lost -1–${ALL}`, 'new lost dan/1']);
-  const { controller: first, process } = await fleet.operator();
-  // Its key is put, and not yet cleared; then a page of the range.
-  const middle = fleet.holdUp([{ process }, 'new', 'putManyIfNewer'], 'answer');
-  fleet.begin(first.repair(why));
-  await middle.hit;
-  await fleet.until(() => fleet.held('new', 'dan') === 'of dan');
-  process.kill();
-  middle.release();
-  await fleet.sleep(1_000);
-  expect(await fleet.dirtLines()).toEqual(dirt);
-  const { controller: second, process: another } = await fleet.operator();
-  const scanning = fleet.holdUp([{ process: another }, 'new', 'putManyIfNewer'], 'answer');
-  fleet.begin(second.repair(why));
-  await scanning.hit;
-  await fleet.sleep(10);
-  another.kill();
-  scanning.release();
-  await fleet.sleep(1_000);
-  expect(await fleet.plane.runningReplay(MIGRATION, 'repair', 'new')).toMatchObject({ runner: another.name });
-  expect(await fleet.dirtLines()).toEqual([`new lost -1–${ALL}`]);
-  const { controller } = await fleet.operator();
-  expect((await failure(controller.set({ dial: 'cutover', to: ALL }, forced)))).toBeInstanceOf(GatesRefused);
-  // Nobody takes a replay over before its runner's lease has ended.
-  expect((await failure(controller.repair(why))).code).toBe('BUSY');
-  await fleet.sleep(10_000);
-  await controller.repair(why);
-  expect(await fleet.dirtLines()).toEqual([]);
-  expect(['ada', 'bob', 'cyd', 'dan'].map((unit) => fleet.held('new', unit))).toEqual(['of ada', 'of bob', 'of cyd', 'of dan']);
-  fleet.expectEqual();
-});
+scenario(
+  'keeps the dirt of a repair whose controller was killed in the middle, for a successor to go on with (scenario 33)',
+  async (fleet) => {
+    const [a, b] = await fleet.start();
+    await fleet.dualWrite();
+    fleet.strike([a!, 'new', 'putIfNewer'], { kind: 'hang', applied: false }, 10);
+    for (const unit of ['ada', 'bob', 'cyd']) await a!.repository.put(record(unit, `of ${unit}`));
+    fleet.world.crash(a!);
+    const { controller: keeper } = await fleet.operator();
+    await fleet.until(async () => {
+      await keeper.tend(why);
+      return (await rowOf(fleet, incarnation(a!))).state === 'dead';
+    });
+    const failing = fleet.strike([b!, 'new', 'putIfNewer'], { kind: 'fail' }, 1_000);
+    await b!.repository.put(record('dan', 'of dan'));
+    await fleet.until(async () => (await fleet.dirt()).length === 2);
+    failing.stop();
+    const dirt = await fleet.dirtLines();
+    expect(dirt).toEqual([`new lost -1–${ALL}`, 'new lost dan/1']);
+    const { controller: first, process } = await fleet.operator();
+    // Its key is put, and not yet cleared; then a page of the range.
+    const middle = fleet.holdUp([{ process }, 'new', 'putManyIfNewer'], 'answer');
+    fleet.begin(first.repair(why));
+    await middle.hit;
+    await fleet.until(() => fleet.held('new', 'dan') === 'of dan');
+    process.kill();
+    middle.release();
+    await fleet.sleep(1_000);
+    expect(await fleet.dirtLines()).toEqual(dirt);
+    const { controller: second, process: another } = await fleet.operator();
+    const scanning = fleet.holdUp([{ process: another }, 'new', 'putManyIfNewer'], 'answer');
+    fleet.begin(second.repair(why));
+    await scanning.hit;
+    await fleet.sleep(10);
+    another.kill();
+    scanning.release();
+    await fleet.sleep(1_000);
+    expect(await fleet.plane.runningReplay(MIGRATION, 'repair', 'new')).toMatchObject({ runner: another.name });
+    expect(await fleet.dirtLines()).toEqual([`new lost -1–${ALL}`]);
+    const { controller } = await fleet.operator();
+    expect(await failure(controller.set({ dial: 'cutover', to: ALL }, forced))).toBeInstanceOf(GatesRefused);
+    // Nobody takes a replay over before its runner's lease has ended.
+    expect((await failure(controller.repair(why))).code).toBe('BUSY');
+    await fleet.sleep(10_000);
+    await controller.repair(why);
+    expect(await fleet.dirtLines()).toEqual([]);
+    expect(['ada', 'bob', 'cyd', 'dan'].map((unit) => fleet.held('new', unit))).toEqual([
+      'of ada',
+      'of bob',
+      'of cyd',
+      'of dan',
+    ]);
+    fleet.expectEqual();
+  },
+);

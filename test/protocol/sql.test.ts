@@ -37,7 +37,10 @@ test.for([
   'stamp and value agree when a delete meets the first insert of its key, delete asked for %s, stamps %i and %i (scenario 37)',
   async ([order, insertStamp, deleteStamp]) => {
     await using place = await onFile(DDL);
-    const [inserter, deleter] = [await place.open({ document: 'body' }, keys), await place.open({ document: 'body' }, keys)];
+    const [inserter, deleter] = [
+      await place.open({ document: 'body' }, keys),
+      await place.open({ document: 'body' }, keys),
+    ];
     await inserter.prepare();
     // Both wait for the same lock, so that neither has seen what the other one does.
     const lock = place.raw();
@@ -54,14 +57,20 @@ test.for([
   },
 );
 
-test('stamp and value agree for keys that processes insert first and delete at once (scenario 37)', async ({ signal }) => {
+test('stamp and value agree for keys that processes insert first and delete at once (scenario 37)', async ({
+  signal,
+}) => {
   await using place = await onFile(DDL);
   await (await place.open({ document: 'body' }, keys)).prepare();
   const [processes, count] = [4, 150];
   const reports = await Promise.all(
     Array.from({ length: processes }, async (_, i) => {
-      const { stdout } = await run(process.execPath, [SCRIPT, place.file, String(i + 1), String(count), '1'], { signal });
-      return JSON.parse(stdout) as { readonly applied: { readonly id: string; readonly stamp: string; readonly deleted: boolean }[] };
+      const { stdout } = await run(process.execPath, [SCRIPT, place.file, String(i + 1), String(count), '1'], {
+        signal,
+      });
+      return JSON.parse(stdout) as {
+        readonly applied: { readonly id: string; readonly stamp: string; readonly deleted: boolean }[];
+      };
     }),
   );
   const applied = reports.flatMap((report) => report.applied);

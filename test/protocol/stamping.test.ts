@@ -17,28 +17,31 @@ async function mixed(fleet: Fleet): Promise<{ stamping: SimNode; plain: SimNode;
   return { stamping: stamping!, plain: plain!, heal };
 }
 
-scenario('makes an update of a stamping node conflict with the plain write that came after its read (scenario 26)', async (fleet) => {
-  const { stamping, plain } = await mixed(fleet);
-  await plain.repository.put(record('ada', 'plain 1'));
-  const sending = fleet.holdUp([stamping, 'old', 'compareAndSet']);
-  const seen: unknown[] = [];
-  const update = fleet.begin(
-    stamping.repository.update(keyOf('ada'), (present) => {
-      seen.push(present?.value);
-      return record('ada', `${present?.value} + update`);
-    }),
-  );
-  await sending.hit;
-  await plain.repository.put(record('ada', 'plain 2'));
-  expect(fleet.entry('old', 'ada')).toMatchObject({ stamp: null });
-  sending.release();
-  await update.promise;
-  expect(seen).toEqual(['plain 1', 'plain 2']);
-  expect(fleet.held('old', 'ada')).toBe('plain 2 + update');
-  expect(fleet.entry('old', 'ada')!.stamp).not.toBeNull();
-  expect(await plain.repository.get(keyOf('ada'))).toEqual(record('ada', 'plain 2 + update'));
-  expect(fleet.snapshot()).toMatchObject({ new: [] });
-});
+scenario(
+  'makes an update of a stamping node conflict with the plain write that came after its read (scenario 26)',
+  async (fleet) => {
+    const { stamping, plain } = await mixed(fleet);
+    await plain.repository.put(record('ada', 'plain 1'));
+    const sending = fleet.holdUp([stamping, 'old', 'compareAndSet']);
+    const seen: unknown[] = [];
+    const update = fleet.begin(
+      stamping.repository.update(keyOf('ada'), (present) => {
+        seen.push(present?.value);
+        return record('ada', `${present?.value} + update`);
+      }),
+    );
+    await sending.hit;
+    await plain.repository.put(record('ada', 'plain 2'));
+    expect(fleet.entry('old', 'ada')).toMatchObject({ stamp: null });
+    sending.release();
+    await update.promise;
+    expect(seen).toEqual(['plain 1', 'plain 2']);
+    expect(fleet.held('old', 'ada')).toBe('plain 2 + update');
+    expect(fleet.entry('old', 'ada')!.stamp).not.toBeNull();
+    expect(await plain.repository.get(keyOf('ada'))).toEqual(record('ada', 'plain 2 + update'));
+    expect(fleet.snapshot()).toMatchObject({ new: [] });
+  },
+);
 
 scenario('does not re-send a put that timed out while others may still write plainly (scenario 27)', async (fleet) => {
   const { stamping, plain } = await mixed(fleet);
@@ -57,25 +60,28 @@ scenario('does not re-send a put that timed out while others may still write pla
   expect(await fleet.dirtLines()).toEqual([]);
 });
 
-scenario('refuses to turn the mirror on before everybody has acknowledged that stamping starts (scenario 28)', async (fleet) => {
-  const { plain, heal } = await mixed(fleet);
-  const before = await fleet.document();
-  const { controller } = await fleet.operator();
-  const move = { dial: 'dual-write', to: ALL } as const;
-  const evidence = { prepared: { old: true, new: true }, mapping: 'sim' };
-  const asked = { migration: MIGRATION, move, evidence, dryRun: false, ifRevision: null, ...forced };
-  expect(await fleet.plane.move(asked)).toMatchObject({ document: null, next: 'stamping' });
-  const step = await fleet.plane.advanceStamping(MIGRATION, why);
-  expect(step?.waitingFor).toMatchObject([{ incarnation: plain.session.incarnation }]);
-  const refused = await failure(controller.set(move, forced));
-  expect(refused).toBeInstanceOf(FleetTimeout);
-  expect(refused.details).toMatchObject({ behind: [plain.session.incarnation] });
-  expect(await fleet.document()).toEqual(before);
-  expect(fleet.snapshot()).toEqual({ old: [], new: [] });
-  heal();
-  await controller.set(move, forced);
-  expect(await fleet.document()).toMatchObject({ stamping: 'on', dials: { dualWrite: ALL } });
-  await plain.repository.put(record('ada', 'first'));
-  await fleet.sleep(10);
-  fleet.expectEqual();
-});
+scenario(
+  'refuses to turn the mirror on before everybody has acknowledged that stamping starts (scenario 28)',
+  async (fleet) => {
+    const { plain, heal } = await mixed(fleet);
+    const before = await fleet.document();
+    const { controller } = await fleet.operator();
+    const move = { dial: 'dual-write', to: ALL } as const;
+    const evidence = { prepared: { old: true, new: true }, mapping: 'sim' };
+    const asked = { migration: MIGRATION, move, evidence, dryRun: false, ifRevision: null, ...forced };
+    expect(await fleet.plane.move(asked)).toMatchObject({ document: null, next: 'stamping' });
+    const step = await fleet.plane.advanceStamping(MIGRATION, why);
+    expect(step?.waitingFor).toMatchObject([{ incarnation: plain.session.incarnation }]);
+    const refused = await failure(controller.set(move, forced));
+    expect(refused).toBeInstanceOf(FleetTimeout);
+    expect(refused.details).toMatchObject({ behind: [plain.session.incarnation] });
+    expect(await fleet.document()).toEqual(before);
+    expect(fleet.snapshot()).toEqual({ old: [], new: [] });
+    heal();
+    await controller.set(move, forced);
+    expect(await fleet.document()).toMatchObject({ stamping: 'on', dials: { dualWrite: ALL } });
+    await plain.repository.put(record('ada', 'first'));
+    await fleet.sleep(10);
+    fleet.expectEqual();
+  },
+);

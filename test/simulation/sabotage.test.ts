@@ -106,6 +106,7 @@ const breaches: readonly Breach[] = [
         original(entry, expected, Number.MAX_SAFE_INTEGER),
       );
     },
+    options: { lengthMs: 40_000, storm: 1, busy: false },
   },
   {
     rule: 'R3: a superseded lead put counts as done',
@@ -254,6 +255,8 @@ const breaches: readonly Breach[] = [
   {
     rule: 'R12: the hold ends with the move instead of after it',
     options: {
+      busy: true,
+      nodes: 5,
       storage: migrations(async (next) =>
         next.document?.handover != null && next.document.handover.movedAt !== null
           ? { ...next, document: { ...next.document, handover: null } }

@@ -2,7 +2,7 @@ import type { Controller } from '../../src/control/controller.ts';
 import { NOBODY, type Threshold } from '../../src/core/dial.ts';
 import type { ControlStorage } from '../../src/control/storage.ts';
 import { ChangeoverError } from '../../src/core/errors.ts';
-import { includes, union } from '../../src/core/intervals.ts';
+import { includes, type Intervals, intersect, union } from '../../src/core/intervals.ts';
 import { mirroredTo, Ruleset } from '../../src/core/ruleset.ts';
 import type { DialMove, Side } from '../../src/core/stage.ts';
 import { STAMP_MIN } from '../../src/core/stamp.ts';
@@ -19,6 +19,8 @@ export interface SimulationOptions {
   /** How long the fleet works, virtual ms. @default 20000 */
   readonly lengthMs?: number;
   readonly nodes?: number;
+  /** Callers that hardly think, for a shorter time. @default in some seeds */
+  readonly busy?: boolean;
   /** Stands between the control plane and its rows, to break a rule on purpose. */
   readonly storage?: (real: ControlStorage) => ControlStorage;
   /** How hard the weather is, 0 … 1. @default 1 */
@@ -59,6 +61,7 @@ class Simulation {
   readonly #thinkMs: number;
   #over = false;
   #moves = 0;
+  #positionOf: (unit: string) => number = () => 0;
   /** When the last emergency was through; operations begun later must not lose to earlier ones. */
   #emergencyDone = 0;
   #emergencyBegun = 0;
@@ -68,7 +71,7 @@ class Simulation {
     this.#world = new World(options.seed, options.storage === undefined ? {} : { storage: options.storage });
     this.#random = this.#world.random.fork();
     // Some fleets are busy, for a shorter time: only there two calls meet within a handover's milliseconds.
-    const busy = this.#random.chance(0.3);
+    const busy = options.busy ?? this.#random.chance(0.3);
     this.#thinkMs = busy ? 40 : 500;
     this.#lengthMs = options.lengthMs ?? (busy ? 6_000 : 20_000);
     this.#world.control.delayMs = this.#random.pick([3, 3, 40, 150]);
@@ -201,6 +204,11 @@ class Simulation {
     });
     if (this.#options.emergencies === true && dials.cutover > NOBODY && random.chance(0.4)) {
       return { name: 'EMERGENCY in bad weather', run: () => this.#emergency(random, controller) };
+    }
+    if (random.chance(0.15)) {
+      const unit = random.pick(UNITS);
+      const to = random.pick(['canary', 'kept-back', null] as const);
+      return { name: `cohort ${unit} ${to}`, run: () => controller.cohort(unit, to, why) };
     }
     if (dials.dualWrite === NOBODY) return set('dual-write', random.pick([100_000, 100_001, 100_001, 50_000]));
     if (status.dirty.ranges + status.dirty.rejected > 0) return { name: 'repair', run: () => controller.repair(why) };
@@ -434,6 +442,11 @@ class Simulation {
       const status = await world.plane.status(MIGRATION);
       if (status.dirty.ranges + status.dirty.rejected > 0) throw new Error(`dirty: ${JSON.stringify(status.dirty)}`);
     });
+    // What is called complete, and is not dirty, must be so without a backfill that would hide that it is not.
+    const { covered } = await world.plane.status(MIGRATION);
+    const ruleset = await world.ruleset();
+    this.#positionOf = (unit) => ruleset.position(unit);
+    this.#compareStores('before the last backfill', intersect(covered.old, covered.new));
     const document = await world.plane.ruleset(MIGRATION);
     for (const target of ['new', 'old'] as const) {
       if (mirroredTo(document, target).length > 0) {
@@ -446,14 +459,7 @@ class Simulation {
   async #judge(): Promise<void> {
     const world = this.#world;
     const ruleset = await world.ruleset();
-    const mirrored = union(mirroredTo(ruleset.document, 'old'), mirroredTo(ruleset.document, 'new'));
-    for (const key of this.#keys) {
-      if (!includes(mirrored, ruleset.position(key.unit))) continue;
-      const [old, fresh] = [this.#stored('old', key), this.#stored('new', key)];
-      if ((old?.value?.['value'] ?? null) !== (fresh?.value?.['value'] ?? null)) {
-        this.#violation(`P1: ${key.unit}/${key.id} is ${show(old)} on old and ${show(fresh)} on new`);
-      }
-    }
+    this.#compareStores('in the end', union(mirroredTo(ruleset.document, 'old'), mirroredTo(ruleset.document, 'new')));
     const node = world.nodes.find((candidate) => candidate.process.alive && !candidate.closed) as SimNode;
     for (const key of this.#keys) await operate(world, node, this.#history, key, 'get');
     for (const bug of this.#history.bugs) this.#violation(`a caller met ${bug}`);
@@ -469,6 +475,16 @@ class Simulation {
         }
       } else {
         this.#judgeAfterEmergency(key, final?.saw ?? null);
+      }
+    }
+  }
+
+  #compareStores(when: string, positions: Intervals): void {
+    for (const key of this.#keys) {
+      if (!includes(positions, this.#positionOf(key.unit))) continue;
+      const [old, fresh] = [this.#stored('old', key), this.#stored('new', key)];
+      if ((old?.value?.['value'] ?? null) !== (fresh?.value?.['value'] ?? null)) {
+        this.#violation(`P1: ${key.unit}/${key.id} is ${show(old)} on old and ${show(fresh)} on new ${when}`);
       }
     }
   }
