@@ -10,7 +10,7 @@ import { initialRuleset, Ruleset, type RulesetDocument } from '../../src/core/ru
 import { makeStamp, StampClock, stampMs } from '../../src/core/stamp.ts';
 import { acknowledgeable, Epoch, type InFlightWrite } from '../../src/repository/epoch.ts';
 import { MIGRATION } from '../simulation/world.ts';
-import { forced, record, scenario, why } from './fleet.ts';
+import { forced, keyOf, record, scenario, why } from './fleet.ts';
 
 /** Runs a story in one transaction on a fresh control database with one migration. */
 function transaction<T>(story: (tx: Transaction) => Promise<T>): Promise<T> {
@@ -57,6 +57,35 @@ describe('acknowledgeable (R7)', () => {
     expect(acknowledgeable(epochs.split(' ').filter(Boolean).map(epochOf))).toBe(expected);
   });
 });
+
+scenario(
+  'an acknowledgement waits until the last line of too much dirt for one report is handed over (R7)',
+  async (fleet) => {
+    const [a] = await fleet.start();
+    await fleet.dualWrite();
+    const heal = fleet.cut(a!, (method) => method === 'report');
+    const session = a!.session.migration(MIGRATION);
+    const before = session.epoch.revision;
+    for (let n = 0; n < 4_500; n += 1) {
+      const line = { migration: MIGRATION, target: 'new', kind: 'lost', cause: 'test', notBefore: null } as const;
+      session.markDirty({ ...line, position: n, key: keyOf('ada', String(n)), revision: before });
+    }
+    await fleet.plane.changeSettings(MIGRATION, { breakerFailures: 6 }, why);
+    const { revision } = await fleet.document();
+    await fleet.until(() => session.acknowledgeable() === revision);
+    fleet.reports.length = 0;
+    heal();
+    await fleet.settled();
+    const own = fleet.reports.filter(({ from }) => from === a!.process.name).map(({ report }) => report);
+    const lines = own.map(({ dirt }) => dirt.length);
+    expect([lines[0], lines[1], lines[2]]).toEqual([2_000, 2_000, 500]);
+    expect(own.map(({ acknowledged }) => acknowledged[MIGRATION]).slice(0, 3)).toEqual([
+      undefined,
+      undefined,
+      revision,
+    ]);
+  },
+);
 
 describe('stamps above a floor (R17)', () => {
   const floor = makeStamp(9_000, 7, 0xffff_ffff);

@@ -453,7 +453,8 @@ class Simulation {
         await stubborn(`the backfill to ${target}`, () => controller.backfill({ ...why, target }));
       }
     }
-    await this.#sleep(3_000);
+    // Time for what the dead had sent: nothing of it may count any more.
+    await this.#sleep(15_000);
   }
 
   async #judge(): Promise<void> {

@@ -115,7 +115,7 @@ export class World {
       const roll = random.next();
       if (process.dying && WRITES.has(op)) {
         return random.chance(0.5)
-          ? { kind: 'late', lateMs: random.int(0, 9_000), caller: 'hang' }
+          ? { kind: 'late', lateMs: random.int(0, 25_000), caller: 'hang' }
           : { kind: 'hang', applied: random.chance(0.5) };
       }
       if (WRITES.has(op) && ids.some((id) => weather.rejects.has(id))) {
@@ -131,8 +131,9 @@ export class World {
         edge += weather.late;
         if (roll < edge) return { kind: 'late', lateMs: random.int(0, 6_000), caller: 'unknown', answerMs };
         edge += weather.twice;
-        // Copies of a compare-and-set come from re-sending alone: no transport repeats a request that was answered.
-        if (roll < edge && op !== 'compareAndSet') return { kind: 'twice', againMs: random.int(0, 6_000), requestMs, answerMs };
+        // A copy stands for a re-send that was overtaken; plain writes are never sent again, and a compare-and-set only
+        // when it had no answer.
+        if (roll < edge && (op === 'putIfNewer' || op === 'putManyIfNewer')) return { kind: 'twice', againMs: random.int(0, 6_000), requestMs, answerMs };
       }
       return { kind: 'slow', requestMs, answerMs };
     };
