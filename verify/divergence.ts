@@ -1,5 +1,5 @@
 import type { Stamp } from '../src/core/stamp.ts';
-import { stampMs } from '../src/core/stamp.ts';
+import { STAMP_MIN, stampMs } from '../src/core/stamp.ts';
 import type { Entry } from '../src/core/store.ts';
 import { type CompareRules, compareRecords, type FieldDifference } from './compare.ts';
 
@@ -116,7 +116,7 @@ export function classify(
     if (fields.length === 0) return EQUAL;
   }
   const newest = relation === 'newer' ? follower?.stamp : authority?.stamp;
-  const ageMs = newest == null ? null : Math.max(0, context.now - stampMs(newest));
+  const ageMs = newest == null || newest === STAMP_MIN ? null : Math.max(0, context.now - stampMs(newest));
   const cause = context.knownCause ?? causeOf(authority, follower, relation, ageMs, context);
   const certain = relation === 'same' && newest != null;
   return { word: wordOf(kind, relation, ageMs, context), kind, cause, fields, ageMs, certain };

@@ -78,7 +78,7 @@ export class Backfill {
     const { positions } = work.replay;
     const shares: readonly ReplayShare[] = work.partitions.map((row) => ({ ...row }));
     const summary = (): ReplayProgress => progressOf(work.replay, shares);
-    await replay({
+    const run = replay({
       source,
       target: stores[target],
       shares,
@@ -101,6 +101,12 @@ export class Backfill {
         }),
       onProgress: () => options.onProgress?.(summary()),
     });
+    try {
+      await run;
+    } catch (error) {
+      await plane.releaseReplay(work.replay.id, runner).catch(() => {});
+      throw error;
+    }
     const ended = await plane.endReplay(work.replay.id, runner);
     return { ...summary(), resumed: work.resumed, covered: ended.covered, clearedDirt: ended.cleared };
   }

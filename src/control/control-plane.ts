@@ -239,6 +239,8 @@ export class ControlPlane {
   changeSettings(name: string, change: Partial<Settings>, authorship: Authorship): Promise<RulesetDocument> {
     return this.#transaction(authorship, async (tx, now) => {
       const row = await migrationRow(tx, name);
+      if (row.document.finished)
+        throw new MigrationFinished(`${name} is finished; its settings have no effect any more`);
       const settings: unknown = { ...row.document.settings, ...change };
       validateSettings(settings);
       const summary = Object.entries(change)
@@ -257,6 +259,7 @@ export class ControlPlane {
   ): Promise<{ readonly document: RulesetDocument; readonly next: 'done' | 'handover' }> {
     return this.#transaction(authorship, async (tx, now) => {
       const facts = await factsOf(tx, name, now);
+      if (facts.document.finished) throw new MigrationFinished(`${name} is finished; its units do not move any more`);
       if (facts.document.handover !== null) {
         throw new RevisionConflict(`a handover of ${name} is going on`, { remedy: 'try again when it has ended' });
       }
@@ -311,6 +314,10 @@ export class ControlPlane {
     return this.#storage.transaction((tx) =>
       replays.checkpoint(tx, replay, runner, leaseMs, deadlineLimit, points, this.#clock.now()),
     );
+  }
+
+  releaseReplay(replay: number, runner: string): Promise<void> {
+    return this.#storage.transaction((tx) => replays.releaseReplay(tx, replay, runner));
   }
 
   endReplay(replay: number, runner: string): Promise<{ readonly covered: Intervals; readonly cleared: number }> {

@@ -103,8 +103,9 @@ export class Controller {
    */
   async set(move: DialMove, options: MoveOptions): Promise<MoveResult> {
     const begun = this.#parts.clock.monotonic();
-    const present = await this.finishHandover(options);
-    if (move.dial === 'cutover' || move.dial === 'retire-old') await this.#letSettle(present.revision, options.signal);
+    const present = options.dryRun === true ? await this.#ruleset() : await this.finishHandover(options);
+    if (options.dryRun !== true && (move.dial === 'cutover' || move.dial === 'retire-old'))
+      await this.#letSettle(present.revision, options.signal);
     const answer = await this.#ask(move, options);
     if (options.dryRun === true)
       return this.#result(answer.document ?? (await this.#ruleset()), answer.gates, null, begun);

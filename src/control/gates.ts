@@ -1,4 +1,13 @@
-import { below, between, describeDial, describePositions, EVERY_BUCKET, NOBODY, type Threshold } from '../core/dial.ts';
+import {
+  below,
+  between,
+  describeDial,
+  describePositions,
+  dialValue,
+  EVERY_BUCKET,
+  NOBODY,
+  type Threshold,
+} from '../core/dial.ts';
 import type { GateVerdict } from '../core/errors.ts';
 import { covers, type Intervals, includes, overlaps, subtract } from '../core/intervals.ts';
 import { type DialMove, type Dials, dialsConflict, type Side } from '../core/stage.ts';
@@ -55,7 +64,7 @@ export function gatesOf(facts: Facts, move: DialMove, evidence: CallerEvidence):
       'handover',
       document.handover === null,
       document.handover === null ? 'none going on' : `a ${document.handover.kind} handover is going on`,
-      `changeover status ${name}; it ends within a second, or the next command goes on with it`,
+      `changeover status ${name}`,
     ),
   );
   switch (move.dial) {
@@ -89,14 +98,14 @@ export function handoverGates(facts: Facts, positions: Intervals, to: Side): rea
       missing.length === 0
         ? `the ${to} store is complete in ${describePositions(positions)}`
         : `the ${to} store is not known to be complete in ${describePositions(missing)}`,
-      `changeover backfill ${name}${to === 'old' ? ' --to old' : ''}`,
+      `changeover backfill ${name}${to === 'old' ? ' --to old' : ''} ${REASON}`,
     ),
-    gate('dirty', lost.length === 0, describeDirt(lost), `changeover repair ${name}`),
+    gate('dirty', lost.length === 0, describeDirt(lost), `changeover repair ${name} ${REASON}`),
     gate(
       'rejected',
       rejected.length === 0,
       rejected.length === 0 ? 'no record is refused by a store' : describeDirt(rejected),
-      `changeover status ${name} names the keys; mend the records or the constraint, then changeover repair ${name}`,
+      `changeover repair ${name} ${REASON}`,
     ),
   ];
 }
@@ -110,17 +119,24 @@ export function fleetGate(facts: Facts, revision: number, what: string): GateVer
     late.length === 0
       ? `${facts.fleet.length} of ${facts.fleet.length} processes acknowledged ${what}`
       : `not acknowledged by ${late.map((member) => member.name).join(', ')}`,
-    `changeover fleet ${facts.document.migration}; end or mend the processes named`,
+    `changeover fleet ${facts.document.migration}`,
   );
 }
 
 function orderRemedy(name: string, dials: Dials, move: DialMove): string {
+  if (dials.retireOld)
+    return `${command(name, 'retire-old', 'no')}, then changeover backfill ${name} --to old ${REASON}`;
+  if (move.dial === 'retire-old') return command(name, 'cutover', 'all');
   if (move.dial === 'dual-write') {
-    return `changeover set ${name} ${dials.cutover > (move.to as number) ? 'cutover' : 'shadow-read'} ${describeDial(move.to as Threshold)} first`;
+    return command(name, dials.cutover > move.to ? 'cutover' : 'shadow-read', argument(move.to));
   }
-  if (move.dial === 'retire-old') return `changeover set ${name} cutover all`;
-  return `changeover set ${name} dual-write ${describeDial(move.to as Threshold)} first`;
+  return command(name, 'dual-write', argument(move.to));
 }
+
+const REASON = '--reason "…"';
+const argument = (threshold: Threshold): string => String(dialValue(threshold));
+/** A remedy that can be pasted. */
+const command = (name: string, what: string, to: string): string => `changeover set ${name} ${what} ${to} ${REASON}`;
 
 function describeDirt(dirt: readonly DirtSummary[]): string {
   if (dirt.length === 0) return 'nothing is dirty';
@@ -154,7 +170,7 @@ function mirrorOnGates(facts: Facts, evidence: CallerEvidence): readonly GateVer
       settings.noOutsideWriters
         ? 'confirmed: nobody writes but through the repository'
         : 'nobody confirmed that all writers go through the repository; writes of others would be lost silently',
-      `changeover set ${migration} no-outside-writers yes`,
+      command(migration, 'no-outside-writers', 'yes'),
     ),
   ];
 }
@@ -189,7 +205,7 @@ function divergenceGate(facts: Facts, positions: Intervals): GateVerdict {
     open.length === 0
       ? `none open in ${describePositions(positions)}`
       : `${open.length} record${open.length === 1 ? '' : 's'} differ in ${describePositions(positions)}`,
-    `changeover status ${name} shows them; mend the cause, then changeover repair ${name}`,
+    `changeover repair ${name} ${REASON}`,
   );
 }
 
@@ -203,7 +219,7 @@ function shadowGate(facts: Facts, to: Threshold): GateVerdict {
     !read
       ? `shadow-read stands at ${describeDial(facts.document.dials.shadowRead)}`
       : `${bad} divergent in ${n} comparisons since the last change${bad === 0 ? bound : ''}`,
-    `changeover set ${facts.document.migration} shadow-read ${describeDial(to)}, and let it run`,
+    command(facts.document.migration, 'shadow-read', argument(to)),
     true,
   );
 }
@@ -233,12 +249,12 @@ function retireGates(facts: Facts, evidence: CallerEvidence): readonly GateVerdi
       'the new store must be complete',
       'changeover backfill',
     ),
-    gate('dirty', toNew.length === 0, describeDirt(toNew), `changeover repair ${facts.document.migration}`),
+    gate('dirty', toNew.length === 0, describeDirt(toNew), `changeover repair ${facts.document.migration} ${REASON}`),
     gate(
       'replays',
       facts.runningReplays === 0,
       facts.runningReplays === 0 ? 'none is running' : `${facts.runningReplays} running`,
-      'let it end or cancel it',
+      `changeover status ${facts.document.migration}`,
     ),
     fleetGate(facts, facts.row.revision, `revision ${facts.row.revision}`),
     verificationGate(facts, everything, evidence),

@@ -27,6 +27,7 @@ interface RepairOptions extends Authorship {
 }
 
 const PAGE = 500;
+const RESTAMPED_AT_ONCE = 32;
 const LOOKS_MS: readonly number[] = [10, 50, 200, 500, 1_000];
 
 /**
@@ -144,18 +145,22 @@ export class Repair {
       if (page.length === 0) return { restamped, divergent };
       after = page.at(-1)?.id ?? after;
       const agreed: number[] = [];
-      for (const row of page) {
-        signal?.throwIfAborted();
-        if (!(await this.#agree(row, LOOKS_MS.slice(0, 1), signal))) {
-          await restamp(keyFromJson(row.key));
-          if (!(await this.#agree(row, LOOKS_MS, signal))) {
-            divergent += 1;
-            continue;
+      const open = [...page];
+      const lane = async (): Promise<void> => {
+        for (let row = open.shift(); row !== undefined; row = open.shift()) {
+          signal?.throwIfAborted();
+          if (!(await this.#agree(row, LOOKS_MS.slice(0, 1), signal))) {
+            await restamp(keyFromJson(row.key));
+            if (!(await this.#agree(row, LOOKS_MS, signal))) {
+              divergent += 1;
+              continue;
+            }
+            restamped += 1;
           }
-          restamped += 1;
+          agreed.push(row.id);
         }
-        agreed.push(row.id);
-      }
+      };
+      await Promise.all(Array.from({ length: Math.min(RESTAMPED_AT_ONCE, page.length) }, lane));
       if (agreed.length > 0) await plane.clearDivergences(migration, agreed);
     }
   }

@@ -208,6 +208,11 @@ export async function checkpoint(
   return { yours: true, document };
 }
 
+/** Lets go of a replay that was interrupted, so that anybody may go on with it at once. */
+export async function releaseReplay(tx: Transaction, replay: number, runner: string): Promise<void> {
+  await tx.update('replays', { id: replay, runner, state: 'running' }, { runner: null });
+}
+
 /** The dirt that a repair towards a target is to replay, oldest first. */
 export async function dirtOf(
   tx: Transaction,

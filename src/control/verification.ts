@@ -3,6 +3,7 @@ import { verifyStores } from '../../verify/full-scan.ts';
 import type { VerifyProgress } from '../../verify/tally.ts';
 import type { VerifyReport } from '../../verify/verify-report.ts';
 import { below } from '../core/dial.ts';
+import { InvalidArgument } from '../core/errors.ts';
 import { type Intervals, includes } from '../core/intervals.ts';
 import { keyToJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
@@ -28,6 +29,11 @@ export async function verifyMigration(parts: ControllerParts, options: Verificat
   const document = await plane.ruleset(migration);
   const ruleset = new Ruleset(document);
   const positions = options.positions ?? below(document.dials.dualWrite);
+  if (positions.length === 0) {
+    throw new InvalidArgument(`nothing of ${migration} is mirrored, so there is nothing to compare`, {
+      remedy: `changeover set ${migration} dual-write … --reason "…", then changeover backfill ${migration} --reason "…"`,
+    });
+  }
   const dirt = await plane.dirt(migration, null, MOST_DIVERGENCES);
   const dirty = dirt.filter((row) => positions.some(([from, to]) => row.fromPosition < to && row.toPosition > from));
   const report = await verifyStores({

@@ -2,7 +2,7 @@ import PQueue from 'p-queue';
 import type { Clock, Random } from '../core/clock.ts';
 import { Interrupted } from '../core/errors.ts';
 import type { Settings } from '../core/settings.ts';
-import type { Entry, Partition, Rejection, Store } from '../core/store.ts';
+import type { Entry, Partition, Rejection, ScanPage, Store } from '../core/store.ts';
 import { again, putNewer } from './put-newer.ts';
 import { Throttle } from './throttle.ts';
 
@@ -87,8 +87,11 @@ export async function replay(options: ReplayOptions): Promise<void> {
     return writing;
   };
 
-  const putPage = async (share: ReplayShare, page: readonly Entry[]): Promise<void> => {
-    const wanted = page.filter(includes);
+  const putPage = async (share: ReplayShare, page: ScanPage): Promise<void> => {
+    const wanted = page.entries.filter(includes);
+    let applied = 0;
+    let skipped = 0;
+    let rejected = 0;
     const step = Math.max(1, Math.min(settings.replayConcurrency, target.capabilities.batchSize));
     for (let at = 0; at < wanted.length; at += step) {
       const batch = wanted.slice(at, at + step);
@@ -104,11 +107,16 @@ export async function replay(options: ReplayOptions): Promise<void> {
         },
       });
       for (const { entry, rejection } of result.rejected) await options.onRejected(entry, rejection);
-      share.applied += result.applied;
-      share.skipped += result.skipped;
-      share.rejected += result.rejected.length;
+      applied += result.applied;
+      skipped += result.skipped;
+      rejected += result.rejected.length;
     }
-    share.scanned += page.length;
+    // All at once with the cursor: a checkpoint of another lane must not count what a resume would count again.
+    share.scanned += page.entries.length;
+    share.applied += applied;
+    share.skipped += skipped;
+    share.rejected += rejected;
+    share.cursor = page.cursor;
   };
 
   const runShare = async (share: ReplayShare): Promise<void> => {
@@ -124,8 +132,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
             share.done = true;
             break;
           }
-          await putPage(share, next.value.entries);
-          share.cursor = next.value.cursor;
+          await putPage(share, next.value);
           options.onProgress?.(shares);
           if (clock.monotonic() - lastCheckpoint >= (options.checkpointMs ?? 500)) await checkpoint();
           signal.throwIfAborted();
