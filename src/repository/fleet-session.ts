@@ -139,15 +139,18 @@ export class FleetSession {
     }
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#reporting = this.#report().finally(() => {
-      this.#reporting = undefined;
-      if (this.#again && this.#failures === 0) {
-        this.#again = false;
-        this.reportSoon();
-      } else {
-        this.#schedule();
-      }
-    });
+    // Not in this very turn: dirt and the end of its write go into one report.
+    this.#reporting = Promise.resolve()
+      .then(() => this.#report())
+      .finally(() => {
+        this.#reporting = undefined;
+        if (this.#again && this.#failures === 0) {
+          this.#again = false;
+          this.reportSoon();
+        } else {
+          this.#schedule();
+        }
+      });
   }
 
   /**

@@ -149,6 +149,8 @@ export class Repository<R extends object = StoredRecord> {
         (route) => (left !== null ? null : { value, expected: expectedOf(entry, route) }),
         async (route) => {
           entry = await this.#readLead(route, target);
+          // A compare-and-set needs a larger stamp: a slow clock would find out only by being refused.
+          if (entry?.stamp != null) this.#session.membership.stamps.observe(entry.stamp);
           const current = entry?.value == null ? undefined : (cloneValue(entry.value) as R);
           const next: unknown = change(current);
           if (next === undefined) {
