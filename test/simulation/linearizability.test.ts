@@ -65,7 +65,11 @@ describe('the judge of histories', () => {
       false,
       [op('write', 0, 1, { wrote: 'a' }), op('delete', 2, 3), op('read', 4, 5, { saw: 'a' })],
     ],
-    ['a delete that found nothing where a record was', false, [op('write', 0, 1, { wrote: 'a' }), op('delete', 2, 3, { saw: null })]],
+    [
+      'a delete that found nothing where a record was',
+      false,
+      [op('write', 0, 1, { wrote: 'a' }), op('delete', 2, 3, { saw: null })],
+    ],
   ])('%s: %s', (_, verdict, history) => {
     expect(linearizable(history, null)).toBe(verdict);
   });

@@ -8,7 +8,7 @@ import { makeStamp, StampClock, stampMs } from '../../src/core/stamp.ts';
 import type { Entry } from '../../src/core/store.ts';
 import { LeadWrite } from '../../src/repository/lead-write.ts';
 import { MigrationSession } from '../../src/repository/migration-session.ts';
-import { simulate, type SimulationOptions } from './simulation.ts';
+import { type SimulationOptions, simulate } from './simulation.ts';
 import { MIGRATION, World } from './world.ts';
 
 /*
@@ -39,8 +39,7 @@ function patch(
 const through =
   (change: (tx: Transaction) => Partial<Transaction>) =>
   (real: ControlStorage): ControlStorage => ({
-    transaction: (body) =>
-      real.transaction((tx) => body({ ...bound(tx), ...change(tx) })),
+    transaction: (body) => real.transaction((tx) => body({ ...bound(tx), ...change(tx) })),
     read: (body) => real.read((tx) => body({ ...bound(tx), ...change(tx) })),
     watch: (changed) => real.watch(changed),
     prepare: () => real.prepare(),
@@ -246,7 +245,11 @@ const breaches: readonly Breach[] = [
     options: {
       storage: through((tx) => ({
         select: (async (table: 'dirt', where: object, page: object) =>
-          table === 'dirt' && 'fromPosition' in where && typeof where.fromPosition === 'object' && where.fromPosition !== null && 'lt' in where.fromPosition
+          table === 'dirt' &&
+          'fromPosition' in where &&
+          typeof where.fromPosition === 'object' &&
+          where.fromPosition !== null &&
+          'lt' in where.fromPosition
             ? []
             : tx.select(table, where, page)) as Transaction['select'],
       })),
@@ -293,7 +296,10 @@ const breaches: readonly Breach[] = [
       storage: through((tx) => ({
         // Both follow from the history of cohort changes and from the coverage kept beside the document.
         update: (async (table: 'migrations', where: object, values: Partial<MigrationRow>) =>
-          table === 'migrations' && values.document === undefined && (values.coverageNew ?? values.coverageOld) !== undefined && !('endReplay' in where)
+          table === 'migrations' &&
+          values.document === undefined &&
+          (values.coverageNew ?? values.coverageOld) !== undefined &&
+          !('endReplay' in where)
             ? tx.update(table, where, await keepCovered(tx, values))
             : tx.update(table, where, values)) as Transaction['update'],
       })),
@@ -336,6 +342,9 @@ describe('the simulation notices a broken rule', () => {
       found.push(...(await simulate({ seed, ...options })).violations);
     }
     // `liveness` alone would only say that something got stuck; the breach has to show in the data.
-    expect(found.filter((violation) => !violation.startsWith('liveness')).length, `in ${seed} seeds: ${found[0]}`).toBeGreaterThan(0);
+    expect(
+      found.filter((violation) => !violation.startsWith('liveness')).length,
+      `in ${seed} seeds: ${found[0]}`,
+    ).toBeGreaterThan(0);
   });
 });

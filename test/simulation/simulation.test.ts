@@ -15,7 +15,9 @@ async function violationsOf(from: number, to: number, emergencies: boolean): Pro
   for (let seed = from; seed <= to; seed += 1) {
     const result = await simulate({ seed, emergencies });
     if (result.violations.length > 0) {
-      violations.push(`seed ${seed}${emergencies ? ' with emergencies' : ''}: ${result.violations.join('\n')}\n${result.log.join('\n')}`);
+      violations.push(
+        `seed ${seed}${emergencies ? ' with emergencies' : ''}: ${result.violations.join('\n')}\n${result.log.join('\n')}`,
+      );
     }
   }
   return violations;

@@ -1,8 +1,8 @@
 import type { Controller } from '../../src/control/controller.ts';
-import { NOBODY, type Threshold } from '../../src/core/dial.ts';
 import type { ControlStorage } from '../../src/control/storage.ts';
+import { NOBODY, type Threshold } from '../../src/core/dial.ts';
 import { ChangeoverError } from '../../src/core/errors.ts';
-import { includes, type Intervals, intersect, union } from '../../src/core/intervals.ts';
+import { type Intervals, includes, intersect, union } from '../../src/core/intervals.ts';
 import { mirroredTo, Ruleset } from '../../src/core/ruleset.ts';
 import type { DialMove, Side } from '../../src/core/stage.ts';
 import { STAMP_MIN } from '../../src/core/stamp.ts';

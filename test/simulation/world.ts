@@ -3,8 +3,8 @@ import type { Call, Fault, FaultPlan } from '../../adapters/memory/fault.ts';
 import { memory } from '../../adapters/memory/memory.ts';
 import { type ControlPlaneApi, localControlPlane } from '../../src/control/control-plane.ts';
 import { Controller } from '../../src/control/controller.ts';
-import type { ControlStorage } from '../../src/control/storage.ts';
 import { memoryStorage } from '../../src/control/memory-storage.ts';
+import type { ControlStorage } from '../../src/control/storage.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { Ruleset, type RulesetDocument } from '../../src/core/ruleset.ts';
 import type { Side } from '../../src/core/stage.ts';
@@ -133,7 +133,8 @@ export class World {
         edge += weather.twice;
         // A copy stands for a re-send that was overtaken; plain writes are never sent again, and a compare-and-set only
         // when it had no answer.
-        if (roll < edge && (op === 'putIfNewer' || op === 'putManyIfNewer')) return { kind: 'twice', againMs: random.int(0, 6_000), requestMs, answerMs };
+        if (roll < edge && (op === 'putIfNewer' || op === 'putManyIfNewer'))
+          return { kind: 'twice', againMs: random.int(0, 6_000), requestMs, answerMs };
       }
       return { kind: 'slow', requestMs, answerMs };
     };
