@@ -156,9 +156,8 @@ export class Traffic {
   async #write(
     kind: WriteKind,
     key: EventKey,
-    work: (
-      write: string,
-    ) => Promise<{ readonly from: string | null; readonly count: number } | null | undefined | void>,
+    // biome-ignore lint/suspicious/noConfusingVoidType: most writes have nothing to tell
+    work: (write: string) => Promise<{ readonly from: string | null; readonly count: number } | null | void>,
   ): Promise<void> {
     const { journal, label } = this.#options;
     this.#writes += 1;

@@ -178,7 +178,9 @@ function fillOldStore(path: string): readonly WriteRecord[] {
     database.exec(DDL);
     const insert = database.prepare(`INSERT INTO ${TABLE} VALUES (?, ?, ?, ?, ?, ?, ?, ?)`);
     const keys = Array.from({ length: SEEDS }, (_, n) => seedKey(n));
-    database.transaction(() => keys.forEach((key, n) => insert.run(...rowOf(key, seedWrite(n)))))();
+    database.transaction(() => {
+      for (const [n, key] of keys.entries()) insert.run(...rowOf(key, seedWrite(n)));
+    })();
     const now = hostMicros();
     return keys.map((key, n) => ({
       kind: 'create',
