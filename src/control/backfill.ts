@@ -5,7 +5,7 @@ import { Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry } from '../core/store.ts';
 import { type ReplayShare, replay } from '../replay/replay.ts';
-import type { ControllerParts } from './controller.ts';
+import type { ControllerParts } from './controller-parts.ts';
 import type { Authorship } from './publish.ts';
 import type { ReplayWork } from './replays.ts';
 import type { ReplayRow } from './storage.ts';

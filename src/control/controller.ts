@@ -1,7 +1,4 @@
-import type { CompareRules } from '../../verify/compare.ts';
 import type { VerifyReport } from '../../verify/verify-report.ts';
-import type { Clock, Random } from '../core/clock.ts';
-import type { NodeInfo } from '../core/control-client.ts';
 import { NOBODY, type Threshold } from '../core/dial.ts';
 import {
   ChangeoverError,
@@ -12,13 +9,11 @@ import {
   NotPrepared,
 } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
-import type { KeySpec } from '../core/record-key.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { type DialMove, planStage, type Side, type Stage } from '../core/stage.ts';
-import type { Store } from '../core/store.ts';
-import type { Key } from '../core/value.ts';
 import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
-import type { ControlPlaneApi, MoveAnswer } from './control-plane.ts';
+import type { MoveAnswer } from './control-plane.ts';
+import type { ControllerParts } from './controller-parts.ts';
 import { deadlinesPassed } from './deadlines-passed.ts';
 import type { FleetMember } from './facts.ts';
 import type { HandoverProgress } from './handovers.ts';
@@ -26,26 +21,6 @@ import type { Authorship } from './publish.ts';
 import { Repair, type RepairSummary } from './repair.ts';
 import { Undertaker } from './undertaker.ts';
 import { type VerificationOptions, verifyMigration } from './verification.ts';
-
-/** Whether a process has surely ended, by somebody who can tell: `unknown` is no proof of anything. */
-export type ProcessProbe = (node: NodeInfo) => 'ended' | 'running' | 'unknown';
-
-export interface ControllerParts {
-  readonly plane: ControlPlaneApi;
-  readonly migration: string;
-  readonly stores: Readonly<Record<Side, Store>>;
-  readonly keys: KeySpec;
-  readonly rules: CompareRules;
-  /** Digest of what decides how records are held; binds verdicts and checkpoints. */
-  readonly mapping: string;
-  /** Gives a record a fresh stamp through the repository, so that its mirror replaces what the follower holds. */
-  readonly restamp: (key: Key) => Promise<void>;
-  readonly probe: ProcessProbe;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Names this controller where it runs a replay. */
-  readonly runner: string;
-}
 
 export interface MoveOptions extends Authorship {
   readonly force?: boolean;

@@ -6,7 +6,7 @@ import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry, KeyRef } from '../core/store.ts';
 import { again, putNewer } from '../replay/put-newer.ts';
 import { Backfill } from './backfill.ts';
-import type { ControllerParts } from './controller.ts';
+import type { ControllerParts } from './controller-parts.ts';
 import type { Authorship } from './publish.ts';
 import type { DirtRow, DivergenceRow } from './storage.ts';
 

@@ -1,7 +1,7 @@
 import type { Side } from '../core/stage.ts';
 import type { Store } from '../core/store.ts';
 import { settledAt } from '../core/store.ts';
-import type { ControllerParts } from './controller.ts';
+import type { ControllerParts } from './controller-parts.ts';
 import type { FleetMember } from './facts.ts';
 import type { Authorship } from './publish.ts';
 import type { NodeRow } from './storage.ts';

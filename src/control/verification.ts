@@ -7,7 +7,7 @@ import { InvalidArgument } from '../core/errors.ts';
 import { type Intervals, includes } from '../core/intervals.ts';
 import { keyToJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
-import type { ControllerParts } from './controller.ts';
+import type { ControllerParts } from './controller-parts.ts';
 import type { Authorship } from './publish.ts';
 
 export interface VerificationOptions extends Authorship {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import type { ProcessProbe } from '../control/controller.ts';
+import type { ProcessProbe } from '../control/controller-parts.ts';
 import type { NodeInfo } from '../core/control-client.ts';
 
 function read(path: string): string | null {

@@ -1,6 +1,7 @@
 import { maskValue } from '../../verify/compare.ts';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
-import { Controller, type ProcessProbe } from '../control/controller.ts';
+import { Controller } from '../control/controller.ts';
+import type { ProcessProbe } from '../control/controller-parts.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import type { Logger } from '../core/telemetry.ts';
 import type { DeadlineSweep } from '../repository/deadline-sweep.ts';

@@ -1,0 +1,29 @@
+import type { CompareRules } from '../../verify/compare.ts';
+import type { Clock, Random } from '../core/clock.ts';
+import type { NodeInfo } from '../core/control-client.ts';
+import type { KeySpec } from '../core/record-key.ts';
+import type { Side } from '../core/stage.ts';
+import type { Store } from '../core/store.ts';
+import type { Key } from '../core/value.ts';
+import type { ControlPlaneApi } from './control-plane.ts';
+
+/** Whether a process has surely ended, by somebody who can tell: `unknown` is no proof of anything. */
+export type ProcessProbe = (node: NodeInfo) => 'ended' | 'running' | 'unknown';
+
+/** What a controller is made of. */
+export interface ControllerParts {
+  readonly plane: ControlPlaneApi;
+  readonly migration: string;
+  readonly stores: Readonly<Record<Side, Store>>;
+  readonly keys: KeySpec;
+  readonly rules: CompareRules;
+  /** Digest of what decides how records are held; binds verdicts and checkpoints. */
+  readonly mapping: string;
+  /** Gives a record a fresh stamp through the repository, so that its mirror replaces what the follower holds. */
+  readonly restamp: (key: Key) => Promise<void>;
+  readonly probe: ProcessProbe;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Names this controller where it runs a replay. */
+  readonly runner: string;
+}
