@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { MemoryStore } from '../../adapters/memory/memory-store.ts';
 import { ControlPlane } from '../../src/control/control-plane.ts';
 import type { ControlStorage, MigrationRow, Transaction } from '../../src/control/storage.ts';
+import { ALL } from '../../src/core/dial.ts';
 import { StoreFault } from '../../src/core/errors.ts';
 import { union } from '../../src/core/intervals.ts';
 import { makeStamp, StampClock, stampMs } from '../../src/core/stamp.ts';
@@ -105,7 +106,7 @@ const breaches: readonly Breach[] = [
         original(entry, expected, Number.MAX_SAFE_INTEGER),
       );
     },
-    options: { lengthMs: 40_000, storm: 1, busy: false },
+    options: { lengthMs: 30_000, storm: 0.5, busy: false, delayMs: 100, onlyCrashes: true },
   },
   {
     rule: 'R3: a superseded lead put counts as done',
@@ -259,7 +260,9 @@ const breaches: readonly Breach[] = [
     rule: 'R12: the hold ends with the move instead of after it',
     options: {
       busy: true,
-      nodes: 5,
+      storm: 0,
+      lengthMs: 20_000,
+      delayMs: 40,
       storage: migrations(async (next) =>
         next.document?.handover != null && next.document.handover.movedAt !== null
           ? { ...next, document: { ...next.document, handover: null } }
@@ -268,12 +271,20 @@ const breaches: readonly Breach[] = [
     },
   },
   {
-    rule: 'R16: mirrors begin while others still write plainly',
+    rule: 'R16: mirrors begin before all have acknowledged that they stamp',
     options: {
       storage: migrations(async (next) =>
-        next.document?.stamping === 'starting' ? { ...next, document: { ...next.document, stamping: 'on' } } : next,
+        next.document?.stamping === 'starting'
+          ? {
+              ...next,
+              document: { ...next.document, stamping: 'on', dials: { ...next.document.dials, dualWrite: ALL } },
+              mirrorOnRevision: next.document.revision,
+            }
+          : next,
       ),
-      storm: 0.3,
+      busy: true,
+      storm: 0,
+      delayMs: 100,
     },
   },
   {
@@ -330,10 +341,10 @@ async function keepCovered(tx: Transaction, values: Partial<MigrationRow>): Prom
   };
 }
 
-const MOST_SEEDS = 400;
+const MOST_SEEDS = 1_000;
 
 describe('the simulation notices a broken rule', () => {
-  test.each(breaches)('$rule', async ({ apply, options }) => {
+  test.each(breaches)('$rule', { timeout: 240_000 }, async ({ apply, options }) => {
     apply?.();
     const found: string[] = [];
     let seed = 0;

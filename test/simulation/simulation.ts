@@ -23,6 +23,10 @@ export interface SimulationOptions {
   readonly busy?: boolean;
   /** Stands between the control plane and its rows, to break a rule on purpose. */
   readonly storage?: (real: ControlStorage) => ControlStorage;
+  /** How long a request or an answer takes at most at the beginning, ms. @default 3, to the control plane more in some seeds */
+  readonly delayMs?: number;
+  /** Nothing but processes that die with requests on their way. @default false */
+  readonly onlyCrashes?: boolean;
   /** How hard the weather is, 0 … 1. @default 1 */
   readonly storm?: number;
 }
@@ -74,7 +78,8 @@ class Simulation {
     const busy = options.busy ?? this.#random.chance(0.3);
     this.#thinkMs = busy ? 40 : 500;
     this.#lengthMs = options.lengthMs ?? (busy ? 6_000 : 20_000);
-    this.#world.control.delayMs = this.#random.pick([3, 3, 40, 150]);
+    this.#world.control.delayMs = options.delayMs ?? this.#random.pick([3, 3, 40, 150]);
+    for (const weather of Object.values(this.#world.weather)) weather.delayMs = options.delayMs ?? weather.delayMs;
     this.#keys = UNITS.flatMap((unit) => [{ unit, id: '1' }, ...(this.#random.chance(0.5) ? [{ unit, id: '2' }] : [])]);
   }
 
@@ -328,13 +333,13 @@ class Simulation {
       await this.#sleep(random.int(100, 1_500) / storm);
       const living = world.nodes.filter((node) => node.process.alive && !node.closed);
       const side = random.pick(['old', 'new'] as const);
-      switch (random.int(0, 9)) {
+      switch (this.#options.onlyCrashes === true ? 0 : random.int(0, 9)) {
         case 0:
         case 1: {
           const node = random.pick(living);
           if (node === undefined) break;
           // Half of them with requests on their way that arrive when the process is long gone.
-          node.process.dying = random.chance(0.5);
+          node.process.dying = this.#options.onlyCrashes === true || random.chance(0.5);
           if (node.process.dying) await this.#sleep(random.int(1, 300));
           this.#note(`${node.process.name} crashes`);
           world.crash(node);
