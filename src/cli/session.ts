@@ -6,6 +6,7 @@ import { ControlUnavailable, InvalidArgument, MigrationFinished, UnknownMigratio
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { Config, MigrationDefinition } from '../service/config.ts';
 import { type Control, control } from '../service/control.ts';
+import type { LogLevel } from '../telemetry/logger.ts';
 import type { ExitCode } from './exit-code.ts';
 import { findConfig, loadConfig } from './load-config.ts';
 import { didYouMean } from './nearest.ts';
@@ -91,7 +92,8 @@ export class Session {
       this.terminal.note('note: the control plane is in memory; what this command changes ends with it');
     }
     try {
-      return await control(config);
+      const level = process.env['CHANGEOVER_LOG'];
+      return await control(config, level === undefined ? {} : { logger: level as LogLevel });
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : '';
       if (!/^E[A-Z0-9]+$/.test(code)) throw error;

@@ -93,9 +93,7 @@ export class MigrationSession {
     if (document.handover?.kind === 'emergency') this.#abandonHeld(epoch.ruleset);
     this.#release();
     this.#advance();
-    if (this.#epochs.length > 1) {
-      this.fleet.clock.after(epoch.ruleset.settings.acknowledgeGraceMs, () => this.#markMirrors(epoch.revision));
-    }
+    this.#limitMirrors(epoch);
   }
 
   /**
@@ -256,11 +254,16 @@ export class MigrationSession {
     }
   }
 
-  #markMirrors(before: number): void {
-    for (const epoch of this.#epochs) {
-      if (epoch.revision >= before) return;
-      for (const write of epoch.writes) write.markMirror();
-    }
+  /** Mirror puts of earlier revisions hold up the acknowledgement for a grace only, also those that begin late. */
+  #limitMirrors(epoch: Epoch): void {
+    if (this.#epochs[0] === epoch || this.#epochs.at(-1) !== epoch || this.#closed) return;
+    this.fleet.clock.after(Math.max(epoch.ruleset.settings.acknowledgeGraceMs, 10), () => {
+      for (const earlier of this.#epochs) {
+        if (earlier === epoch) break;
+        for (const write of earlier.writes) write.markMirror();
+      }
+      this.#limitMirrors(epoch);
+    });
   }
 
   #advance(): void {

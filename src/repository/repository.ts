@@ -291,6 +291,7 @@ export class Repository<R extends object = StoredRecord> {
     try {
       const { ruleset } = epoch;
       const route = ruleset.route(target.unit);
+      this.#tell('read', ruleset, route, target);
       const store = this.#parts.stores[route.authority];
       const entry = await this.#bounded(store.get(target.id, target.key), store, ruleset);
       this.#session.fleet.countOperation(false);
@@ -302,6 +303,15 @@ export class Repository<R extends object = StoredRecord> {
     } finally {
       this.#session.leaveRead(epoch);
     }
+  }
+
+  /** Where an operation went and why, for whoever asks "why did this read go to Mongo?". */
+  #tell(operation: 'read' | 'write', ruleset: Ruleset, route: Route, target: Target): void {
+    const { logger } = this.#session.fleet;
+    if (!logger.isLevelEnabled('debug')) return;
+    const { stage, authority, mirror, compare, reason } = route;
+    const where = { stage, authority, mirror, compare, reason, position: ruleset.position(target.unit) };
+    logger.debug({ migration: this.#session.name, operation, ...where, revision: ruleset.revision }, 'routed');
   }
 
   #shadow(ruleset: Ruleset, route: Route, target: Target, entry: Entry | undefined): void {
@@ -384,6 +394,7 @@ export class Repository<R extends object = StoredRecord> {
     const route = session.epoch.ruleset.route(target.unit);
     const planned = plan(route);
     if (planned === null) return 'left';
+    this.#tell('write', session.epoch.ruleset, route, target);
     const entry: Entry = {
       id: target.id,
       key: target.key,

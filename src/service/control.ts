@@ -5,12 +5,14 @@ import { systemClock } from '../core/clock.ts';
 import { type Route, Ruleset } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import type { PrepareReport } from '../core/store.ts';
-import { type Logger, silentLogger } from '../core/telemetry.ts';
+import type { Logger } from '../core/telemetry.ts';
 import { DeadlineSweep } from '../repository/deadline-sweep.ts';
 import { FleetSession } from '../repository/fleet-session.ts';
 import type { Repository } from '../repository/repository.ts';
+import type { LogLevel } from '../telemetry/logger.ts';
 import { type Config, definitionOf } from './config.ts';
 import { controlPlaneOf } from './control-plane-of.ts';
+import { loggerOf } from './logger-of.ts';
 import { closeStores, makeStores, openStores, type StorePair } from './open-stores.ts';
 import { probeProcess, thisProcess } from './process-identity.ts';
 import { makeController, makeRepository } from './service-runtime.ts';
@@ -161,6 +163,6 @@ export class Control {
 }
 
 /** Opens the control plane of a configuration for operating it. @throws InvalidConfiguration, ControlUnavailable */
-export async function control(config: Config, options: { readonly logger?: Logger } = {}): Promise<Control> {
-  return new Control(config, await controlPlaneOf(config), options.logger ?? silentLogger);
+export async function control(config: Config, options: { readonly logger?: Logger | LogLevel } = {}): Promise<Control> {
+  return new Control(config, await controlPlaneOf(config), await loggerOf(options.logger));
 }

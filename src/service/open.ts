@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import { systemClock } from '../core/clock.ts';
-import { type Logger, silentLogger } from '../core/telemetry.ts';
+import type { Logger } from '../core/telemetry.ts';
 import { DeadlineSweep } from '../repository/deadline-sweep.ts';
 import { FleetSession } from '../repository/fleet-session.ts';
 import { Operation, type OperationDefinition } from '../repository/operation.ts';
 import type { Repository } from '../repository/repository.ts';
+import type { LogLevel } from '../telemetry/logger.ts';
 import { type Config, definitionOf, type MigrationDefinition } from './config.ts';
 import { controlPlaneOf } from './control-plane-of.ts';
 import { Janitor } from './janitor.ts';
+import { loggerOf } from './logger-of.ts';
 import { closeStores, openStores, type StorePair } from './open-stores.ts';
 import { probeProcess, thisProcess } from './process-identity.ts';
 import { makeController, makeRepository } from './service-runtime.ts';
@@ -17,8 +19,8 @@ import { VERSION } from './version.ts';
 export interface OpenOptions {
   /** What the service calls itself; shown by `changeover fleet`. @default the empty name */
   readonly name?: string;
-  /** A pino logger, or anything like it. @default silent */
-  readonly logger?: Logger;
+  /** A level, for JSON lines on standard error; a pino logger, or anything like it. @default silent */
+  readonly logger?: Logger | LogLevel;
   /** Only these migrations of the configuration. @default all */
   readonly migrations?: readonly string[];
 }
@@ -102,7 +104,7 @@ class OpenService {
   static async open(config: Config, options: OpenOptions): Promise<OpenService> {
     const names = options.migrations ?? Object.keys(config.migrations);
     const definitions = names.map((name) => [name, definitionOf(config, name)] as const);
-    const logger = options.logger ?? silentLogger;
+    const logger = await loggerOf(options.logger);
     const plane = await controlPlaneOf(config);
     const stores = new Map<string, StorePair>();
     try {
