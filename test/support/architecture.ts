@@ -73,7 +73,8 @@ export const RULES: Readonly<Record<string, FolderRule>> = {
   'adapters/conformance/': { files: ['src/core/'], packages: ['vitest', 'fast-check'] },
   'examples/': {
     files: ['src/index.ts', 'adapters/memory/index.ts', 'adapters/sql/index.ts', 'adapters/dynamodb/index.ts'],
-    packages: ['changeover', '@octokit/webhooks-examples'],
+    // A user's own driver makes the tables that an example begins with.
+    packages: ['changeover', '@octokit/webhooks-examples', 'better-sqlite3'],
   },
   'bench/': {
     files: ['src/index.ts', 'adapters/memory/index.ts', 'adapters/sql/index.ts', 'adapters/dynamodb/index.ts'],
@@ -100,7 +101,7 @@ const COMMAND_LINE = ['src/cli/', 'bin/', 'examples/', 'bench/'];
 const STRICT = ['src/', 'adapters/', 'verify/'];
 const KEBAB = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.d)?\.(?:ts|js|mjs|json|md|sh|sql|css|html|yaml)$/;
 const KEBAB_FOLDER = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
-const ROOT_NAMES = /^(?:README|CHANGELOG|LICENSE|Dockerfile|compose)(?:\.[a-z]+)?$/;
+const ROOT_NAMES = /^(?:README|CHANGELOG|LICENSE|Dockerfile|compose|changeover\.config)(?:\.[a-z]+)?$/;
 
 export interface Edge {
   readonly to: string;
