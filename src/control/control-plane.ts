@@ -10,7 +10,7 @@ import { behind, type FleetMember, factsOf, fleetOf, migrationRow } from './fact
 import * as fleetDesk from './fleet-desk.ts';
 import { type CallerEvidence, fleetGate, furthest, gatesOf, moved } from './gates.ts';
 import * as handovers from './handovers.ts';
-import { type Authorship, publish, remember } from './publish.ts';
+import { type Authorship, carried, publish, remember } from './publish.ts';
 import * as replays from './replays.ts';
 import { type MigrationStatus, statusOf } from './status.ts';
 import type {
@@ -316,6 +316,10 @@ export class ControlPlane {
     );
   }
 
+  promiseDeadline(name: string, target: Side, limit: number): Promise<void> {
+    return this.#storage.transaction((tx) => replays.promiseDeadline(tx, name, target, limit, this.#clock.now()));
+  }
+
   releaseReplay(replay: number, runner: string): Promise<void> {
     return this.#storage.transaction((tx) => replays.releaseReplay(tx, replay, runner));
   }
@@ -345,14 +349,24 @@ export class ControlPlane {
   ): Promise<void> {
     return this.#storage.transaction(async (tx) => {
       const keyId = fleetDesk.keyIdOf(line.key);
-      if ((await tx.count('dirt', { migration: name, target, kind: 'rejected', keyId })) > 0) return;
-      await fleetDesk.addDirt(tx, name, target, [[position, position + 1]], {
+      const known = await tx.select('dirt', { migration: name, target, kind: 'rejected', keyId });
+      const positions = await carried(tx, name, [[position, position + 1]], line.revision);
+      await fleetDesk.addDirt(tx, name, target, positions, {
         ...line,
         kind: 'rejected',
         keyId,
         at: this.#clock.now(),
         notBefore: null,
       });
+      // The new line stands for older ones of the same place, and is not cleared by whoever looked at those.
+      const same = known.filter((row) =>
+        positions.some(([from, to]) => row.fromPosition === from && row.toPosition === to),
+      );
+      await replays.clearDirt(
+        tx,
+        name,
+        same.map((row) => row.id),
+      );
     });
   }
 
@@ -418,6 +432,13 @@ export class ControlPlane {
       }
       if (facts.runningReplays > 0) {
         throw new InvalidArgument(`a replay of ${name} is running`, { remedy: 'let it end or cancel it' });
+      }
+      const kept: Side = dials.retireOld ? 'new' : 'old';
+      if (!document.finished && facts.dirt.some(({ target }) => target === kept)) {
+        throw new InvalidArgument(`the ${kept} store, which stays, may miss writes that only the other one has`, {
+          expected: `nothing dirty towards the ${kept} store`,
+          remedy: `changeover repair ${name} --reason "…"`,
+        });
       }
       const replayLimits = (await tx.select('replays', { migration: name })).map((replay) => replay.deadlineLimit);
       const dead = (await tx.select('nodes', { state: 'dead' })).map((node) => node.deadlineLimit);

@@ -80,7 +80,11 @@ export async function report(tx: Transaction, report: NodeReport, now: number): 
       seenAt: now,
       deadlineLimit: Math.max(node.deadlineLimit, report.deadlineLimit),
       stampLimit: maxStamp(node.stampLimit, report.stampLimit) ?? report.stampLimit,
-      health: report.health,
+      // A report that was overtaken must not lower what an acknowledgement stood on (R17).
+      health: {
+        ...report.health,
+        highWater: maxStamp(node.health?.highWater ?? null, report.health.highWater) ?? report.health.highWater,
+      },
     },
   );
   for (const line of report.dirt) {

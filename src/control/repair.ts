@@ -1,6 +1,5 @@
 import { compareRecords } from '../../verify/compare.ts';
 import { sleep } from '../core/clock.ts';
-import { Interrupted } from '../core/errors.ts';
 import { type Intervals, intervals, overlaps } from '../core/intervals.ts';
 import { keyFromJson } from '../core/key-json.ts';
 import { otherSide, type Side } from '../core/stage.ts';
@@ -122,16 +121,17 @@ export class Repair {
     const source = stores[otherSide(target)];
     const read = await again({ target: source, clock, random, signal }, () => source.getMany([...refs.values()]));
     const entries = read.filter((entry): entry is Entry => entry !== undefined);
-    const { settings, stamping, finished } = await plane.ruleset(migration);
-    // Nothing may be put into a store that is being finished or wiped (R13).
-    if (finished || stamping !== 'on') throw new Interrupted(`the stamping of ${migration} has ended; nothing is repaired`);
+    const { settings } = await plane.ruleset(migration);
     const result = await putNewer(entries, {
       target: stores[target],
       clock,
       random,
       signal,
-      putTimeoutMs: settings.putTimeoutMs,
-      onDeadline: () => {},
+      deadline: async () => {
+        const deadline = Math.floor(stores[target].now()) + settings.putTimeoutMs;
+        await plane.promiseDeadline(migration, target, deadline);
+        return deadline;
+      },
     });
     const refused = new Set(result.rejected.map(({ entry }) => entry.id));
     const gone = [...rowsOf].filter(([id]) => !refused.has(id)).flatMap(([, ids]) => ids);

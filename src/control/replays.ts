@@ -55,6 +55,7 @@ export const followerPositions = (document: RulesetDocument, target: Side): Inte
 export async function beginReplay(tx: Transaction, request: ReplayRequest, now: number): Promise<ReplayWork> {
   const { migration, kind, target, runner } = request;
   const facts = await factsOf(tx, migration, now);
+  refuseAfterStamping(facts.document);
   const running = await runningReplay(tx, migration, kind, target);
   if (running !== null && !isSuperseded(running, request, now)) return resumeReplay(tx, running, request, now);
   // A repair that its runner left is not resumed where there is other dirt by now: what it had done stays done.
@@ -74,9 +75,10 @@ export async function beginReplay(tx: Transaction, request: ReplayRequest, now: 
     );
   }
   // R11: what was written before the mirror was on everywhere must be settled before the scan begins.
-  const late = behind(facts.fleet, facts.row.mirrorOnRevision);
-  if (late.length > 0) {
-    const gate = fleetGate(facts, facts.row.mirrorOnRevision, `revision ${facts.row.mirrorOnRevision}`);
+  // A unit that changed its cohort counts too (R18), so what makes coverage asks for the revision of this moment.
+  const needed = kind === 'backfill' ? facts.row.revision : facts.row.mirrorOnRevision;
+  if (behind(facts.fleet, needed).length > 0) {
+    const gate = fleetGate(facts, needed, `revision ${needed}`);
     throw new GatesRefused(`the replay of ${migration} cannot begin yet`, [gate]);
   }
   const [newest] = await tx.select('dirt', { migration }, { orderBy: 'id', descending: true, limit: 1 });
@@ -118,6 +120,61 @@ export async function beginReplay(tx: Transaction, request: ReplayRequest, now: 
   const summary = `${kind} of ${describePositions(positions)} to the ${target} store begins`;
   await remember(tx, migration, { ...request, kind, summary }, now);
   return workOf(tx, id, false);
+}
+
+/** Nothing stamped may be put into a store that is being finished or wiped (R13). */
+function refuseAfterStamping({ migration, finished, stamping }: RulesetDocument): void {
+  if (!finished && stamping === 'on') return;
+  throw new InvalidArgument(
+    `the stamping of ${migration} ${finished ? 'has ended' : 'is not on'}; nothing is replayed`,
+    {
+      expected: 'a migration with dual-write on',
+    },
+  );
+}
+
+/** Under whose name the deadlines of single keys' repairs stand. */
+const KEYS = 'single keys';
+
+/**
+ * Makes it durable that puts of single keys may come until `limit` (target's time), before the first of them is sent, so
+ * that a finish waits for them (R13).
+ */
+export async function promiseDeadline(
+  tx: Transaction,
+  migration: string,
+  target: Side,
+  limit: number,
+  now: number,
+): Promise<void> {
+  const [row] = await tx.select('migrations', { name: migration });
+  refuseAfterStamping(row!.document);
+  const [known] = await tx.select('replays', { migration, kind: 'repair', target, state: 'done', mapping: KEYS });
+  if (known !== undefined) {
+    await tx.update('replays', { id: known.id }, { deadlineLimit: Math.max(known.deadlineLimit, limit) });
+    return;
+  }
+  await tx.insert('replays', {
+    id: 0,
+    migration,
+    kind: 'repair',
+    target,
+    state: 'done',
+    positions: NOTHING,
+    coverable: NOTHING,
+    dirtUpTo: 0,
+    mapping: KEYS,
+    revision: row!.revision,
+    actor: KEYS,
+    reason: KEYS,
+    startedAt: now,
+    finishedAt: now,
+    runner: null,
+    leaseUntil: now,
+    estimate: null,
+    sourceTime: 0,
+    deadlineLimit: limit,
+  });
 }
 
 const isSuperseded = (running: ReplayRow, { kind, runner, positions, mapping }: ReplayRequest, now: number): boolean =>

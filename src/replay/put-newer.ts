@@ -11,10 +11,9 @@ export interface PutNewerOptions {
   readonly target: Store;
   readonly clock: Clock;
   readonly random: Random;
-  /** How long one copy of a put may be applied, ms. */
-  readonly putTimeoutMs: number;
   readonly signal?: AbortSignal | undefined;
-  readonly onDeadline: (deadline: number) => void;
+  /** The deadline of puts that are sent now, durable before it is used (R13). */
+  readonly deadline: () => Promise<number>;
 }
 
 export interface PutNewerResult {
@@ -53,8 +52,7 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
       const ms = Math.min(FIRST_BACKOFF_MS * 2 ** (attempt - 1), LONGEST_BACKOFF_MS) * (0.5 + random());
       await sleep(clock, ms, signal);
     }
-    const deadline = Math.floor(target.now()) + options.putTimeoutMs;
-    options.onDeadline(deadline);
+    const deadline = await options.deadline();
     const batch = open;
     const outcomes: readonly (PutOutcome | PutFault)[] = await target
       .putManyIfNewer(batch, deadline)
@@ -82,10 +80,7 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
 }
 
 /** Repeats a read of a store through passing faults. */
-export async function again<T>(
-  options: Omit<PutNewerOptions, 'onDeadline' | 'putTimeoutMs'>,
-  read: () => Promise<T>,
-): Promise<T> {
+export async function again<T>(options: Omit<PutNewerOptions, 'deadline'>, read: () => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt += 1) {
     options.signal?.throwIfAborted();
     try {

@@ -49,6 +49,9 @@ export interface ReplayOptions {
   readonly checkpointMs?: number;
 }
 
+/** How far ahead a checkpoint promises deadlines, so that puts seldom wait for one, ms. */
+const AHEAD_MS = 5_000;
+
 /**
  * Copies entries from a source to a target by put-if-newer (R10): backfill, repair of ranges, and crash recovery are
  * this. It scans fuzzily, partitions in parallel, reads the target's stamps a page at a time and puts only what differs.
@@ -65,7 +68,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
   const throttle = new Throttle(clock);
   const queue = new PQueue({ concurrency: options.lanes ?? 4 });
   let settings = options.settings;
-  let deadlineLimit = 0;
+  let durableLimit = 0;
   throttle.setRate(settings.replayRate);
 
   let lastCheckpoint = clock.monotonic();
@@ -73,11 +76,13 @@ export async function replay(options: ReplayOptions): Promise<void> {
   const checkpoint = (): Promise<void> => {
     writing ??= (async () => {
       lastCheckpoint = clock.monotonic();
+      const limit = Math.floor(target.now()) + settings.putTimeoutMs + AHEAD_MS;
       // A copy: lanes go on while it is written, and what it says must be true when it is read back.
       const receipt = await journal.checkpoint(
         shares.map((share) => ({ ...share })),
-        deadlineLimit,
+        limit,
       );
+      if (receipt.yours) durableLimit = limit;
       settings = receipt.settings;
       throttle.setRate(settings.replayRate);
       if (!receipt.yours) stop.abort(new Interrupted('the replay was cancelled or is run by somebody else now'));
@@ -85,6 +90,16 @@ export async function replay(options: ReplayOptions): Promise<void> {
       writing = undefined;
     });
     return writing;
+  };
+
+  /** A put may not come later than what is durable: a runner that slept finds out that it lost its replay first. */
+  const deadline = async (): Promise<number> => {
+    for (;;) {
+      signal.throwIfAborted();
+      const wanted = Math.floor(target.now()) + settings.putTimeoutMs;
+      if (wanted <= durableLimit) return wanted;
+      await checkpoint();
+    }
   };
 
   const putPage = async (share: ReplayShare, page: ScanPage): Promise<void> => {
@@ -101,10 +116,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
         clock,
         random,
         signal,
-        putTimeoutMs: settings.putTimeoutMs,
-        onDeadline: (deadline) => {
-          deadlineLimit = Math.max(deadlineLimit, deadline);
-        },
+        deadline,
       });
       for (const { entry, rejection } of result.rejected) await options.onRejected(entry, rejection);
       applied += result.applied;

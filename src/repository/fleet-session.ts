@@ -76,6 +76,7 @@ export class FleetSession {
   #fetchAgain = false;
   #failures = 0;
   #closing = false;
+  #leaving = false;
   #closed = false;
   #attempt = 0;
   #operations = 0;
@@ -132,7 +133,7 @@ export class FleetSession {
 
   /** Reports soon, because an acknowledgement advanced or somebody waits for dirt to be durable. */
   reportSoon(): void {
-    if (this.#closed || this.#membership === undefined) return;
+    if (this.#closed || this.#leaving || this.#membership === undefined) return;
     if (this.#reporting !== undefined) {
       this.#again = true;
       return;
@@ -164,7 +165,9 @@ export class FleetSession {
     await Promise.all([...this.#migrations.values()].map((migration) => migration.settled()));
     this.#timer?.cancel();
     this.#unwatch?.();
-    await this.#reporting;
+    // From here on only the farewell reports: dirt must not be on its way in another report when it is sent.
+    this.#leaving = true;
+    while (this.#reporting !== undefined) await this.#reporting;
     this.#timer?.cancel();
     const membership = this.#membership;
     try {

@@ -88,7 +88,11 @@ export class LeadWrite implements InFlightWrite {
 
   /** The lead put applied and the mirror put begins; `ended` is called when the write must not wait for it. */
   beginMirror(ended: () => void): void {
-    if (this.#phase !== 'lead') return;
+    if (this.#phase !== 'lead') {
+      // An emergency was quicker: the write is settled, and nobody may wait for it.
+      ended();
+      return;
+    }
     this.#phase = 'mirror';
     this.#mirrorEnded = ended;
   }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { ProcessProbe } from '../control/controller-parts.ts';
 import type { NodeInfo } from '../core/control-client.ts';
@@ -23,10 +23,20 @@ function startOf(pid: number): string | null {
 
 const bootOf = (): string => read('/proc/sys/kernel/random/boot_id')?.trim() ?? '';
 
+/** Which machine and which numbering of processes a pid belongs to: hosts share names, and containers share kernels. */
+function placeOf(): string {
+  const machine = (read('/etc/machine-id') ?? read('/var/lib/dbus/machine-id') ?? '').trim();
+  try {
+    return `${machine}/${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return `${machine}/`;
+  }
+}
+
 /** This process, as the fleet names it. */
 export function thisProcess(name: string, version: string): NodeInfo {
   const { pid } = process;
-  return { host: hostname(), pid, processId: `${bootOf()}:${startOf(pid) ?? ''}`, version, name };
+  return { host: hostname(), pid, processId: `${bootOf()}|${startOf(pid) ?? ''}|${placeOf()}`, version, name };
 }
 
 function exists(pid: number): boolean {
@@ -41,8 +51,12 @@ function exists(pid: number): boolean {
 /** Whether a process of this host has ended; of other hosts nothing is known from here. */
 export const probeProcess: ProcessProbe = (node) => {
   if (node.host !== hostname()) return 'unknown';
-  const [boot = '', start = ''] = node.processId.split(':');
+  const [boot = '', start = '', place = ''] = node.processId.split('|');
+  const [machine, numbering] = place.split('/');
+  const [ourMachine, ourNumbering] = placeOf().split('/');
+  if (machine !== ourMachine) return 'unknown';
   if (boot !== '' && boot !== bootOf()) return 'ended';
+  if (numbering !== ourNumbering) return 'unknown';
   if (start !== '') return startOf(node.pid) === start ? 'running' : 'ended';
   return exists(node.pid) ? 'running' : 'ended';
 };
