@@ -27,17 +27,35 @@ export const LOCAL_DYNAMODB = {
 /** The share of mirrored events that the planted fault corrupts. */
 export const FAULT_SHARE = 0.05;
 
-let faulty = false;
+/** What the fault did in one process since it was switched on. */
+export interface FaultTally {
+  readonly encoded: number;
+  readonly corrupted: number;
+}
 
-/** Switches the planted fault of this process. */
-export function plantFault(on: boolean): void {
+let faulty = false;
+let encoded = 0;
+let corrupted = 0;
+
+/** Switches the planted fault of this process; says what it did until now. */
+export function plantFault(on: boolean): FaultTally {
+  const tally = { encoded, corrupted };
   faulty = on;
+  encoded = 0;
+  corrupted = 0;
+  return tally;
+}
+
+function corrupt(event: StoredRecord): StoredRecord {
+  encoded += 1;
+  if (Math.random() >= FAULT_SHARE) return event;
+  corrupted += 1;
+  return { ...event, hello: 'joe' };
 }
 
 /** What turns events into items of the new store: nothing, unless its fault is on. */
 const newCodec: Codec = {
-  encode: (event: StoredRecord): StoredRecord =>
-    faulty && Math.random() < FAULT_SHARE ? { ...event, hello: 'joe' } : event,
+  encode: (event: StoredRecord): StoredRecord => (faulty ? corrupt(event) : event),
   decode: (stored: StoredRecord): StoredRecord => stored,
 };
 

@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { control } from '../../service/control.ts';
+import { EXIT } from '../exit-code.ts';
 import { demoConfig, MIGRATION } from './demo-config.ts';
 import { EXAMPLES } from './events.ts';
 import { Expectations } from './expectations.ts';
-import { Narrator } from './narrator.ts';
+import { Narrator, type Output } from './narrator.ts';
 import { Operator } from './operator.ts';
 import { concludeWalk } from './summary.ts';
 import { type WalkResult, walk } from './walk.ts';
@@ -15,11 +16,17 @@ export interface DemoOptions {
   readonly stay: boolean;
   /** Ends it early; every process and file goes. */
   readonly signal: AbortSignal;
+  /** Where the story goes. @default process.stdout */
+  readonly output?: Output;
 }
 
-const HELD = 0;
-const BROKEN = 1;
-const INTERRUPTED = 130;
+/** What makes sense once the old store is retired: looking, and taking it back. */
+const TO_TRY = [
+  `status ${MIGRATION}`,
+  `fleet ${MIGRATION}`,
+  `set ${MIGRATION} retire-old no --reason drill`,
+  `backfill ${MIGRATION} --to old --reason drill`,
+] as const;
 /** What is under way when the demonstration is interrupted gets so long to notice. */
 const LETTING_GO_MS = 5_000;
 
@@ -27,13 +34,13 @@ const LETTING_GO_MS = 5_000;
  * Moves live events from one store to another under load, with faults, and audits the result. Resolves with the exit
  * code: 0 if every promise held.
  */
-export async function runDemo({ stay, signal }: DemoOptions): Promise<number> {
-  const colour = process.stdout.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
-  const narrator = new Narrator(process.stdout, colour);
+export async function runDemo({ stay, signal, output = process.stdout }: DemoOptions): Promise<number> {
+  const colour = output.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
+  const narrator = new Narrator(output, colour);
   const expectations = new Expectations(narrator);
   narrator.title(
     'changeover: a live migration from end to end',
-    `GitHub webhook events (${EXAMPLES} real payloads) move from SQLite to the DynamoDB API while services write and read them. Behind each $ stands what an operator types.`,
+    `GitHub webhook events (${EXAMPLES} real payloads) move from SQLite to the DynamoDB API while services write and read them. Behind each $ stands what an operator types; changes also take a --reason.`,
   );
   const aborted = new Promise<void>((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true });
@@ -53,17 +60,18 @@ export async function runDemo({ stay, signal }: DemoOptions): Promise<number> {
       await aborted;
       narrator.gap();
     }
-    return expectations.broken.length === 0 ? HELD : BROKEN;
+    return expectations.broken.length === 0 ? EXIT.done : EXIT.refused;
   } catch (error) {
     narrator.progressEnd();
     narrator.gap();
     if (signal.aborted) {
       narrator.say('Interrupted. All processes and files of the demonstration go.');
-      return INTERRUPTED;
+      return EXIT.inconclusive;
     }
     narrator.verdict(false, error instanceof Error ? error.message : String(error));
-    return BROKEN;
+    return EXIT.refused;
   } finally {
+    narrator.end();
     await workplace?.endProcesses();
     await Promise.race([acted.catch(() => {}), pause(LETTING_GO_MS, undefined, { ref: false })]);
     await workplace?.removeFiles();
@@ -96,8 +104,7 @@ async function remain(workplace: Workplace, narrator: Narrator): Promise<void> {
   await workplace.startServices();
   const typed = (command: string): string => `npm run changeover -- ${command} --config ${workplace.configFile}`;
   narrator.chapter('Your turn; Ctrl-C ends it and removes everything');
-  narrator.say(`The services run again, on ${workplace.configFile}`);
-  for (const command of [`status ${MIGRATION}`, `history ${MIGRATION}`, `fleet ${MIGRATION}`, `verify ${MIGRATION}`]) {
-    narrator.command(typed(command));
-  }
+  narrator.say('The services run again, on the new store alone. To look, and to take the old one back:');
+  for (const command of TO_TRY) narrator.command(typed(command));
+  narrator.gap();
 }

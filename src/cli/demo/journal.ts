@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 
 /** What a write does to its key. `count` is an update that only increments; `update` one that any write may meet. */
 export type WriteKind = 'create' | 'put' | 'update' | 'count' | 'delete';
@@ -125,6 +125,30 @@ export class Journal {
 
   #append(line: Line): void {
     writeSync(this.#file, `${JSON.stringify(line)}\n`);
+  }
+}
+
+const TAIL_BYTES = 400;
+
+/** The end of a journal that somebody else is writing. */
+export class JournalTail {
+  readonly #file: number;
+  readonly #bytes = Buffer.alloc(TAIL_BYTES);
+
+  constructor(path: string) {
+    this.#file = openSync(path, 'r');
+  }
+
+  /** Whether the last line is a write that has begun. */
+  endsInWrite(): boolean {
+    const { size } = fstatSync(this.#file);
+    const length = readSync(this.#file, this.#bytes, 0, TAIL_BYTES, Math.max(0, size - TAIL_BYTES));
+    const lines = this.#bytes.toString('utf8', 0, length).split('\n');
+    return lines.at(-2)?.startsWith('{"p":"before"') === true;
+  }
+
+  close(): void {
+    closeSync(this.#file);
   }
 }
 

@@ -1,7 +1,7 @@
 import { type AuditReport, audit, type FindingKind, historyUntil } from './audit.ts';
 import type { Expectations } from './expectations.ts';
 import { readJournals } from './journal.ts';
-import { count, counted, duration, type Narrator } from './narrator.ts';
+import { count, duration, type Narrator, plural } from './narrator.ts';
 import { readNewStore, readOldStore } from './raw-stores.ts';
 import type { WalkResult } from './walk.ts';
 import type { Workplace } from './workplace.ts';
@@ -22,7 +22,7 @@ const MOST_FINDINGS = 5;
 /** Audits both stores against the services' journals, then tells what it all came to. */
 export async function concludeWalk(parts: ConclusionParts): Promise<void> {
   const { workplace, narrator, expectations, result, pausesMs, begun } = parts;
-  narrator.chapter('The audit: what callers wrote down, held against the stores as their drivers read them');
+  narrator.chapter('The audit: what callers wrote down, against what the stores hold');
   const history = readJournals(workplace.journals);
   const writes = [...workplace.seeds, ...history.writes];
   const now = audit({ writes, reads: history.reads, final: await readNewStore(workplace.places.endpoint) });
@@ -32,7 +32,7 @@ export async function concludeWalk(parts: ConclusionParts): Promise<void> {
     final: readOldStore(workplace.places.old),
   });
   narrator.say(
-    `${counted(now.acknowledged, 'acknowledged write')} and ${counted(now.reads, 'record')} read, of ${counted(now.keys, 'key')}; ${count(now.uncertain)} writes may or may not have happened (${count(history.cutOff)} cut off by kill -9)`,
+    `${plural(now.acknowledged, 'acknowledged write')} and ${plural(now.reads, 'record')} read, of ${plural(now.keys, 'key')}; ${plural(now.uncertain, 'write')} without an answer (${count(history.cutOff)} cut off by kill -9)`,
   );
   expectations.check(now.findings.length === 0, `new store: ${tally(now)}`);
   tellFindings(narrator, now);
@@ -44,7 +44,10 @@ export async function concludeWalk(parts: ConclusionParts): Promise<void> {
   narrator.fact('calls of the services', count(history.calls));
   narrator.fact('errors that callers saw', errors === '' ? 'none' : errors);
   narrator.fact('acknowledged writes', `${count(now.acknowledged)}: ${tally(now)}`);
-  narrator.fact('divergences', `${count(result.divergences)} planted and found, 0 left`);
+  narrator.fact(
+    'corrupted events',
+    `${count(result.planted.corrupted)} planted; ${count(result.found)} found and repaired, the rest overwritten`,
+  );
   narrator.fact('handovers', `${pausesMs.length}; writes paused ${pausesMs.map((ms) => Math.round(ms)).join(', ')} ms`);
   narrator.fact('roll-back of everything', duration(result.rollbackMs));
   const { before, during } = result.hang;

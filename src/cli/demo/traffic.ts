@@ -88,12 +88,12 @@ export class Traffic {
   async #call(): Promise<void> {
     const dice = Math.random();
     const begun = performance.now();
-    if (dice < 0.1) await this.#create(this.#newKey());
-    else if (dice < 0.12) await this.#create(pick(SHARED_KEYS));
-    else if (dice < 0.3) await this.#put(this.#anyKey());
-    else if (dice < 0.44) await this.#update('update', this.#anyKey());
-    else if (dice < 0.52) await this.#update('count', pick(COUNTER_KEYS));
-    else if (dice < 0.6) await this.#delete(this.#anyKey());
+    if (dice < 0.08) await this.#create(this.#newKey());
+    else if (dice < 0.1) await this.#create(pick(SHARED_KEYS));
+    else if (dice < 0.28) await this.#put(this.#anyKey());
+    else if (dice < 0.43) await this.#update('update', this.#anyKey());
+    else if (dice < 0.51) await this.#update('count', pick(COUNTER_KEYS));
+    else if (dice < 0.59) await this.#delete(this.#anyKey());
     else if (dice < 0.96) await this.#get(Math.random() < 0.1 ? pick(COUNTER_KEYS) : this.#anyKey());
     else await this.#list(this.#anyKey().userKey);
     this.#latenciesMs.push(performance.now() - begun);

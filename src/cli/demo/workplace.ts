@@ -1,18 +1,18 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
 import { Child } from './child.ts';
-import { type DemoPlaces, TABLE } from './demo-config.ts';
+import { type DemoPlaces, type FaultTally, TABLE } from './demo-config.ts';
 import { type EventKey, eventOf, seedKey, seedWrite } from './events.ts';
-import { hostMicros, keyText, type WriteRecord } from './journal.ts';
+import { hostMicros, JournalTail, keyText, type WriteRecord } from './journal.ts';
 import { type Experience, experienceOf } from './latency.ts';
 import type { ServiceOrders } from './service.ts';
 import type { TrafficSample } from './traffic.ts';
 
-export const SEEDS = 3_000;
+export const SEEDS = 2_000;
 export const SERVICES = 3;
 export const OPERATIONS_PER_SECOND = 100;
 
@@ -47,6 +47,7 @@ export class Workplace {
   readonly #signal: AbortSignal;
   /** All that were ever started, so that none is left behind. */
   readonly #children: Child[] = [];
+  readonly #journalOf = new Map<Child, string>();
   #started = 0;
 
   private constructor(
@@ -102,6 +103,7 @@ export class Workplace {
     const log = join(this.directory, `${label}.log`);
     const service = new Child(name, './service.ts', [JSON.stringify(orders)], log);
     this.#children.push(service);
+    this.#journalOf.set(service, journal);
     await service.ready();
     this.services[place] = service;
     return service;
@@ -120,9 +122,27 @@ export class Workplace {
     this.services.length = 0;
   }
 
-  /** Switches the fault that is planted in the services. */
-  async plantFault(on: boolean): Promise<void> {
-    await Promise.all(this.services.map((service) => service.ask('fault', on)));
+  /** Switches the fault that is planted in the services; says what it did until now. */
+  async plantFault(on: boolean): Promise<FaultTally> {
+    const tallies = (await Promise.all(this.services.map((service) => service.ask('fault', on)))) as FaultTally[];
+    return tallies.reduce((sum, { encoded, corrupted }) => ({
+      encoded: sum.encoded + encoded,
+      corrupted: sum.corrupted + corrupted,
+    }));
+  }
+
+  /** Kills a service, at a moment when its journal ends with a write that has no answer yet. */
+  async killWriting(place: number): Promise<Child> {
+    const service = this.services[place];
+    if (service === undefined) throw new Error(`there is no service ${place}`);
+    const tail = new JournalTail(this.#journalOf.get(service) ?? '');
+    try {
+      await this.until('a service writes', () => tail.endsInWrite(), PATIENCE_MS, 0);
+      await service.kill();
+    } finally {
+      tail.close();
+    }
+    return service;
   }
 
   /** What callers met since the last time this was asked. */
@@ -147,7 +167,12 @@ export class Workplace {
   }
 
   /** Waits for a condition. @throws Error naming it when it takes too long, or a process ends that should not. */
-  async until(what: string, condition: () => boolean | Promise<boolean>, patienceMs = PATIENCE_MS): Promise<void> {
+  async until(
+    what: string,
+    condition: () => boolean | Promise<boolean>,
+    patienceMs = PATIENCE_MS,
+    lookMs = LOOK_MS,
+  ): Promise<void> {
     const begun = performance.now();
     for (;;) {
       this.#signal.throwIfAborted();
@@ -156,7 +181,8 @@ export class Workplace {
       if (performance.now() - begun > patienceMs) {
         throw new Error(`waited ${patienceMs / 1_000} s in vain until ${what}`);
       }
-      await pause(LOOK_MS, undefined, { signal: this.#signal });
+      if (lookMs === 0) await nextTurn();
+      else await pause(lookMs, undefined, { signal: this.#signal });
     }
   }
 
