@@ -5,6 +5,7 @@ import type { ControlStorage, MigrationRow, Transaction } from '../../src/contro
 import { ALL } from '../../src/core/dial.ts';
 import { StoreFault } from '../../src/core/errors.ts';
 import { union } from '../../src/core/intervals.ts';
+import { Ruleset } from '../../src/core/ruleset.ts';
 import { makeStamp, StampClock, stampMs } from '../../src/core/stamp.ts';
 import type { Entry } from '../../src/core/store.ts';
 import { LeadWrite } from '../../src/repository/lead-write.ts';
@@ -33,6 +34,19 @@ function patch(
   } as Methods[string];
   undo.push(() => {
     methods[method] = original as Methods[string];
+  });
+}
+
+/** Does something to the world again and again, from its first process on. */
+function every(ms: number, act: (world: World) => void): void {
+  patch(World.prototype, 'startNode', (original, self, args) => {
+    const world = self as World;
+    const again = (): void => {
+      act(world);
+      world.clock.after(ms, again, true);
+    };
+    if (world.nodes.length === 0) world.clock.after(ms, again, true);
+    return original(...args);
   });
 }
 
@@ -268,6 +282,43 @@ const breaches: readonly Breach[] = [
           ? { ...next, document: { ...next.document, handover: null } }
           : next,
       ),
+    },
+  },
+  {
+    rule: 'R13: tombstones are purged while the migration runs',
+    apply: () =>
+      every(400, (world) => {
+        for (const database of [world.databases.old, world.databases.new]) {
+          database.unstamp(
+            database
+              .snapshot()
+              .filter(({ value }) => value === null)
+              .map(({ id }) => id),
+          );
+        }
+      }),
+  },
+  {
+    rule: 'R14: somebody writes to the old store past the repository',
+    apply: () =>
+      every(2_000, ({ databases: { old } }) => {
+        const record = old.snapshot().find(({ value }) => value !== null);
+        if (record !== undefined) old.load([{ ...record, value: { ...record.value, value: 'from outside' } }]);
+      }),
+    options: { storm: 0 },
+  },
+  {
+    rule: 'R15: processes do not agree where an interval ends',
+    apply: () => {
+      let made = 0;
+      const shift = new WeakMap<object, number>();
+      patch(Ruleset.prototype, 'routeAt', (original, self, [position]) => {
+        if (!shift.has(self as object)) {
+          made += 1;
+          shift.set(self as object, made % 2 === 0 ? 20_000 : 0);
+        }
+        return original(Math.max(-1, (position as number) - (shift.get(self as object) as number)));
+      });
     },
   },
   {
