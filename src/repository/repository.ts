@@ -257,7 +257,9 @@ export class Repository<R extends object = StoredRecord> {
    */
   async restamp(key: Key): Promise<void> {
     const present = await this.update(key, (record) => record);
-    if (present === undefined) await this.delete(key);
+    if (present !== undefined) return;
+    // Only where there still is none: whoever created it meanwhile has been told so, and mirrors it.
+    await this.#write(this.#target(key), () => ({ value: null, expected: { kind: 'absent' } }));
   }
 
   #target(source: object): Target {
