@@ -35,6 +35,16 @@ export function describeCompareAndSet(kit: Fixture): void {
       expectEntry(await kit.read(store, 1), kit.entry(1, 10));
     });
 
+    it('expecting nothing leaves a tombstone where nothing is, and none over a record', async () => {
+      const store = await kit.open();
+      expect(await kit.cas(store, kit.tombstone(1, 10), ABSENT)).toEqual({ kind: 'applied', previous: 'absent' });
+      expectEntry(await kit.read(store, 1), kit.tombstone(1, 10));
+      expect(await kit.cas(store, kit.tombstone(1, 11), ABSENT)).toEqual({ kind: 'applied', previous: 'absent' });
+      await kit.put(store, kit.entry(1, 12));
+      expect(await kit.cas(store, kit.tombstone(1, 13), ABSENT)).toEqual({ kind: 'conflict' });
+      expectEntry(await kit.read(store, 1), kit.entry(1, 12));
+    });
+
     it('expecting nothing conflicts with a plain record', async () => {
       const store = await kit.open();
       await kit.putPlain(store, kit.plain(1, 5));
