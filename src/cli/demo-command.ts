@@ -9,9 +9,11 @@ export const demoCommand: Registration = (program, run) => {
     .option('--stay', 'keep everything running afterwards, until Ctrl-C')
     .addHelpText('after', examples('changeover demo'))
     .action(
-      run(async ({ signal }, options: { readonly stay?: true }) => {
+      run(async ({ signal, terminal }, options: { readonly stay?: true }) => {
         const { runDemo } = await import('./demo/demo.ts');
-        const code = (await runDemo({ stay: options.stay === true, signal })) as ExitCode;
+        // With --json the story is how it went, and standard output is for the one document.
+        const output = terminal.json ? process.stderr : process.stdout;
+        const code = (await runDemo({ stay: options.stay === true, signal, output })) as ExitCode;
         return { code, data: { passed: code === EXIT.done } };
       }),
     );
