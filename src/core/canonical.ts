@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { bsonText, isBson } from './bson.ts';
 import { InvalidRecord } from './errors.ts';
 import { Decimal, isPlainObject } from './value.ts';
 
@@ -11,12 +12,28 @@ import { Decimal, isPlainObject } from './value.ts';
  *   E decimal: length, canonical text                       S string: length, UTF-8 (lone surrogates as WTF-8)
  *   B bytes: length, bytes                                  W Date: 8 bytes of float64 ms (invalid dates are NaN)
  *   A array: count, items                                   Q set: count, items sorted by their encoding
+ *   X a type of BSON's own: its name as S, its text as S (see bson.ts)
  *   O object: count, (name as S, value) sorted by the UTF-16 code units of the name
  *
  * Lengths and counts are 4 bytes big endian. Because every item says how long it is, no two values share an encoding.
  */
 
-const TAG = { N: 78, U: 85, T: 84, F: 70, D: 68, I: 73, E: 69, S: 83, B: 66, W: 87, A: 65, Q: 81, O: 79 } as const;
+const TAG = {
+  N: 78,
+  U: 85,
+  T: 84,
+  F: 70,
+  D: 68,
+  I: 73,
+  E: 69,
+  S: 83,
+  B: 66,
+  W: 87,
+  A: 65,
+  Q: 81,
+  O: 79,
+  X: 88,
+} as const;
 
 class Writer {
   buffer: Buffer;
@@ -131,6 +148,10 @@ function write(out: Writer, value: unknown): void {
       out.text(TAG.S, field);
       write(out, value[field]);
     }
+  } else if (isBson(value)) {
+    out.tag(TAG.X);
+    out.text(TAG.S, value._bsontype);
+    out.text(TAG.S, bsonText(value));
   } else {
     throw new InvalidRecord(`a ${value.constructor?.name ?? 'class instance'} has no canonical encoding`);
   }
@@ -206,5 +227,6 @@ export function canonicalText(value: unknown): string {
       .map((field) => `${JSON.stringify(field)}:${canonicalText(value[field])}`)
       .join(',')}}`;
   }
+  if (isBson(value)) return `${value._bsontype}(${JSON.stringify(bsonText(value))})`;
   throw new InvalidRecord(`a ${value.constructor?.name ?? 'class instance'} has no canonical text`);
 }

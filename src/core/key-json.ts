@@ -1,7 +1,8 @@
+import { bsonText, isBson, isBsonType, reviveBson } from './bson.ts';
 import { InvalidArgument } from './errors.ts';
 import type { Key, KeyPart } from './value.ts';
 
-type PartJson = string | number | boolean | { readonly type: 'bigint' | 'date' | 'bytes'; readonly text: string };
+type PartJson = string | number | boolean | { readonly type: string; readonly text: string };
 
 /** A key as plain JSON, for cursors, dirt and reports; strings, numbers and booleans stand for themselves. */
 export type KeyJson = { readonly [field: string]: PartJson };
@@ -10,6 +11,7 @@ function partToJson(part: KeyPart): PartJson {
   if (typeof part === 'bigint') return { type: 'bigint', text: part.toString() };
   if (part instanceof Date) return { type: 'date', text: part.toISOString() };
   if (part instanceof Uint8Array) return { type: 'bytes', text: Buffer.from(part).toString('base64') };
+  if (typeof part === 'object' && isBson(part)) return { type: part._bsontype, text: bsonText(part) };
   return part;
 }
 
@@ -23,7 +25,10 @@ function partFromJson(part: PartJson): KeyPart {
     case 'bytes':
       return new Uint8Array(Buffer.from(part.text, 'base64'));
     default:
-      throw new InvalidArgument('a stored key has a part of an unknown type', { expected: 'bigint, date or bytes' });
+      if (isBsonType(part.type)) return reviveBson(part.type, part.text) as KeyPart;
+      throw new InvalidArgument('a stored key has a part of an unknown type', {
+        expected: 'bigint, date, bytes, or a type of BSON',
+      });
   }
 }
 

@@ -1,3 +1,5 @@
+import type { BsonValue } from './bson.ts';
+import { bsonText, copyBson, isBson } from './bson.ts';
 import { canonicalText } from './canonical.ts';
 import { InvalidConfiguration, InvalidRecord } from './errors.ts';
 import type { Key, KeyPart } from './value.ts';
@@ -11,14 +13,19 @@ function isKeyPart(value: unknown): value is KeyPart {
       return true;
     case 'number':
       return Number.isFinite(value);
-    default:
+    case 'object':
+      if (value === null) return false;
+      if (isBson(value)) return value._bsontype === 'ObjectId' || value._bsontype === 'Binary';
       return value instanceof Uint8Array || (value instanceof Date && !Number.isNaN(value.getTime()));
+    default:
+      return false;
   }
 }
 
 const copyPart = (part: KeyPart): KeyPart => {
   if (typeof part !== 'object') return part === 0 ? 0 : part; // -0 names the same record as 0
-  return part instanceof Date ? new Date(part.getTime()) : new Uint8Array(part);
+  if (part instanceof Date) return new Date(part.getTime());
+  return part instanceof Uint8Array ? new Uint8Array(part) : copyBson(part);
 };
 
 /**
@@ -101,7 +108,7 @@ export class KeySpec {
       }
       if (!isKeyPart(value)) {
         throw new InvalidRecord(`the key field "${field}" cannot name a record`, {
-          expected: 'a well-formed string, finite number, bigint, boolean, valid Date or bytes',
+          expected: 'a well-formed string, finite number, bigint, boolean, valid Date, bytes, ObjectId or UUID',
           details: { field },
         });
       }
@@ -111,18 +118,27 @@ export class KeySpec {
   }
 }
 
+/** ObjectIds by their bytes, before Binaries by subtype and bytes. */
+const bsonOrder = (value: BsonValue): string => {
+  if (value._bsontype === 'ObjectId') return `0${bsonText(value)}`;
+  const [subType = '', base64 = ''] = bsonText(value).split(':');
+  return `1${subType.padStart(3, '0')}${Buffer.from(base64, 'base64').toString('hex')}`;
+};
+
 /** Orders two values of a key: strings by UTF-8 bytes, numbers by value, kinds apart: the order of `list`. */
 function compareParts(a: KeyPart, b: KeyPart): number {
   const kind = (part: KeyPart): number => {
     if (typeof part === 'boolean') return 0;
     if (typeof part === 'number' || typeof part === 'bigint') return 1;
     if (typeof part === 'string') return 2;
-    return part instanceof Date ? 3 : 4;
+    if (part instanceof Date) return 3;
+    return part instanceof Uint8Array ? 4 : 5;
   };
   const kinds = kind(a) - kind(b);
   if (kinds !== 0) return kinds;
   if (typeof a === 'string' && typeof b === 'string') return compareText(a, b);
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b);
+  if (kind(a) === 5) return compareText(bsonOrder(a as BsonValue), bsonOrder(b as BsonValue));
   return a < b ? -1 : a > b ? 1 : 0;
 }
 

@@ -99,6 +99,43 @@ export interface PrepareReport {
   readonly actions: readonly string[];
 }
 
+/** Something that a preflight found at a store. */
+export interface Finding {
+  /** Stable and unique at the store: `unique:events_email_key`, `trigger:audit`; what an operator accepts by name. */
+  readonly name: string;
+  readonly kind:
+    | 'version'
+    | 'topology'
+    | 'permission'
+    | 'missing'
+    | 'unique'
+    | 'foreign-key'
+    | 'check'
+    | 'trigger'
+    | 'cascade'
+    | 'ttl'
+    | 'index'
+    | 'capacity'
+    | 'clock';
+  /**
+   * `info`: good to know. `risk`: as a follower, the store may refuse or change an entry because of it, so dual-write
+   * waits until it is dropped, deferred or accepted by name. `problem`: it cannot work; no acceptance helps.
+   */
+  readonly level: 'info' | 'risk' | 'problem';
+  /** For people: what it is and what it can do; no values, no secrets. */
+  readonly message: string;
+  /** What to do about it: a command or statement that can be pasted, where there is one; '' for `info`. */
+  readonly remedy: string;
+}
+
+/** What a preflight found out about one store. */
+export interface Inspection {
+  /** The server as it names itself: `PostgreSQL 18.4`. */
+  readonly server: string;
+  /** Empty: nothing to say. */
+  readonly findings: readonly Finding[];
+}
+
 /** One page of a `list` or a named query. */
 export interface NativePage {
   readonly entries: readonly Entry[];
@@ -133,6 +170,9 @@ export interface Store {
 
   /** Whether stamped writing would work now. */
   prepared(): Promise<boolean>;
+
+  /** Looks at the server and at everything that may get in the way of mirrored writes; changes nothing. */
+  inspect?(): Promise<Inspection>;
 
   /** Why this entry would be rejected whatever is stored (size, number range, empty key), or null. No I/O. */
   check(entry: Entry): Rejection | null;

@@ -1,3 +1,4 @@
+import { type BsonValue, copyBson, insteadOfBson, isBson } from './bson.ts';
 import { InvalidRecord } from './errors.ts';
 
 /**
@@ -7,6 +8,8 @@ import { InvalidRecord } from './errors.ts';
  * - `undefined` is a value of its own and not `null`; a field that is `undefined` equals a field that is absent.
  * - `-0` is not `0`; `NaN` equals `NaN`; key order does not matter; array order does.
  * - `bigint`, `Date` and bytes are themselves: `1n` is not `1`, a Date is not its ISO text.
+ * - values of types that only MongoDB has (ObjectId, UUID, Timestamp, …) are the driver's own objects; they compare by type and
+ *   content.
  * - exact decimals are {@link Decimal}; they compare by numeric value (`1.50` equals `1.5`).
  */
 export type Value =
@@ -19,6 +22,7 @@ export type Value =
   | Date
   | Uint8Array
   | Decimal
+  | BsonValue
   | ReadonlySet<Value>
   | readonly Value[]
   | { readonly [field: string]: Value };
@@ -26,8 +30,8 @@ export type Value =
 /** A record as stores hold it: a plain object of values. */
 export type StoredRecord = { readonly [field: string]: Value };
 
-/** What a field of a key may be. */
-export type KeyPart = string | number | bigint | boolean | Date | Uint8Array;
+/** What a field of a key may be; of BSON's types, ObjectId and Binary (UUID). */
+export type KeyPart = string | number | bigint | boolean | Date | Uint8Array | BsonValue;
 
 /** A key as callers pass it: its fields by name. */
 export type Key = { readonly [field: string]: KeyPart };
@@ -109,7 +113,14 @@ function copy(value: unknown, path: string, depth: number): unknown {
   if (value instanceof Decimal) return value;
   if (value instanceof Uint8Array) return new Uint8Array(value);
   if (value instanceof Set) return new Set([...value].map((item, i) => copy(item, `${path}{${i}}`, depth + 1)));
-  if (!isPlainObject(value)) return refuse(path, `a ${value.constructor?.name ?? 'class instance'}`);
+  if (!isPlainObject(value)) {
+    if (isBson(value)) return copyBson(value);
+    const instead = insteadOfBson(value);
+    return refuse(
+      path,
+      `a ${value.constructor?.name ?? 'class instance'}${instead === undefined ? '' : `, which would come back as something else; pass ${instead}`}`,
+    );
+  }
   const result: Record<string, unknown> = {};
   for (const field of Object.keys(value)) {
     const item = copy(value[field], path === '' ? field : `${path}.${field}`, depth + 1);
