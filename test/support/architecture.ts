@@ -67,14 +67,20 @@ export const RULES: Readonly<Record<string, FolderRule>> = {
   'verify/': { files: ['src/core/'], packages: [] },
   'migrations/': { files: [], packages: ['knex'] },
   'adapters/memory/': { files: ['src/core/'], packages: [] },
-  'adapters/sql/': { files: ['src/core/'], packages: ['knex', 'better-sqlite3', 'pg', 'mysql2'] },
-  'adapters/dynamodb/': { files: ['src/core/'], packages: ['@aws-sdk/client-dynamodb'] },
-  'adapters/mongodb/': { files: ['src/core/'], packages: ['mongodb'] },
+  'adapters/sql/': { files: ['src/core/'], packages: ['bson', 'knex', 'better-sqlite3', 'pg', 'mysql2'] },
+  'adapters/dynamodb/': { files: ['src/core/'], packages: ['@aws-sdk/client-dynamodb', 'bson'] },
+  'adapters/mongodb/': { files: ['src/core/'], packages: ['bson', 'mongodb'] },
   'adapters/conformance/': { files: ['src/core/'], packages: ['vitest', 'fast-check'] },
   'examples/': {
-    files: ['src/index.ts', 'adapters/memory/index.ts', 'adapters/sql/index.ts', 'adapters/dynamodb/index.ts'],
+    files: [
+      'src/index.ts',
+      'adapters/memory/index.ts',
+      'adapters/sql/index.ts',
+      'adapters/dynamodb/index.ts',
+      'adapters/mongodb/index.ts',
+    ],
     // A user's own driver makes the tables that an example begins with.
-    packages: ['changeover', '@octokit/webhooks-examples', 'better-sqlite3'],
+    packages: ['changeover', '@octokit/webhooks-examples', 'better-sqlite3', 'fastify', 'mongodb'],
   },
   'bench/': {
     files: ['src/index.ts', 'adapters/memory/index.ts', 'adapters/sql/index.ts', 'adapters/dynamodb/index.ts'],
