@@ -78,7 +78,7 @@ export class KeySpec {
 
   /** The key as one text; two keys share it only if they are the same. */
   id(key: Key): string {
-    return canonicalText(this.fields.map((field) => key[field]));
+    return textOf(key, this.fields);
   }
 
   /** What is hashed into a bucket: a unit of one string field as it is, any other by its canonical text. */
@@ -88,7 +88,7 @@ export class KeySpec {
       const value = key[first];
       return typeof value === 'string' ? value : canonicalText(value);
     }
-    return canonicalText(this.unitFields.map((field) => key[field]));
+    return textOf(key, this.unitFields);
   }
 
   #pick(source: unknown, fields: readonly string[]): Key {
@@ -116,6 +116,16 @@ export class KeySpec {
     }
     return key;
   }
+}
+
+/** The canonical text of the list of these fields, without making the list. */
+function textOf(key: Key, fields: readonly string[]): string {
+  let text = '[';
+  for (let i = 0; i < fields.length; i += 1) {
+    const part = key[fields[i] as string];
+    text += i === 0 ? canonicalText(part) : `,${canonicalText(part)}`;
+  }
+  return `${text}]`;
 }
 
 /** ObjectIds by their bytes, before Binaries by subtype and bytes. */

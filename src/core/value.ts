@@ -77,19 +77,31 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
 
 const MAX_DEPTH = 200;
 
-function refuse(path: string, what: string): never {
-  throw new InvalidRecord(`${path === '' ? 'the record' : path} is ${what}`, {
-    expected: 'null, boolean, number, bigint, string, Date, bytes, Decimal, set, array or plain object',
-    details: { path },
-  });
+/** What cannot be copied, with the steps that lead to it, innermost last; turned into an error at the top. */
+class Uncopyable {
+  readonly steps: string[] = [];
+  readonly what: string;
+
+  constructor(what: string) {
+    this.what = what;
+  }
 }
 
 /** A deep copy that shares nothing mutable with `value`. @throws InvalidRecord names the path that cannot be copied. */
 export function cloneValue<T>(value: T): T {
-  return copy(value, '', 0) as T;
+  try {
+    return copy(value, 0) as T;
+  } catch (error) {
+    if (!(error instanceof Uncopyable)) throw error;
+    const path = error.steps.reverse().join('').replace(/^\./, '');
+    throw new InvalidRecord(`${path === '' ? 'the record' : path} is ${error.what}`, {
+      expected: 'null, boolean, number, bigint, string, Date, bytes, Decimal, set, array or plain object',
+      details: { path },
+    });
+  }
 }
 
-function copy(value: unknown, path: string, depth: number): unknown {
+function copy(value: unknown, depth: number): unknown {
   switch (typeof value) {
     case 'string':
     case 'number':
@@ -100,35 +112,50 @@ function copy(value: unknown, path: string, depth: number): unknown {
     case 'object':
       break;
     default:
-      return refuse(path, `a ${typeof value}`);
+      throw new Uncopyable(`a ${typeof value}`);
   }
   if (value === null) return null;
-  if (depth > MAX_DEPTH) return refuse(path, `nested deeper than ${MAX_DEPTH} levels, or in itself`);
-  if (Array.isArray(value)) {
-    const result: unknown[] = new Array(value.length);
-    for (let i = 0; i < value.length; i += 1) result[i] = copy(value[i], `${path}[${i}]`, depth + 1);
-    return result;
-  }
+  if (depth > MAX_DEPTH) throw new Uncopyable(`nested deeper than ${MAX_DEPTH} levels, or in itself`);
+  if (Array.isArray(value)) return copyArray(value, depth);
+  if (isPlainObject(value)) return copyFields(value, depth);
   if (value instanceof Date) return new Date(value.getTime());
   if (value instanceof Decimal) return value;
   if (value instanceof Uint8Array) return new Uint8Array(value);
-  if (value instanceof Set) return new Set([...value].map((item, i) => copy(item, `${path}{${i}}`, depth + 1)));
-  if (!isPlainObject(value)) {
-    if (isBson(value)) return copyBson(value);
-    const instead = insteadOfBson(value);
-    return refuse(
-      path,
-      `a ${value.constructor?.name ?? 'class instance'}${instead === undefined ? '' : `, which would come back as something else; pass ${instead}`}`,
-    );
+  if (value instanceof Set) return new Set(copyArray([...value], depth, '{}'));
+  if (isBson(value)) return copyBson(value);
+  const instead = insteadOfBson(value);
+  throw new Uncopyable(
+    `a ${value.constructor?.name ?? 'class instance'}${instead === undefined ? '' : `, which would come back as something else; pass ${instead}`}`,
+  );
+}
+
+function copyArray(items: readonly unknown[], depth: number, [open, close] = '[]'): unknown[] {
+  const result: unknown[] = new Array(items.length);
+  let i = 0;
+  try {
+    for (; i < items.length; i += 1) result[i] = copy(items[i], depth + 1);
+  } catch (error) {
+    if (error instanceof Uncopyable) error.steps.push(`${open}${i}${close}`);
+    throw error;
   }
+  return result;
+}
+
+function copyFields(fields: Record<string, unknown>, depth: number): Record<string, unknown> {
   const result: Record<string, unknown> = {};
-  for (const field of Object.keys(value)) {
-    const item = copy(value[field], path === '' ? field : `${path}.${field}`, depth + 1);
-    if (field === '__proto__') {
-      Object.defineProperty(result, field, { value: item, enumerable: true, configurable: true, writable: true });
-    } else {
-      result[field] = item;
+  let field = '';
+  try {
+    for (field of Object.keys(fields)) {
+      const item = copy(fields[field], depth + 1);
+      if (field === '__proto__') {
+        Object.defineProperty(result, field, { value: item, enumerable: true, configurable: true, writable: true });
+      } else {
+        result[field] = item;
+      }
     }
+  } catch (error) {
+    if (error instanceof Uncopyable) error.steps.push(`.${field}`);
+    throw error;
   }
   return result;
 }

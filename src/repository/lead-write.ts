@@ -15,6 +15,11 @@ const LONGEST_BACKOFF_MS = 1_000;
 /** How much longer than its deadline an answer may take on its way back. */
 const ANSWER_SLACK_MS = 250;
 
+const ignore = (): void => {};
+
+/** What leaves it open what became of a copy, or says that it came too late. */
+type Indefinite = StoreFault | { readonly kind: 'expired' };
+
 /** What a lead put came to for its caller. */
 export type LeadAnswer = Exclude<CasOutcome, { readonly kind: 'expired' }>;
 
@@ -37,8 +42,10 @@ export class LeadWrite implements InFlightWrite {
   readonly #appliedLate: (write: LeadWrite) => void;
   #phase: 'lead' | 'mirror' | 'settled' = 'lead';
   #mirrorEnded: (() => void) | undefined;
-  #fail: ((error: unknown) => void) | undefined;
+  #resolve: (answer: LeadAnswer) => void = ignore;
+  #reject: (error: unknown) => void = ignore;
   #callerGone = false;
+  readonly #begun: number;
   #lastDeadline = 0;
   /** A copy was sent and nobody knows what became of it. */
   #unknown = false;
@@ -54,6 +61,7 @@ export class LeadWrite implements InFlightWrite {
     this.#expected = parts.expected;
     this.#sweep = parts.sweep;
     this.#appliedLate = parts.appliedLate;
+    this.#begun = parts.session.fleet.clock.monotonic();
     this.epoch = parts.session.enter(this);
   }
 
@@ -68,29 +76,53 @@ export class LeadWrite implements InFlightWrite {
    */
   send(): Promise<LeadAnswer> {
     return new Promise<LeadAnswer>((resolve, reject) => {
-      this.#fail = (error) => {
-        this.#callerGone = true;
-        reject(error);
-      };
-      this.#run().then(
-        (answer) => {
-          if (answer.kind !== 'applied') this.end();
-          else if (this.#callerGone) this.#appliedLate(this);
-          resolve(answer);
-        },
-        (error: unknown) => {
-          this.end();
-          reject(error);
-        },
-      );
+      this.#resolve = resolve;
+      this.#reject = reject;
+      // The first copy needs no promise of its own: nearly always it is the only one.
+      const { settings } = this.epoch.ruleset;
+      try {
+        const call = this.#call(this.#nextDeadline(settings.putTimeoutMs));
+        const ms = settings.putTimeoutMs + ANSWER_SLACK_MS;
+        this.#sweep.watch(call, ms, this.lead.label, this.#answered, this.#failed);
+      } catch (error) {
+        if (error instanceof NotRegistered) this.#refuse(error);
+        else this.#failed(error);
+      }
     });
   }
 
-  /** The lead put applied and the mirror put begins; `ended` is called when the write must not wait for it. */
-  beginMirror(ended: () => void): void {
+  readonly #answered = (outcome: CasOutcome): void => {
+    if (this.#phase !== 'lead') this.#refuse(this.#unknownError('the write was abandoned'));
+    else if (outcome.kind === 'expired') this.#goOn(outcome);
+    else this.#answer(outcome);
+  };
+
+  readonly #failed = (error: unknown): void => this.#goOn(this.#faultOf(error));
+
+  #answer(answer: LeadAnswer): void {
+    if (answer.kind !== 'applied') this.end();
+    else if (this.#callerGone) this.#appliedLate(this);
+    this.#resolve(answer);
+  }
+
+  #refuse(error: unknown): void {
+    this.end();
+    this.#reject(error);
+  }
+
+  /** The first copy has no answer that ends the write. */
+  #goOn(first: Indefinite): void {
+    this.#run(first).then(
+      (answer) => this.#answer(answer),
+      (error: unknown) => this.#refuse(error),
+    );
+  }
+
+  /** The lead put applied and the mirror put begins; `ended` is called when the write is settled. */
+  beginMirror(ended: (() => void) | undefined): void {
     if (this.#phase !== 'lead') {
       // An emergency was quicker: the write is settled, and nobody may wait for it.
-      ended();
+      ended?.();
       return;
     }
     this.#phase = 'mirror';
@@ -138,35 +170,39 @@ export class LeadWrite implements InFlightWrite {
     }
     if (this.#phase !== 'lead') return;
     this.markDirty('no answer before an emergency', 'lost', settledAt(this.lead, this.#lastDeadline));
-    this.#fail?.(this.#unknownError('an emergency roll-back began before the store answered'));
+    this.#leaveCaller('an emergency roll-back began before the store answered');
   }
 
   markMirror(): void {
     if (this.#phase === 'mirror') this.markDirty('mirror slower than a ruleset change');
   }
 
-  async #run(): Promise<LeadAnswer> {
+  /** The caller is told that the outcome is unknown; the write goes on without it. */
+  #leaveCaller(why: string): void {
+    this.#callerGone = true;
+    this.#reject(this.#unknownError(why));
+  }
+
+  /** @throws NotRegistered when this process may not write as late as that. */
+  #nextDeadline(putTimeoutMs: number): number {
+    const deadline = Math.floor(this.lead.now()) + putTimeoutMs;
+    if (!this.#membership.alive || deadline > this.#membership.deadlineLimit) {
+      throw new NotRegistered('this process may not write as late as this write would need', {
+        remedy: 'the control plane must be reachable so that the promise is renewed',
+      });
+    }
+    if (deadline > this.#lastDeadline) this.#lastDeadline = deadline;
+    return deadline;
+  }
+
+  /** What follows a first copy without an answer that ends the write. */
+  async #run(first: Indefinite): Promise<LeadAnswer> {
     const { clock, random } = this.#session.fleet;
     const settings = this.epoch.ruleset.settings;
-    const begun = clock.monotonic();
     const resend = this.route.stamping === 'on';
+    let outcome: CasOutcome | StoreFault = first;
     for (let attempt = 0; ; attempt += 1) {
-      const waited = clock.monotonic() - begun;
-      if (this.#unknown) {
-        if (waited >= settings.operationTimeoutMs) {
-          this.#fail?.(this.#unknownError(`the store did not answer within ${settings.operationTimeoutMs} ms`));
-        }
-        if (!resend || waited >= 2 * settings.operationTimeoutMs) return this.#giveUp();
-      }
-      const deadline = Math.floor(this.lead.now()) + settings.putTimeoutMs;
-      if (!this.#membership.alive || deadline > this.#membership.deadlineLimit) {
-        if (this.#unknown) return this.#giveUp();
-        throw new NotRegistered('this process may not write as late as this write would need', {
-          remedy: 'the control plane must be reachable so that the promise is renewed',
-        });
-      }
-      this.#lastDeadline = Math.max(this.#lastDeadline, deadline);
-      const outcome = await this.#sendOnce(deadline, settings.putTimeoutMs);
+      const waited = clock.monotonic() - this.#begun;
       if (this.#phase !== 'lead') throw this.#unknownError('the write was abandoned'); // nobody listens any more
       if (outcome instanceof StoreFault) {
         if (outcome.outcome === 'unknown') this.#unknown = true;
@@ -188,32 +224,57 @@ export class LeadWrite implements InFlightWrite {
         // What is refused, or taken, may be free again when an earlier copy arrives: only its deadline ends that.
         return this.#giveUp();
       }
-      if (this.#unknown && !resend) continue;
-      await this.#pause(Math.min(FIRST_BACKOFF_MS * 2 ** attempt, LONGEST_BACKOFF_MS) * (0.5 + random()));
-      if (this.#phase !== 'lead') throw this.#unknownError('the write was abandoned');
+      if (!this.#unknown || resend) {
+        await this.#pause(Math.min(FIRST_BACKOFF_MS * 2 ** attempt, LONGEST_BACKOFF_MS) * (0.5 + random()));
+        if (this.#phase !== 'lead') throw this.#unknownError('the write was abandoned');
+      }
+      if (this.#unknown) {
+        const late = clock.monotonic() - this.#begun;
+        if (late >= settings.operationTimeoutMs) {
+          this.#leaveCaller(`the store did not answer within ${settings.operationTimeoutMs} ms`);
+        }
+        if (!resend || late >= 2 * settings.operationTimeoutMs) return this.#giveUp();
+      }
+      const deadline = this.#deadlineOrNull(settings.putTimeoutMs);
+      if (deadline === null) return this.#giveUp();
+      outcome = await this.#sendOnce(deadline, settings.putTimeoutMs);
     }
   }
 
-  async #sendOnce(deadline: number, timeoutMs: number): Promise<CasOutcome | StoreFault> {
-    const { lead, entry } = this;
+  /** Null when no copy may be sent any more but earlier ones may still arrive. @throws NotRegistered */
+  #deadlineOrNull(putTimeoutMs: number): number | null {
     try {
-      const call =
-        this.#expected !== null
-          ? lead.compareAndSet(entry, this.#expected, deadline)
-          : entry.stamp === null
-            ? lead.putPlain(entry, deadline)
-            : lead.putIfNewer(entry, deadline);
-      return await this.#sweep.bound(call, timeoutMs + ANSWER_SLACK_MS, lead.label);
+      return this.#nextDeadline(putTimeoutMs);
     } catch (error) {
-      if (error instanceof StoreFault) return error;
-      this.#session.fleet.logger.error({ err: error, store: lead.label }, 'a store threw what no adapter should throw');
-      return new StoreFault(`${lead.label} failed`, { outcome: 'unknown', cause: error });
+      if (this.#unknown) return null;
+      throw error;
     }
+  }
+
+  #call(deadline: number): Promise<CasOutcome> {
+    const { lead, entry } = this;
+    if (this.#expected !== null) return lead.compareAndSet(entry, this.#expected, deadline);
+    return entry.stamp === null ? lead.putPlain(entry, deadline) : lead.putIfNewer(entry, deadline);
+  }
+
+  async #sendOnce(deadline: number, timeoutMs: number): Promise<CasOutcome | StoreFault> {
+    try {
+      return await this.#sweep.bound(this.#call(deadline), timeoutMs + ANSWER_SLACK_MS, this.lead.label);
+    } catch (error) {
+      return this.#faultOf(error);
+    }
+  }
+
+  #faultOf(error: unknown): StoreFault {
+    if (error instanceof StoreFault) return error;
+    const { label } = this.lead;
+    this.#session.fleet.logger.error({ err: error, store: label }, 'a store threw what no adapter should throw');
+    return new StoreFault(`${label} failed`, { outcome: 'unknown', cause: error });
   }
 
   /** Nothing is sent any more: in flight until every copy's deadline has passed at the store (R4). */
   async #giveUp(): Promise<never> {
-    this.#fail?.(this.#unknownError('the store did not answer'));
+    this.#leaveCaller('the store did not answer');
     const until = settledAt(this.lead, this.#lastDeadline);
     while (this.#phase === 'lead' && this.lead.now() <= until) {
       await this.#pause(Math.min(Math.max(until - this.lead.now() + 1, 1), LONGEST_BACKOFF_MS));

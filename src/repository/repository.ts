@@ -288,23 +288,37 @@ export class Repository<R extends object = StoredRecord> {
     return value;
   }
 
-  async #read(target: Target): Promise<Entry | undefined> {
-    const epoch = this.#session.enterRead();
-    try {
+  /** One promise for all: this is what every read costs. */
+  #read(target: Target): Promise<Entry | undefined> {
+    return new Promise((resolve, reject) => {
+      const session = this.#session;
+      const epoch = session.enterRead();
       const { ruleset } = epoch;
       const route = ruleset.route(target.unit);
-      this.#tell('read', ruleset, route, target);
       const store = this.#parts.stores[route.authority];
-      const entry = await this.#bounded(store.get(target.id, target.key), store, ruleset);
-      this.#session.fleet.countOperation(false);
-      if (route.compare) this.#shadow(ruleset, route, target, entry);
-      return entry;
-    } catch (error) {
-      this.#session.fleet.countOperation(true);
-      throw error;
-    } finally {
-      this.#session.leaveRead(epoch);
-    }
+      const failed = (error: unknown): void => {
+        session.leaveRead(epoch);
+        session.fleet.countOperation(true);
+        reject(unavailable(store, error));
+      };
+      try {
+        this.#tell('read', ruleset, route, target);
+        this.#parts.sweep.watch(
+          store.get(target.id, target.key),
+          ruleset.settings.operationTimeoutMs,
+          store.label,
+          (entry) => {
+            session.leaveRead(epoch);
+            session.fleet.countOperation(false);
+            if (route.compare) this.#shadow(ruleset, route, target, entry);
+            resolve(entry);
+          },
+          failed,
+        );
+      } catch (error) {
+        failed(error);
+      }
+    });
   }
 
   /** Where an operation went and why, for whoever asks "why did this read go to Mongo?". */
@@ -331,8 +345,7 @@ export class Repository<R extends object = StoredRecord> {
     try {
       return await this.#parts.sweep.bound(call, ruleset.settings.operationTimeoutMs, store.label);
     } catch (error) {
-      if (!(error instanceof StoreFault)) throw error;
-      throw new StoreUnavailable(`${store.label} cannot be read: ${error.message}`, { cause: error });
+      throw unavailable(store, error);
     }
   }
 
@@ -428,10 +441,11 @@ export class Repository<R extends object = StoredRecord> {
       write.end();
       return undefined;
     }
-    const mirrored = this.#parts.mirror.submit(write);
     const { settings } = write.epoch.ruleset;
     const policy = write.follower === 'new' ? settings.mirrorToNew : settings.mirrorToOld;
-    return policy === 'wait' ? mirrored : undefined;
+    if (policy === 'wait') return new Promise((resolve) => this.#parts.mirror.submit(write, resolve));
+    this.#parts.mirror.submit(write, undefined);
+    return undefined;
   }
 
   #refuseFollowerLimits(route: Route, entry: Entry): void {
@@ -445,6 +459,12 @@ export class Repository<R extends object = StoredRecord> {
     const ms = Math.min(2 ** race, 64) * random();
     return ms < 1 ? Promise.resolve() : new Promise((resolve) => clock.after(ms, resolve));
   }
+}
+
+/** What a caller is told of a store that cannot be read. */
+function unavailable(store: Store, error: unknown): unknown {
+  if (!(error instanceof StoreFault)) return error;
+  return new StoreUnavailable(`${store.label} cannot be read: ${error.message}`, { cause: error });
 }
 
 function rejected(migration: string, who: string, rejection: Rejection): StoreRejected {
