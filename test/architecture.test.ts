@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join, relative, sep } from 'node:path';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type FolderRule, RULES, type SourceTree, shortestCircle, violationsOf } from './support/architecture.ts';
 import { scanSource } from './support/source-scan.ts';
@@ -11,13 +11,16 @@ const FOLDERS = ['src', 'adapters', 'verify', 'migrations', 'examples', 'bench',
 
 function readTree(): SourceTree {
   const tree = new Map<string, string>();
-  for (const folder of FOLDERS) {
-    for (const entry of readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile() || entry.name.startsWith('.')) continue;
-      const path = join(entry.parentPath, entry.name);
-      tree.set(relative(ROOT, path).split(sep).join('/'), readFileSync(path, 'utf8'));
+  const read = (folder: string): void => {
+    for (const entry of readdirSync(join(ROOT, folder), { withFileTypes: true })) {
+      // Installed packages are not ours, and hidden files are the machine's.
+      if (entry.name === 'node_modules' || entry.name.startsWith('.')) continue;
+      const path = `${folder}/${entry.name}`;
+      if (entry.isDirectory()) read(path);
+      else if (entry.isFile()) tree.set(path, readFileSync(join(ROOT, path), 'utf8'));
     }
-  }
+  };
+  for (const folder of FOLDERS) read(folder);
   return tree;
 }
 

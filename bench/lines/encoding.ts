@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import { canonicalHash } from '../../src/core/canonical.ts';
+import { atMost, type Line, type Result } from '../line.ts';
+import { microseconds, paired } from '../paired.ts';
+
+/** About 420 bytes of JSON: a user's event. */
+const record = (i: number) => ({
+  userKey: `user-${i}`,
+  id: `0b7f8f1e-6f3c-4f0e-9d55-${String(i).padStart(12, '0')}`,
+  type: 'payment received',
+  receivedAt: '2026-03-01T12:34:56.789Z',
+  deliveries: i % 7,
+  payload: {
+    order: i,
+    amount: 12.34,
+    currency: 'EUR',
+    lines: [
+      { article: 'a-1', pieces: 2, price: 4.5 },
+      { article: 'b-22', pieces: 1, price: 3.34 },
+    ],
+    address: { street: 'Unter den Linden 1', city: 'Berlin', zip: '10117', country: 'DE' },
+    flags: ['gift', 'express'],
+    note: null,
+    paid: true,
+  },
+});
+
+/** A value with its fields in order, as JSON.stringify then writes it. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(fields.map(([field, item]) => [field, sorted(item)]));
+}
+
+/** What a verification does with every record of both stores. */
+export const encoding: Line = {
+  name: 'encoding',
+  async *measure({ rounds, scale }) {
+    const calls = Math.ceil(50_000 * scale);
+    const records = Array.from({ length: 1_000 }, (_, i) => record(i));
+    const at = (i: number) => records[i % records.length];
+    const pairing = await paired(
+      { name: 'canonicalHash', run: () => microseconds(calls, (i) => canonicalHash(at(i))) },
+      {
+        name: 'sorted copy, JSON.stringify, SHA-1',
+        run: () =>
+          microseconds(calls, (i) =>
+            createHash('sha1')
+              .update(JSON.stringify(sorted(at(i))))
+              .digest('hex'),
+          ),
+      },
+      rounds,
+    );
+    yield {
+      line: 'canonical hash of a record of 420 bytes, against sorted copy, stringify, SHA-1',
+      compared: 'one hash of one record, all types told apart on our side only',
+      unit: 'µs',
+      pairing,
+      target: atMost(pairing.a.median, 1.2, 'under 1.2 µs'),
+    } satisfies Result;
+  },
+};

@@ -1,0 +1,17 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+const run = promisify(execFile);
+const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+
+test('every line of the bench runs, and its types are sound', { timeout: 300_000 }, async () => {
+  await run(npm, ['ci', '--prefix', 'bench', '--no-audit', '--no-fund'], { cwd: root });
+  await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', 'bench'], {
+    cwd: root,
+  });
+  const { stdout } = await run(process.execPath, ['bench/run.ts', '--smoke'], { cwd: root });
+  for (const line of ['routing decision', 'put at shadow', 'canonical hash']) expect(stdout).toContain(line);
+});
