@@ -20,6 +20,11 @@ export const STAMP_MIN = '0'.repeat(24) as Stamp;
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
 
+const BYTES: readonly string[] = Array.from({ length: 256 }, (_, byte) => hex(byte, 2));
+
+/** The four digits of a counter, looked up: every stamp has one. */
+const counterHex = (counter: number): string => `${BYTES[counter >> 8]}${BYTES[counter & 0xff]}`;
+
 /** Makes a stamp of its parts (`ms` 0…2^48−1, `counter` 0…65535, `incarnation` 0…2^32−1). */
 export function makeStamp(ms: number, counter: number, incarnation: number): Stamp {
   return (hex(Math.floor(ms), 12) + hex(counter, 4) + hex(incarnation, 8)) as Stamp;
@@ -85,7 +90,7 @@ export class StampClock {
         remedy: 'find the writer whose clock stood at the end of time, then `changeover repair`',
       });
     }
-    return (this.#prefix + hex(this.#counter, 4) + this.#suffix) as Stamp;
+    return (this.#prefix + counterHex(this.#counter) + this.#suffix) as Stamp;
   }
 
   /** Makes every later stamp greater than `seen` (R3). */
@@ -102,7 +107,7 @@ export class StampClock {
 
   /** A stamp that no later one of this clock is below: what is reported as the greatest one issued. */
   highWater(): Stamp {
-    return (this.#prefix + hex(this.#counter, 4) + this.#suffix) as Stamp;
+    return (this.#prefix + counterHex(this.#counter) + this.#suffix) as Stamp;
   }
 
   #set(ms: number, counter: number): void {

@@ -32,6 +32,11 @@ export class DeadlineSweep {
     this.#stepMs = stepMs;
   }
 
+  /** The monotonic time, at most a step ago while calls are watched: for measuring long times without a clock. */
+  get lastStep(): number {
+    return this.#now;
+  }
+
   /**
    * The outcome of `call`, or after `ms` (rounded up to a step) a StoreFault of unknown outcome. What the call answers
    * later is dropped.

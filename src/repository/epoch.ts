@@ -7,6 +7,56 @@ export interface InFlightWrite {
   /** The acknowledgement has waited long enough: make the mirror's key dirty instead of waiting for it (R7). */
   markMirror(): void;
   readonly unit: string;
+  /** Its neighbours in {@link InFlight}; nobody else's business. */
+  before?: InFlightWrite | null | undefined;
+  after?: InFlightWrite | null | undefined;
+}
+
+/** A set of writes in the order in which they came, as a list that they carry themselves: every write passes through. */
+export class InFlight implements Iterable<InFlightWrite> {
+  #first: InFlightWrite | null = null;
+  #last: InFlightWrite | null = null;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Adds a write that is in no list. */
+  add(write: InFlightWrite): void {
+    const last = this.#last;
+    write.before = last;
+    write.after = null;
+    if (last === null) this.#first = write;
+    else last.after = write;
+    this.#last = write;
+    this.#size += 1;
+  }
+
+  /** False if it is not, or no longer, in the list. */
+  delete(write: InFlightWrite): boolean {
+    const { before, after } = write;
+    if (before === undefined || after === undefined) return false;
+    if (before === null) this.#first = after;
+    else before.after = after;
+    if (after === null) this.#last = before;
+    else after.before = before;
+    write.before = undefined;
+    write.after = undefined;
+    this.#size -= 1;
+    return true;
+  }
+
+  clear(): void {
+    for (const write of this) this.delete(write);
+  }
+
+  /** A picture of the moment: what is told may leave. */
+  [Symbol.iterator](): Iterator<InFlightWrite> {
+    const all: InFlightWrite[] = [];
+    for (let write = this.#first; write !== null && write !== undefined; write = write.after ?? null) all.push(write);
+    return all[Symbol.iterator]();
+  }
 }
 
 /**
@@ -17,7 +67,7 @@ export interface InFlightWrite {
 export class Epoch {
   readonly ruleset: Ruleset;
   readonly revision: number;
-  readonly writes = new Set<InFlightWrite>();
+  readonly writes = new InFlight();
   reads = 0;
 
   constructor(ruleset: Ruleset) {

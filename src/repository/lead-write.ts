@@ -28,6 +28,8 @@ export type LeadAnswer = Exclude<CasOutcome, { readonly kind: 'expired' }>;
  * `begin` on, under the ruleset of that moment; who owns it calls `end` once its mirror put has ended or is dirty.
  */
 export class LeadWrite implements InFlightWrite {
+  before: InFlightWrite | null | undefined = undefined;
+  after: InFlightWrite | null | undefined = undefined;
   readonly unit: string;
   readonly entry: Entry;
   readonly epoch: Epoch;
@@ -45,7 +47,7 @@ export class LeadWrite implements InFlightWrite {
   #resolve: (answer: LeadAnswer) => void = ignore;
   #reject: (error: unknown) => void = ignore;
   #callerGone = false;
-  readonly #begun: number;
+  #begun = 0;
   #lastDeadline = 0;
   /** A copy was sent and nobody knows what became of it. */
   #unknown = false;
@@ -61,7 +63,6 @@ export class LeadWrite implements InFlightWrite {
     this.#expected = parts.expected;
     this.#sweep = parts.sweep;
     this.#appliedLate = parts.appliedLate;
-    this.#begun = parts.session.fleet.clock.monotonic();
     this.epoch = parts.session.enter(this);
   }
 
@@ -84,7 +85,9 @@ export class LeadWrite implements InFlightWrite {
         const call = this.#call(this.#nextDeadline(settings.putTimeoutMs));
         const ms = settings.putTimeoutMs + ANSWER_SLACK_MS;
         this.#sweep.watch(call, ms, this.lead.label, this.#answered, this.#failed);
+        this.#begun = this.#sweep.lastStep;
       } catch (error) {
+        this.#begun = this.#session.fleet.clock.monotonic();
         if (error instanceof NotRegistered) this.#refuse(error);
         else this.#failed(error);
       }

@@ -100,8 +100,7 @@ export class MigrationSession {
    * Undefined when an operation on the unit may go on now, without making a promise; otherwise waits until a handover
    * lets it. @throws HandoverInProgress when that takes too long or too many wait.
    */
-  admit(unit: string, write: boolean): Promise<void> | undefined {
-    const route = this.epoch.ruleset.route(unit);
+  admit(unit: string, write: boolean, route = this.epoch.ruleset.route(unit)): Promise<void> | undefined {
     if (!isHeld(route, write)) return undefined;
     return this.#wait(unit, write);
   }

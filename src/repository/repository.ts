@@ -47,6 +47,9 @@ export interface RepositoryParts {
 /** An `update` that loses this many races in a row gives up. */
 const MOST_RACES = 100;
 const PUT_MANY_IN_FLIGHT = 64;
+const ABSENT: Expected = Object.freeze({ kind: 'absent' });
+
+type Applied = Extract<PutOutcome, { readonly kind: 'applied' }>;
 
 interface Target {
   readonly id: string;
@@ -80,14 +83,14 @@ export class Repository<R extends object = StoredRecord> {
   /** Writes a record that must not exist. @throws AlreadyExists when the key is taken. */
   async create(record: R): Promise<void> {
     const value = this.#snapshot(record);
-    const answer = await this.#write(this.#target(value), () => ({ value, expected: { kind: 'absent' } }));
+    const answer = await this.#write(this.#target(value), value, ABSENT);
     if (answer === 'conflict') throw new AlreadyExists(`a record is stored under this key of ${this.#session.name}`);
   }
 
   /** Writes a record whether or not one is there. */
   async put(record: R): Promise<void> {
     const value = this.#snapshot(record);
-    await this.#write(this.#target(value), () => ({ value, expected: null }));
+    await this.#write(this.#target(value), value, null);
   }
 
   /**
@@ -117,16 +120,16 @@ export class Repository<R extends object = StoredRecord> {
       });
     const stamp = parseVersion(ifVersion);
     let read: Entry | undefined;
-    const answer = await this.#write(
+    const answer = await this.#change(
       target,
+      async (route) => {
+        read = undefined;
+        if (stamp === null || route.stamping !== 'on') read = await this.#readLead(route, target);
+      },
       (route) => {
         if (stamp !== null && route.stamping === 'on') return { value, expected: { kind: 'version', stamp } };
         if (read?.value == null || versionOf(read) !== ifVersion) throw conflict();
         return { value, expected: expectedOf(read, route) };
-      },
-      async (route) => {
-        read = undefined;
-        if (stamp === null || route.stamping !== 'on') read = await this.#readLead(route, target);
       },
     );
     if (answer === 'conflict') throw conflict();
@@ -144,9 +147,8 @@ export class Repository<R extends object = StoredRecord> {
       let entry: Entry | undefined;
       let value: StoredRecord | null = null;
       let left: { readonly record: R | undefined } | null = null;
-      const answer = await this.#write(
+      const answer = await this.#change(
         target,
-        (route) => (left !== null ? null : { value, expected: expectedOf(entry, route) }),
         async (route) => {
           entry = await this.#readLead(route, target);
           // A compare-and-set needs a larger stamp: a slow clock would find out only by being refused.
@@ -160,6 +162,7 @@ export class Repository<R extends object = StoredRecord> {
             value = this.#snapshotFor(target, next as R);
           }
         },
+        (route) => (left !== null ? null : { value, expected: expectedOf(entry, route) }),
       );
       if (answer === 'left') return (left as { readonly record: R | undefined } | null)?.record;
       if (answer !== 'conflict') return value === null ? undefined : (cloneValue(value) as R);
@@ -172,7 +175,7 @@ export class Repository<R extends object = StoredRecord> {
 
   /** Deletes; true if a record was there (also after an answer was lost on its way). */
   async delete(key: object): Promise<boolean> {
-    const answer = await this.#write(this.#target(key), () => ({ value: null, expected: null }));
+    const answer = await this.#write(this.#target(key), null, null);
     return typeof answer === 'object' && answer.previous !== 'absent';
   }
 
@@ -259,7 +262,7 @@ export class Repository<R extends object = StoredRecord> {
     const present = await this.update(key, (record) => record);
     if (present !== undefined) return;
     // Only where there still is none: whoever created it meanwhile has been told so, and mirrors it.
-    await this.#write(this.#target(key), () => ({ value: null, expected: { kind: 'absent' } }));
+    await this.#write(this.#target(key), null, ABSENT);
   }
 
   #target(source: object): Target {
@@ -349,90 +352,108 @@ export class Repository<R extends object = StoredRecord> {
     }
   }
 
-  /**
-   * Runs one write to its end (R3, R4, R6). `before` reads what the write depends on, under the ruleset that the write
-   * then must still find in force; `plan` says what to write, or null to write nothing.
-   */
-  async #write(
-    target: Target,
-    plan: (route: Route) => { readonly value: StoredRecord | null; readonly expected: Expected | null } | null,
-    before?: (route: Route) => Promise<void>,
-  ): Promise<Extract<PutOutcome, { kind: 'applied' }> | 'conflict' | 'left'> {
-    const { fleet } = this.#session;
+  /** Runs a write that depends on nothing that was read to its end (R3, R4, R6). */
+  async #write(target: Target, value: StoredRecord | null, expected: Expected | null): Promise<Applied | 'conflict'> {
+    const session = this.#session;
     try {
-      for (let round = 0; ; round += 1) {
-        const answer = await this.#tryWrite(target, plan, before);
-        if (answer === 'again') continue;
-        if (answer === 'conflict' || answer === 'left') return answer;
+      for (let round = 0; ; ) {
+        const route = session.epoch.ruleset.route(target.unit);
+        const held = session.admit(target.unit, true, route);
+        if (held !== undefined) {
+          await held;
+          continue;
+        }
+        const write = this.#begin(target, route, value, expected);
+        const answer = await write.send();
         if (answer.kind === 'applied') {
-          fleet.countOperation(false);
+          const mirrored = this.#afterApplied(write);
+          if (mirrored !== undefined) await mirrored;
+          session.fleet.countOperation(false);
           return answer;
         }
-        if (answer.kind === 'rejected') throw rejected(this.#session.name, 'the authority', answer);
-        if (answer.kind === 'conflict') return 'conflict';
-        // Superseded: definitely without effect, so a larger stamp is a new write (R3).
-        this.#session.membership.stamps.observe(answer.stamp);
-        if (round >= MOST_RACES) {
-          throw new VersionConflict(`the record was overwritten by others ${MOST_RACES} times in a row`);
-        }
+        if (this.#unapplied(answer, round) === 'conflict') return 'conflict';
+        round += 1;
       }
     } catch (error) {
-      fleet.countOperation(true);
+      session.fleet.countOperation(true);
       throw error;
     }
   }
 
-  async #tryWrite(
+  /**
+   * The same for a write that depends on what `read` reads, under a ruleset that must still be in force when the write
+   * is sent (R6); `plan` then says what to write, or null to write nothing.
+   */
+  async #change(
     target: Target,
-    plan: (route: Route) => { readonly value: StoredRecord | null; readonly expected: Expected | null } | null,
-    before: ((route: Route) => Promise<void>) | undefined,
-  ): Promise<LeadAnswer | 'conflict' | 'left' | 'again'> {
+    read: (route: Route) => Promise<void>,
+    plan: (route: Route) => { readonly value: StoredRecord | null; readonly expected: Expected } | null,
+  ): Promise<Applied | 'conflict' | 'left'> {
     const session = this.#session;
-    if (before !== undefined) {
-      // Reads go on under a fenced hold; only an emergency stops them.
-      const heldRead = session.admit(target.unit, false);
-      if (heldRead !== undefined) await heldRead;
-      const { revision, ruleset } = session.epoch;
-      await before(ruleset.route(target.unit));
-      const heldWrite = session.admit(target.unit, true);
-      if (heldWrite !== undefined) await heldWrite;
-      // R6: what was read under an earlier ruleset is read again before anything is sent.
-      if (session.epoch.revision !== revision) return 'again';
-    } else {
-      const held = session.admit(target.unit, true);
-      if (held !== undefined) {
-        await held;
-        return 'again';
+    try {
+      for (let round = 0; ; ) {
+        // Reads go on under a fenced hold; only an emergency stops them.
+        const heldRead = session.admit(target.unit, false);
+        if (heldRead !== undefined) await heldRead;
+        const { revision, ruleset } = session.epoch;
+        await read(ruleset.route(target.unit));
+        const heldWrite = session.admit(target.unit, true);
+        if (heldWrite !== undefined) await heldWrite;
+        // What was read under an earlier ruleset is read again before anything is sent.
+        if (session.epoch.revision !== revision) continue;
+        const route = session.epoch.ruleset.route(target.unit);
+        const planned = plan(route);
+        if (planned === null) return 'left';
+        const write = this.#begin(target, route, planned.value, planned.expected);
+        const answer = await write.send();
+        if (answer.kind === 'applied') {
+          const mirrored = this.#afterApplied(write);
+          if (mirrored !== undefined) await mirrored;
+          session.fleet.countOperation(false);
+          return answer;
+        }
+        if (this.#unapplied(answer, round) === 'conflict') return 'conflict';
+        round += 1;
       }
+    } catch (error) {
+      session.fleet.countOperation(true);
+      throw error;
     }
-    const membership = session.membership;
-    const route = session.epoch.ruleset.route(target.unit);
-    const planned = plan(route);
-    if (planned === null) return 'left';
+  }
+
+  /** Enters a write in flight, under the ruleset that `route` is of. */
+  #begin(target: Target, route: Route, value: StoredRecord | null, expected: Expected | null): LeadWrite {
+    const session = this.#session;
+    const { membership } = session;
     this.#tell('write', session.epoch.ruleset, route, target);
-    const entry: Entry = {
-      id: target.id,
-      key: target.key,
-      stamp: route.stamping === 'off' ? null : session.nextStamp(membership),
-      value: planned.value,
-    };
+    const stamp = route.stamping === 'off' ? null : session.nextStamp(membership);
+    const entry: Entry = { id: target.id, key: target.key, stamp, value };
     this.#refuseFollowerLimits(route, entry);
-    const write = LeadWrite.begin({
+    return LeadWrite.begin({
       session,
       membership,
       unit: target.unit,
       entry,
-      expected: planned.expected,
+      expected,
       route,
       lead: this.#parts.stores[route.authority],
       sweep: this.#parts.sweep,
-      appliedLate: (late) => void this.#afterApplied(late),
+      appliedLate: this.#appliedLate,
     });
-    const answer = await write.send();
-    if (answer.kind !== 'applied') return answer;
-    const mirrored = this.#afterApplied(write);
-    if (mirrored !== undefined) await mirrored;
-    return answer;
+  }
+
+  readonly #appliedLate = (late: LeadWrite): void => {
+    void this.#afterApplied(late);
+  };
+
+  /** What follows an answer that nothing was written. @throws StoreRejected, VersionConflict */
+  #unapplied(answer: Exclude<LeadAnswer, Applied>, round: number): 'conflict' | 'again' {
+    if (answer.kind === 'rejected') throw rejected(this.#session.name, 'the authority', answer);
+    if (answer.kind === 'conflict') return 'conflict';
+    // Superseded: definitely without effect, so a larger stamp is a new write (R3).
+    this.#session.membership.stamps.observe(answer.stamp);
+    if (round < MOST_RACES) return 'again';
+    throw new VersionConflict(`the record was overwritten by others ${MOST_RACES} times in a row`);
   }
 
   /** The promise to wait for, where the caller waits for the mirror. */
