@@ -152,6 +152,12 @@ describe('values as attributes', () => {
     expect(unmarshal({ N: '1.5' }, 'i')).toBe(1.5);
     expect(unmarshal({ N: '7' }, '-')).toBe(7);
     expect(unmarshal({ N: '7' }, { $: 's' })).toBe(7);
+    expect(unmarshal({ S: 'no id' }, 'o')).toBe('no id');
+    expect(unmarshal({ S: '1:x' }, 'Timestamp')).toBe('1:x');
+    expect(unmarshal({ S: '["a"]' }, 'BSONRegExp')).toBe('["a"]');
+    expect(unmarshal({ S: 'b' }, 'b4')).toBe('b');
+    expect(unmarshal({ B: Uint8Array.of(1) }, 'b256')).toEqual(Uint8Array.of(1));
+    for (const text of ['{}', '[]', '5', '[{"L":5}]', 'x', '[{"X":1}]']) expect(unmarshal({ S: text }, 'j')).toBe(text);
     expect(readTags({ S: 'not json' })).toBeUndefined();
     expect(readTags({ N: '1' })).toBeUndefined();
   });
@@ -163,16 +169,33 @@ describe('values as attributes', () => {
     ['decimals of more than 38 digits', new Decimal(`0.${'3'.repeat(39)}`), /"f" has more than 38/],
     ['functions', { a: [{ b: () => 1 }] }, /"f\.a\[0\]\.b" is a function/],
     ['instances', { a: new Map() }, /"f\.a" is a Map/],
-    ['fields without a name', { '': 1 }, /has an empty name/],
   ])('%s are refused by name', ([, original, message]) => {
     expect(() => marshal(original)).toThrow(Unstorable);
     expect(() => marshal(original)).toThrow(message);
   });
 
-  it('nest 32 levels deep and no deeper', () => {
-    const nest = (levels: number): Value => (levels === 0 ? 1 : [nest(levels - 1)]);
-    expect(() => marshal(nest(31))).not.toThrow();
-    expect(() => marshal(nest(32))).toThrow(/deeper than 32/);
+  it('below level 32, or with names that DynamoDB refuses, are packed into one text', () => {
+    const nest = (levels: number, leaf: Value): Value => (levels === 0 ? leaf : [nest(levels - 1, leaf)]);
+    expect(marshal(nest(31, 1)).tag).toBeUndefined();
+    const { attribute } = marshal(nest(33, new Date(0)));
+    let inner: Attribute = attribute;
+    for (let level = 1; level < 32; level += 1) inner = 'L' in inner ? (inner.L[0] as Attribute) : inner;
+    expect(inner).toEqual({ S: '[{"L":[{"L":[{"S":"1970-01-01T00:00:00.000Z"}]}]},{"0":{"0":"d"}}]' });
+    const odd: Value[] = [
+      nest(150, { at: new Date(1), bytes: Uint8Array.of(1), text: '\ud800', set: new Set([1n]) }),
+      { a: { '': 1, b: new Set([Uint8Array.of(1), Uint8Array.of(2)]) } },
+      { a: { '\udc00': 'x' } },
+      JSON.parse('{"a":{"__proto__":{"x":1},"B":"AA=="}}') as Value,
+      { a: { ['n'.repeat(65_536)]: 1 }, b: [{ ['é'.repeat(32_767)]: 2n }] },
+    ];
+    for (const value of odd) {
+      const back = roundTrip(value);
+      expect(equalValues(back, value)).toBe(true);
+    }
+    expect(() => marshal(nest(200, 1))).toThrow(/deeper than 200/);
+    const circle: Value[] = [];
+    circle.push(circle);
+    expect(() => marshal(circle)).toThrow(Unstorable);
   });
 
   it('have the size that DynamoDB counts', () => {

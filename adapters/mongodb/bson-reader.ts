@@ -1,0 +1,245 @@
+import type * as Driver from 'mongodb';
+import { Decimal, type StoredRecord, type Value } from '../../src/core/value.ts';
+
+/** The driver, loaded when a store is made. */
+export type DriverModule = typeof Driver;
+
+/** A document as the server sent it. */
+export type RawDocument = Uint8Array;
+
+/** Stands for a stored value that no JavaScript value can tell, so that whoever copies it refuses it by name. */
+export class UnreadableValue {
+  readonly reason: string;
+
+  constructor(reason: string) {
+    this.reason = reason;
+  }
+}
+
+/** What a document becomes: a record's values, or the driver's objects that write the very same bytes. */
+interface Target {
+  document(fields: [string, unknown][]): unknown;
+  number(value: number, isInteger: boolean): unknown;
+  long(value: bigint): unknown;
+  bytes(value: Uint8Array): unknown;
+  date(ms: bigint): unknown;
+  decimal(bytes: Uint8Array): unknown;
+}
+
+const MOST_MS = 8_640_000_000_000_000n;
+const MOST_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
+const UUID_TYPE = 4;
+const UUID_BYTES = 16;
+/** A subtype whose bytes repeat their length. */
+const OLD_BINARY_TYPE = 2;
+const REPLACEMENT = '\ufffd';
+
+/** Sets a field of one's own, also one named `__proto__`. */
+export function setOwn(target: object, field: string, value: unknown): void {
+  if (field === '__proto__') {
+    Object.defineProperty(target, field, { value, enumerable: true, configurable: true, writable: true });
+  } else {
+    (target as Record<string, unknown>)[field] = value;
+  }
+}
+
+/**
+ * Reads BSON. The driver's own reading loses what it takes for conveniences: `{ $ref, $id }` becomes a DBRef that
+ * splits dotted names, int and double and long become one number, the order of digit-like fields is lost.
+ */
+export class BsonReader {
+  readonly #driver: DriverModule;
+  readonly #values: Target;
+  readonly #exact: Target;
+
+  constructor(driver: DriverModule, int64: 'bigint' | 'number') {
+    this.#driver = driver;
+    this.#values = {
+      document: (fields) => {
+        const result = {};
+        for (const [field, value] of fields) setOwn(result, field, value);
+        return result;
+      },
+      number: (value) => value,
+      long: (value) => (int64 === 'number' && value >= -MOST_SAFE && value <= MOST_SAFE ? Number(value) : value),
+      bytes: (value) => value,
+      date: (ms) => (ms < -MOST_MS || ms > MOST_MS ? new UnreadableValue('a date out of range') : new Date(Number(ms))),
+      decimal: (bytes) => {
+        const decimal = new driver.Decimal128(bytes);
+        const text = decimal.toString();
+        return /^-?\d/.test(text) ? new Decimal(text) : decimal;
+      },
+    };
+    this.#exact = {
+      document: (fields) => new Map(fields),
+      number: (value, isInteger) => (isInteger ? new driver.Int32(value) : new driver.Double(value)),
+      long: (value) => driver.Long.fromBigInt(value),
+      bytes: (value) => new driver.Binary(value, 0),
+      date: (ms) => (ms < -MOST_MS || ms > MOST_MS ? new UnreadableValue('a date out of range') : new Date(Number(ms))),
+      decimal: (bytes) => new driver.Decimal128(bytes),
+    };
+  }
+
+  /** A document as values. Shares no bytes with `raw`. */
+  record(raw: RawDocument): StoredRecord {
+    return new Cursor(raw, this.#driver, this.#values).document() as StoredRecord;
+  }
+
+  /** A document as the driver writes it again, field for field in the same order. */
+  exact(raw: RawDocument): Map<string, unknown> {
+    return new Cursor(raw, this.#driver, this.#exact).document() as Map<string, unknown>;
+  }
+
+  /** A document that went through the driver, as values. */
+  revived(document: object): StoredRecord {
+    return this.record(this.#driver.BSON.serialize(document));
+  }
+}
+
+class Cursor {
+  readonly #bytes: Buffer;
+  readonly #driver: DriverModule;
+  readonly #target: Target;
+  #at = 0;
+
+  constructor(raw: RawDocument, driver: DriverModule, target: Target) {
+    this.#bytes = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+    this.#driver = driver;
+    this.#target = target;
+  }
+
+  document(): unknown {
+    return this.#target.document(this.#fields());
+  }
+
+  #fields(): [string, unknown][] {
+    this.#at += 4;
+    const fields: [string, unknown][] = [];
+    for (;;) {
+      const type = this.#bytes[this.#at] as number;
+      this.#at += 1;
+      if (type === 0) return fields;
+      const name = this.#name();
+      fields.push([name, this.#value(type)]);
+    }
+  }
+
+  #name(): string {
+    const end = this.#bytes.indexOf(0, this.#at);
+    const name = this.#bytes.toString('utf8', this.#at, end);
+    this.#at = end + 1;
+    return name;
+  }
+
+  #int(): number {
+    const value = this.#bytes.readInt32LE(this.#at);
+    this.#at += 4;
+    return value;
+  }
+
+  #long(): bigint {
+    const value = this.#bytes.readBigInt64LE(this.#at);
+    this.#at += 8;
+    return value;
+  }
+
+  #take(length: number): Uint8Array {
+    const from = this.#at;
+    this.#at += length;
+    return new Uint8Array(this.#bytes.subarray(from, from + length));
+  }
+
+  #text(): string | UnreadableValue {
+    const length = this.#int();
+    const from = this.#at;
+    const text = this.#bytes.toString('utf8', from, from + length - 1);
+    this.#at += length;
+    if (!text.includes(REPLACEMENT) || Buffer.from(text).equals(this.#bytes.subarray(from, from + length - 1))) {
+      return text;
+    }
+    return new UnreadableValue('text that is not UTF-8');
+  }
+
+  #binary(): unknown {
+    let length = this.#int();
+    const subType = this.#bytes[this.#at] as number;
+    this.#at += 1;
+    if (subType === OLD_BINARY_TYPE) length = this.#int();
+    const bytes = this.#take(length);
+    if (subType === 0) return this.#target.bytes(bytes);
+    return subType === UUID_TYPE && length === UUID_BYTES
+      ? new this.#driver.UUID(bytes)
+      : new this.#driver.Binary(bytes, subType);
+  }
+
+  #value(type: number): unknown {
+    const driver = this.#driver;
+    switch (type) {
+      case 0x01: {
+        const value = this.#bytes.readDoubleLE(this.#at);
+        this.#at += 8;
+        return this.#target.number(value, false);
+      }
+      case 0x02:
+        return this.#text();
+      case 0x03:
+        return this.document();
+      case 0x04:
+        return this.#fields().map(([, item]) => item);
+      case 0x05:
+        return this.#binary();
+      case 0x06:
+        return undefined;
+      case 0x07:
+        return new driver.ObjectId(this.#take(12));
+      case 0x08:
+        this.#at += 1;
+        return this.#bytes[this.#at - 1] === 1;
+      case 0x09:
+        return this.#target.date(this.#long());
+      case 0x0a:
+        return null;
+      case 0x0b:
+        return new driver.BSONRegExp(this.#name(), this.#name());
+      case 0x0c: {
+        const name = this.#text();
+        return new driver.DBRef(String(name), new driver.ObjectId(this.#take(12)));
+      }
+      case 0x0d:
+        return this.#symbolic((code) => new driver.Code(code));
+      case 0x0e:
+        return this.#symbolic((text) => new driver.BSONSymbol(text));
+      case 0x0f: {
+        this.#at += 4;
+        return this.#symbolic((code) => new driver.Code(code, this.document() as Driver.Document));
+      }
+      case 0x10:
+        return this.#target.number(this.#int(), true);
+      case 0x11: {
+        const i = this.#bytes.readUInt32LE(this.#at);
+        const t = this.#bytes.readUInt32LE(this.#at + 4);
+        this.#at += 8;
+        return new driver.Timestamp({ t, i });
+      }
+      case 0x12:
+        return this.#target.long(this.#long());
+      case 0x13:
+        return this.#target.decimal(this.#take(16));
+      case 0x7f:
+        return new driver.MaxKey();
+      case 0xff:
+        return new driver.MinKey();
+      default:
+        throw new RangeError(`BSON of an unknown type (${type})`);
+    }
+  }
+
+  #symbolic(make: (text: string) => unknown): unknown {
+    const text = this.#text();
+    return typeof text === 'string' ? make(text) : text;
+  }
+}
+
+/** The value of a field, absent ones as undefined. */
+export const fieldOf = (record: StoredRecord, field: string): Value =>
+  Object.hasOwn(record, field) ? record[field] : undefined;

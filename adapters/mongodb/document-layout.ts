@@ -1,0 +1,261 @@
+import { isBson } from '../../src/core/bson.ts';
+import { equalValues } from '../../src/core/canonical.ts';
+import { InvalidRecord } from '../../src/core/errors.ts';
+import { type Stamp, stampFromBytes, stampToBytes } from '../../src/core/stamp.ts';
+import { type Entry, identityCodec, type Rejection, type StoreContext } from '../../src/core/store.ts';
+import { cloneValue, Decimal, type Key, type KeyPart, type StoredRecord, type Value } from '../../src/core/value.ts';
+import { BsonReader, type DriverModule, fieldOf, type RawDocument, setOwn } from './bson-reader.ts';
+import { documentOf, NativeWriter } from './native.ts';
+import type { ResolvedOptions } from './options.ts';
+import { isRejection, limit, Unstorable } from './rejection.ts';
+
+/** The largest document. */
+const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
+const STAMP_BYTES = 12;
+
+/** How an entry's key stands in a document: values as the driver writes them. */
+export interface NativeKey {
+  readonly _id: unknown;
+  /** Fields beside the `_id`, and their values. */
+  readonly beside: readonly (readonly [field: string, value: unknown])[];
+  /** Paths of numbers in the key, and what BSON types hold just that kind: 1 and 1n are one `_id` to the server. */
+  readonly kinds: readonly (readonly [path: string, types: readonly string[]])[];
+}
+
+/** A document ready to be sent. */
+export interface NativeEntry {
+  readonly entry: Entry;
+  readonly key: NativeKey;
+  readonly document: object;
+  /** An upper bound of its bytes. */
+  readonly size: number;
+}
+
+/** What a document says about its version, whatever else is in it. */
+export interface Held {
+  readonly stamp: Stamp | null;
+  readonly tombstone: boolean;
+  /** Null: nothing but an `_id`, which belongs to any key that has it. */
+  readonly id: string | null;
+}
+
+/** What may name a record here: beside what a key may be, the decimals that stand in an `_id`. */
+function isKeyPart(value: Value): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object') return value !== undefined;
+  if (value === null) return false;
+  if (isBson(value)) return value._bsontype === 'ObjectId' || value._bsontype === 'Binary';
+  return value instanceof Date || value instanceof Uint8Array || value instanceof Decimal;
+}
+
+const bare = (document: StoredRecord): boolean => Object.keys(document).length === 1 && '_id' in document;
+
+/** How entries stand in documents. */
+export class DocumentLayout {
+  readonly reader: BsonReader;
+  /** Fields of the key that stand beside the `_id`. */
+  readonly besideFields: readonly string[];
+  readonly #driver: DriverModule;
+  readonly #options: ResolvedOptions;
+  readonly #context: StoreContext;
+  readonly #taken: ReadonlySet<string>;
+  readonly #hidden: ReadonlySet<string>;
+  /** Paths that a tombstone must fill with something unique, because a unique index counts a missing field as one. */
+  fillPaths: readonly string[] = [];
+
+  constructor(driver: DriverModule, options: ResolvedOptions, context: StoreContext) {
+    this.#driver = driver;
+    this.#options = options;
+    this.#context = context;
+    this.reader = new BsonReader(driver, options.int64);
+    const { reserved, idFields } = options;
+    this.besideFields = context.keys.fields.filter((field) => !idFields.includes(field));
+    this.#taken = new Set([reserved.stamp, reserved.tombstone, ...(idFields.includes('_id') ? [] : ['_id'])]);
+    this.#hidden = new Set([reserved.stamp, reserved.tombstone, '_id']);
+  }
+
+  /** Where a field of the key stands, as a path. */
+  pathOf(field: string): string {
+    if (!this.#options.idFields.includes(field)) return field;
+    return this.#options.compoundId ? `_id.${field}` : '_id';
+  }
+
+  /** The key as the server holds it, or why it cannot. */
+  encodeKey(key: Key): NativeKey | Rejection {
+    const { idFields, compoundId } = this.#options;
+    const kinds: [string, readonly string[]][] = [];
+    try {
+      const part = (field: string): unknown => this.encodeKeyField(key, field, kinds);
+      const parts = idFields.map((field) => [field, part(field)] as const);
+      return {
+        _id: compoundId ? Object.fromEntries(parts) : parts[0]?.[1],
+        beside: this.besideFields.map((field) => [field, part(field)] as const),
+        kinds,
+      };
+    } catch (error) {
+      if (error instanceof Unstorable) return limit(error.message);
+      throw error;
+    }
+  }
+
+  /** @throws Unstorable */
+  encodeKeyField(key: Key, field: string, kinds: [string, readonly string[]][] = []): unknown {
+    const value: Value = key[field];
+    const name = `the key field "${field}"`;
+    if (!isKeyPart(value)) throw new Unstorable(`${name} cannot name a record`);
+    const normal = value === 0 ? 0 : value;
+    const native = new NativeWriter(this.#driver, this.#options.int64).field(name, normal);
+    const types = this.#kindsOf(normal);
+    if (types !== null) kinds.push([this.pathOf(field), types]);
+    return native;
+  }
+
+  #kindsOf(value: Value): readonly string[] | null {
+    if (typeof value === 'bigint') return ['long'];
+    if (value instanceof Decimal) return ['decimal'];
+    if (typeof value !== 'number') return null;
+    const alsoLong = this.#options.int64 === 'number' && Number.isSafeInteger(value);
+    return alsoLong ? ['int', 'double', 'long'] : ['int', 'double'];
+  }
+
+  /** The whole document of an entry, tombstones included. */
+  encode(entry: Entry): NativeEntry | Rejection {
+    const key = this.encodeKey(entry.key);
+    if (isRejection(key)) return key;
+    try {
+      const writer = new NativeWriter(this.#driver, this.#options.int64);
+      const fields =
+        entry.value === null ? this.#tombstone(key) : this.#fields(this.#encoded(entry.value), key, writer);
+      const { stamp } = this.#options.reserved;
+      if (entry.stamp !== null) fields.push([stamp, new this.#driver.Binary(stampToBytes(entry.stamp), 0)]);
+      const document = documentOf(fields);
+      return { entry, key, document, size: this.#sized(document, writer.size, entry) };
+    } catch (error) {
+      if (error instanceof Unstorable || error instanceof InvalidRecord) return limit(error.message);
+      throw error;
+    }
+  }
+
+  /** The size counts a stamp even where there is none, so that what fits once fits always. */
+  #sized(document: object, bound: number, entry: Entry): number {
+    const { calculateObjectSize } = this.#driver.BSON;
+    const stampBytes = this.#options.reserved.stamp.length + STAMP_BYTES + 7;
+    const keyBytes = 4_096 + calculateObjectSize(entry.key as object) * 2;
+    const most = bound + keyBytes + stampBytes;
+    if (most <= MAX_DOCUMENT_BYTES) return most;
+    const size = this.#driver.BSON.serialize(document).byteLength + (entry.stamp === null ? stampBytes : 0);
+    if (size <= MAX_DOCUMENT_BYTES) return size;
+    throw new Unstorable(`the document has ${size} bytes, more than the ${MAX_DOCUMENT_BYTES} that MongoDB holds`);
+  }
+
+  /** A codec of others gets a copy, because it may change its argument. */
+  #encoded(record: StoredRecord): StoredRecord {
+    const { codec } = this.#context;
+    return codec === identityCodec ? record : codec.encode(cloneValue(record));
+  }
+
+  #fields(record: StoredRecord, key: NativeKey, writer: NativeWriter): [string, unknown][] {
+    const { idFields, compoundId, repeatId } = this.#options;
+    const ofId = new Map(compoundId ? Object.entries(key._id as object) : [[idFields[0] as string, key._id]]);
+    const beside = new Map(key.beside);
+    const fields: [string, unknown][] = [['_id', key._id]];
+    for (const field of Object.keys(record)) {
+      const value = record[field];
+      if (value === undefined) continue;
+      if (this.#taken.has(field)) throw new Unstorable(`the field "${field}" has the name of a reserved field`);
+      if (ofId.has(field)) {
+        if (repeatId && field !== '_id') fields.push([field, ofId.get(field)]);
+      } else {
+        fields.push([field, beside.has(field) ? beside.get(field) : writer.field(field, value)]);
+        beside.delete(field);
+      }
+    }
+    // What a codec dropped.
+    fields.push(...beside);
+    return fields;
+  }
+
+  #tombstone(key: NativeKey): [string, unknown][] {
+    const fields = new Map<string, unknown>([['_id', key._id], ...key.beside]);
+    for (const path of this.fillPaths) {
+      const [first = '', ...rest] = path.split('.');
+      if (fields.has(first)) continue;
+      const filler: unknown = { [this.#options.reserved.tombstone]: key._id };
+      fields.set(
+        first,
+        rest.reduceRight((inner, name) => ({ [name]: inner }), filler),
+      );
+    }
+    return [...fields, [this.#options.reserved.tombstone, true]];
+  }
+
+  /** The stamp of a document; null for a plain one. @throws InvalidRecord when the field is not ours. */
+  #stampOf(document: StoredRecord): Stamp | null {
+    const held = fieldOf(document, this.#options.reserved.stamp);
+    if (held === undefined) return null;
+    if (!(held instanceof Uint8Array) || held.byteLength !== STAMP_BYTES) {
+      throw new InvalidRecord(`the field "${this.#options.reserved.stamp}" of a document is no stamp`, {
+        expected: '12 bytes, written by changeover only',
+        remedy: 'choose another "stampField"',
+      });
+    }
+    return stampFromBytes(held);
+  }
+
+  /** What a document, or the part of it that {@link stampFields} names, says of its version. */
+  held(document: StoredRecord): Held {
+    return {
+      stamp: this.#stampOf(document),
+      tombstone: fieldOf(document, this.#options.reserved.tombstone) === true,
+      id: this.besideFields.length > 0 && bare(document) ? null : this.#context.keys.id(this.#keyOf(document)),
+    };
+  }
+
+  /** A projection to what {@link held} reads. */
+  get stampFields(): Record<string, 1> {
+    const { stamp, tombstone } = this.#options.reserved;
+    return Object.fromEntries(['_id', stamp, tombstone, ...this.besideFields].map((field) => [field, 1]));
+  }
+
+  decode(raw: RawDocument, stampsOnly = false): Entry {
+    return this.decodeRecord(this.reader.record(raw), stampsOnly);
+  }
+
+  decodeRecord(document: StoredRecord, stampsOnly = false): Entry {
+    const key = this.#keyOf(document);
+    const stamp = this.#stampOf(document);
+    const id = this.#context.keys.id(key);
+    if (fieldOf(document, this.#options.reserved.tombstone) === true) return { id, key, stamp, value: null };
+    if (stampsOnly) return { id, key, stamp, value: { ...key } };
+    const record: { [field: string]: Value } = { ...key };
+    for (const field of Object.keys(document)) {
+      if (this.#hidden.has(field)) continue;
+      if (!Object.hasOwn(key, field)) setOwn(record, field, document[field]);
+      else if (!this.besideFields.includes(field) && !equalValues(document[field], key[field])) {
+        throw new InvalidRecord(`a document has a field "${field}" that is not what its _id says`, {
+          expected: `documents whose _id is "${field}"`,
+          remedy: 'map another field of the key to the _id',
+        });
+      }
+    }
+    return { id, key, stamp, value: this.#context.codec.decode(record) };
+  }
+
+  /** The key that a document has; parts that no key of ours could be stay what they are, so that they are seen. */
+  #keyOf(document: StoredRecord): Key {
+    const { idFields, compoundId } = this.#options;
+    const _id = fieldOf(document, '_id');
+    const parts = compoundId ? ((_id ?? {}) as StoredRecord) : { [idFields[0] as string]: _id };
+    if (compoundId && Object.keys(parts).join('\n') !== idFields.join('\n')) {
+      throw new InvalidRecord('a document has an _id of other fields than the configured ones', {
+        expected: `an _id of ${idFields.join(', ')}, in this order`,
+      });
+    }
+    const key: Record<string, KeyPart> = {};
+    for (const field of this.#context.keys.fields) {
+      const part = idFields.includes(field) ? fieldOf(parts, field) : fieldOf(document, field);
+      key[field] = (part === 0 ? 0 : part) as KeyPart;
+    }
+    return key;
+  }
+}

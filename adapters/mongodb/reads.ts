@@ -1,0 +1,141 @@
+import type { FindOptions } from 'mongodb';
+import { canonicalText } from '../../src/core/canonical.ts';
+import { CursorExpired } from '../../src/core/errors.ts';
+import type { Entry, KeyRef, Partition, ScanOptions, ScanPage } from '../../src/core/store.ts';
+import type { Key } from '../../src/core/value.ts';
+import type { RawDocument } from './bson-reader.ts';
+import type { DocumentLayout } from './document-layout.ts';
+import { isRejection } from './rejection.ts';
+import { pooled, type Wire } from './wire.ts';
+
+const KEYS_A_REQUEST = 1_000;
+const MAX_PARTITIONS = 4_096;
+/** So many samples a partition even out where they fall. */
+const SAMPLES_A_CUT = 20;
+
+/** Where a scan stands in the order of `_id`, which is one order over values of all types. */
+interface Place {
+  readonly native: unknown;
+  /** BSON, as text: exact. */
+  readonly bytes: string;
+  /** Equal for equal keys. */
+  readonly text: string;
+}
+
+/** The reads of a store: of the primary, what a majority has. */
+export class Reads {
+  readonly #wire: Wire;
+  readonly #layout: DocumentLayout;
+
+  constructor(wire: Wire, layout: DocumentLayout) {
+    this.#wire = wire;
+    this.#layout = layout;
+  }
+
+  async get(id: string, key: Key): Promise<Entry | undefined> {
+    const native = this.#layout.encodeKey(key);
+    // What no document can hold is in none.
+    if (isRejection(native)) return undefined;
+    const raw = await this.#wire.findOne({ _id: { $eq: native._id } });
+    const entry = raw === undefined ? undefined : this.#layout.decode(raw);
+    // A document of this _id may belong to a key with other fields beside it.
+    return entry?.id === id ? entry : undefined;
+  }
+
+  async getMany(refs: readonly KeyRef[], stampsOnly: boolean): Promise<(Entry | undefined)[]> {
+    const ids = new Map<string, unknown>();
+    for (const { id, key } of refs) {
+      const native = this.#layout.encodeKey(key);
+      if (!isRejection(native)) ids.set(id, native._id);
+    }
+    const wanted = [...ids.values()];
+    const chunks = Array.from({ length: Math.ceil(wanted.length / KEYS_A_REQUEST) }, (_, i) =>
+      wanted.slice(i * KEYS_A_REQUEST, (i + 1) * KEYS_A_REQUEST),
+    );
+    const found = new Map<string, RawDocument>();
+    await pooled(chunks, this.#wire.maxInFlight, async (chunk) => {
+      const documents = await this.#wire.find(
+        { _id: { $in: chunk } },
+        { batchSize: KEYS_A_REQUEST + 1, ...(stampsOnly ? { projection: this.#layout.stampFields } : {}) },
+      );
+      for (const raw of documents) found.set(this.#layout.decode(raw, stampsOnly).id, raw);
+    });
+    // Decoded anew for each, so that no two share what a caller may change.
+    return refs.map(({ id }) => {
+      const raw = found.get(id);
+      return raw === undefined ? undefined : this.#layout.decode(raw, stampsOnly);
+    });
+  }
+
+  /** Shares between `_id`s that were sampled; the first and the last are open, so that nothing falls between. */
+  async partitions(count: number): Promise<readonly Partition[]> {
+    const shares = Math.min(Math.max(1, Math.floor(count)), MAX_PARTITIONS);
+    const cuts = shares === 1 ? [] : await this.#cuts(shares);
+    const bounds = [null, ...cuts, null];
+    return bounds.slice(1).map((below, i) => ({ id: `${i + 1}/${bounds.length - 1}`, from: bounds[i] ?? null, below }));
+  }
+
+  async #cuts(shares: number): Promise<readonly string[]> {
+    const pipeline = [{ $sample: { size: shares * SAMPLES_A_CUT } }, { $project: { _id: 1 } }, { $sort: { _id: 1 } }];
+    const sampled = (await this.#wire.read('aggregate', (signal) =>
+      this.#wire.collection.aggregate(pipeline, { raw: true, signal, allowDiskUse: true }).toArray(),
+    )) as unknown as readonly RawDocument[];
+    // A sample may hold a document twice.
+    const distinct = [...new Set(sampled.map((raw) => this.#placeOf(raw).bytes))];
+    const cuts = Array.from(
+      { length: shares - 1 },
+      (_, i) => distinct[Math.floor(((i + 1) * distinct.length) / shares)],
+    );
+    return [...new Set(cuts.filter((cut) => cut !== undefined))];
+  }
+
+  async *scan(partition: Partition, options: ScanOptions): AsyncIterable<ScanPage> {
+    const { pageSize, signal, stampsOnly = false } = options;
+    const size = Math.max(1, Math.floor(pageSize));
+    const below = this.#readPlace(partition['below'], partition.id);
+    let from = this.#readPlace(options.cursor ?? partition['from'], partition.id);
+    // A cursor names the last document that was seen, the bound of a partition the first that was not.
+    let seen = options.cursor === undefined ? null : from;
+    for (;;) {
+      const documents = await this.#wire.find(
+        {},
+        {
+          ...(stampsOnly ? { projection: this.#layout.stampFields } : {}),
+          hint: { _id: 1 },
+          sort: { _id: 1 },
+          limit: size + 1,
+          ...(from === null ? {} : { min: { _id: from.native } }),
+          ...(below === null ? {} : { max: { _id: below.native } }),
+        } as FindOptions,
+        signal,
+      );
+      const again = documents[0] !== undefined && seen?.text === this.#placeOf(documents[0]).text;
+      const page = documents.slice(again ? 1 : 0, (again ? 1 : 0) + size);
+      const last = page.at(-1);
+      if (last === undefined) return;
+      from = seen = this.#placeOf(last);
+      yield { entries: page.map((raw) => this.#layout.decode(raw, stampsOnly)), cursor: from.bytes };
+      if (documents.length <= size) return;
+    }
+  }
+
+  #placeOf(raw: RawDocument): Place {
+    const native = this.#layout.reader.exact(raw).get('_id');
+    const bytes = this.#wire.driver.BSON.serialize({ _id: native });
+    return {
+      native,
+      bytes: Buffer.from(bytes).toString('base64url'),
+      text: canonicalText(this.#layout.reader.record(bytes)['_id']),
+    };
+  }
+
+  /** @throws CursorExpired for what is no place in this store */
+  #readPlace(text: unknown, partition: string): Place | null {
+    if (text === null || text === undefined) return null;
+    try {
+      return this.#placeOf(Buffer.from(String(text), 'base64url'));
+    } catch (cause) {
+      throw new CursorExpired(`the cursor is none of a scan of this store (partition ${partition})`, { cause });
+    }
+  }
+}

@@ -1,0 +1,153 @@
+import { Binary, Decimal128, type Document, Long, MinKey, ObjectId, Timestamp, UUID } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CursorExpired } from '../../src/core/errors.ts';
+import { compareKeys, KeySpec } from '../../src/core/record-key.ts';
+import { makeStamp } from '../../src/core/stamp.ts';
+import type { Entry, Store } from '../../src/core/store.ts';
+import type { StoredRecord } from '../../src/core/value.ts';
+import { MongoDatabase } from '../support/mongodb-harness.ts';
+import { testServer } from '../support/servers.ts';
+
+const { url = '', missing } = testServer('mongodb');
+
+const entryOf = (keys: KeySpec, value: unknown, ms = 10): Entry => {
+  const key = keys.keyOf(value);
+  return { id: keys.id(key), key, stamp: makeStamp(ms, 0, 7), value: value as StoredRecord };
+};
+
+async function allOf(store: Store, count: number, pageSize: number): Promise<Entry[]> {
+  const seen: Entry[] = [];
+  for (const partition of await store.partitions(count)) {
+    let cursor: string | undefined;
+    for (let more = true; more; ) {
+      more = false;
+      // A page a scan, so that every place of a page is one that a scan begins at.
+      for await (const page of store.scan(partition, { pageSize, cursor })) {
+        seen.push(...page.entries);
+        if (seen.length > 10_000) throw new Error('a scan that does not end');
+        cursor = page.cursor;
+        more = true;
+        break;
+      }
+    }
+  }
+  return seen;
+}
+
+async function listed(store: Store, unit: StoredRecord, limit: number): Promise<Entry[]> {
+  const seen: Entry[] = [];
+  for (;;) {
+    const page = await store.list(unit as Entry['key'], seen.at(-1)?.key ?? null, limit);
+    if (page.length === 0) return seen;
+    seen.push(...page);
+    if (seen.length > 500) throw new Error('a list that does not end');
+  }
+}
+
+describe.skipIf(missing !== undefined)(`mongodb orders${missing ? ` (${missing})` : ''}`, () => {
+  let database: MongoDatabase;
+  beforeAll(() => {
+    database = new MongoDatabase(url);
+  });
+  afterAll(() => database.close());
+
+  it.for([
+    [1, 1],
+    [3, 2],
+    [8, 5],
+    [40, 100],
+  ] as const)('%i partitions in pages of %i hold each _id of whatever type once', async ([count, pageSize]) => {
+    const keys = new KeySpec(['id'], ['id']);
+    const collection = database.fresh();
+    const store = await database.store(keys, { collection, id: 'id' });
+    const ids: unknown[] = [
+      ...Array.from({ length: 20 }, (_, n) => n * 1.5),
+      ...Array.from({ length: 20 }, (_, n) => `text ${n}`),
+      ...Array.from({ length: 20 }, () => new ObjectId()),
+      ...Array.from({ length: 10 }, (_, n) => new Date(n * 1e9)),
+      ...Array.from({ length: 5 }, () => new UUID()),
+      ...Array.from({ length: 5 }, (_, n) => new Binary(Buffer.alloc(n + 1, 200 - n))),
+      ...Array.from({ length: 5 }, (_, n) => Long.fromString(`${2n ** 60n + BigInt(n)}`)),
+      ...Array.from({ length: 5 }, (_, n) => Decimal128.fromString(`0.${n + 1}`)),
+      { a: 1 },
+      { b: { c: [2] } },
+      true,
+      false,
+      null,
+      new MinKey(),
+      new Timestamp({ t: 1, i: 2 }),
+      '',
+    ];
+    await database.collection(collection).insertMany(ids.map((_id, n) => ({ _id, n }) as Document));
+    const seen = await allOf(store, count, pageSize);
+    expect(seen.map(({ value }) => value?.['n']).toSorted((a, b) => Number(a) - Number(b))).toEqual(
+      ids.map((_, n) => n),
+    );
+    expect(new Set(seen.map(({ id }) => id)).size).toBe(ids.length);
+  });
+
+  it('partitions of a large collection are of about one size', async () => {
+    const keys = new KeySpec(['id'], ['id']);
+    const collection = database.fresh();
+    const store = await database.store(keys, { collection, id: 'id' });
+    const documents = Array.from({ length: 3_000 }, (_, n) => ({ _id: n % 3 === 0 ? n : `text ${n}` }) as Document);
+    await database.collection(collection).insertMany(documents);
+    const sizes: number[] = [];
+    for (const partition of await store.partitions(6)) {
+      let size = 0;
+      for await (const { entries } of store.scan(partition, { pageSize: 500, stampsOnly: true }))
+        size += entries.length;
+      sizes.push(size);
+    }
+    expect(sizes.reduce((a, b) => a + b)).toBe(3_000);
+    expect(sizes.length).toBe(6);
+    expect(Math.max(...sizes)).toBeLessThan(1_500);
+  });
+
+  it('a scan goes on from what is no cursor of it only to say so', async () => {
+    const keys = new KeySpec(['id'], ['id']);
+    const store = await database.store(keys, { collection: database.fresh(), id: 'id' });
+    const [partition] = await store.partitions(1);
+    const scan = async (): Promise<void> => {
+      for await (const _ of store.scan(partition as never, { pageSize: 1, cursor: 'nonsense' }));
+    };
+    await expect(scan()).rejects.toBeInstanceOf(CursorExpired);
+  });
+
+  const mixed: readonly unknown[] = [
+    ...[3, -1, 2.5, 10n, 2n ** 62n, 0],
+    ...['b', 'a', '', 'ab', '\u{1f600}', '\uffee', 'B'],
+    ...[new Date(5), new Date(-5)],
+    ...[Uint8Array.of(2), Uint8Array.of(1, 2, 3), Uint8Array.of(1), Uint8Array.of(), Uint8Array.of(255)],
+    ...[new ObjectId('ffffffffffffffffffffffff'), new ObjectId('000000000000000000000001')],
+    ...[new UUID('ffffffff-ffff-4fff-bfff-ffffffffffff'), new UUID('00000000-0000-4000-8000-000000000001')],
+    ...[true, false],
+  ];
+
+  it.for([1, 2, 7, 100])('lists keys of all types in the one order of keys, %i a page', async (limit) => {
+    const keys = new KeySpec(['owner', 'id'], ['owner']);
+    const store = await database.store(keys, { collection: database.fresh(), id: 'id' });
+    await store.prepare();
+    const entries = mixed.map((id) => entryOf(keys, { owner: 'ada', id }));
+    const strange = entryOf(keys, { owner: 'bob', id: 'bob' });
+    await store.putManyIfNewer([...entries, strange], store.now() + 30_000);
+    const expected = entries.toSorted((a, b) => compareKeys(keys.fields, a.key, b.key)).map(({ id }) => id);
+    expect((await listed(store, { owner: 'ada' }, limit)).map(({ id }) => id)).toEqual(expected);
+  });
+
+  it.for([1, 3, 100])('lists keys of several fields of all types, %i a page', async (limit) => {
+    const keys = new KeySpec(['a', 'owner', 'b'], ['owner']);
+    const store = await database.store(keys, { collection: database.fresh(), id: ['owner', 'a', 'b'] });
+    await store.prepare();
+    const some = [true, 7, 'x', new Date(1), Uint8Array.of(1, 1), Uint8Array.of(2), new ObjectId(), new UUID()];
+    const entries = some.flatMap((a) => some.slice(1).map((b) => entryOf(keys, { owner: 1n, a, b })));
+    await store.putManyIfNewer(entries, store.now() + 30_000);
+    const gone = entries[10] as Entry;
+    await store.putIfNewer({ ...gone, stamp: makeStamp(20, 0, 7), value: null }, store.now() + 30_000);
+    const expected = entries
+      .filter((entry) => entry !== gone)
+      .toSorted((a, b) => compareKeys(keys.fields, a.key, b.key));
+    expect((await listed(store, { owner: 1n }, limit)).map(({ id }) => id)).toEqual(expected.map(({ id }) => id));
+    expect(await store.list({ owner: 1 }, null, 10)).toEqual([]);
+  });
+});
