@@ -34,7 +34,17 @@ export type KeyType = 'S' | 'N' | 'B';
  * | `d` | S (ISO 8601) | a Date |
  * | `u` | NULL | undefined in an array or set |
  * | `w` | B (UTF-16LE) | a string with a lone surrogate |
+ * | `o` | S (24 hex digits) | an ObjectId |
+ * | `b4` | B | a Binary of subtype 4 (a UUID); any subtype but 0 |
+ * | `Timestamp` | S `seconds:counter` | a Timestamp |
+ * | `BSONRegExp` | S `["pattern","options"]` | a regular expression |
+ * | `Code`, `BSONSymbol` | S | its text |
+ * | `Decimal128` | S | NaN or an infinity of this type |
+ * | `MinKey`, `MaxKey` | S, empty | itself |
+ * | `j` | S `[attribute, tag]` in DynamoDB's JSON | a list, set or map below level 32, or with a field name that DynamoDB refuses |
  * | `{"$":"s"}` | L | a set that is empty or mixed |
+ *
+ * A table's key has no room in this tree: see {@link NativeKey.kinds}.
  */
 export type Tag = string | TagNode;
 export interface TagNode {

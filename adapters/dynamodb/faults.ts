@@ -8,6 +8,8 @@ export interface Verdict {
   readonly pressure: boolean;
   /** A passing state of the server: the same request may succeed in a moment. */
   readonly passing: boolean;
+  /** The connection broke, often one that had been idle: what changes nothing may be sent again. */
+  readonly broken?: boolean;
   /** The error's name or code; never its text. */
   readonly name: string;
 }
@@ -27,6 +29,10 @@ const THROTTLED: ReadonlySet<string> = new Set([
 /** Refused before it was carried out, for a moment. */
 const COLLIDED: ReadonlySet<string> = new Set(['TransactionConflictException', 'ReplicatedWriteConflictException']);
 
+/** Refused because our clock was off; the SDK has learnt the server's and signs with it from now on. */
+const clockCorrected = (metadata: { readonly clockSkewCorrected?: unknown } | undefined): boolean =>
+  metadata?.clockSkewCorrected === true;
+
 /** The connection was never made, so that no request can have left. */
 const NOT_CONNECTED: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
@@ -41,6 +47,8 @@ const NOT_CONNECTED: ReadonlySet<string> = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]);
 
+const BROKEN: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
+
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 /** Reads an error of the SDK by its name, code and HTTP status. */
@@ -48,7 +56,7 @@ export function classify(error: unknown): Verdict {
   const seen = (typeof error === 'object' && error !== null ? error : {}) as {
     readonly name?: unknown;
     readonly code?: unknown;
-    readonly $metadata?: { readonly httpStatusCode?: unknown };
+    readonly $metadata?: { readonly httpStatusCode?: unknown; readonly clockSkewCorrected?: unknown };
   };
   const status = Number(seen.$metadata?.httpStatusCode ?? 0);
   const code = text(seen.code);
@@ -61,11 +69,32 @@ export function classify(error: unknown): Verdict {
   }
   if (name === 'ResourceNotFoundException') return { ...nothing, ...calm, kind: 'missing' };
   if (THROTTLED.has(name) || status === 429) return { ...nothing, kind: 'fault', pressure: true, passing: true };
-  if (COLLIDED.has(name)) return { ...nothing, kind: 'fault', pressure: false, passing: true };
+  if (COLLIDED.has(name) || clockCorrected(seen.$metadata))
+    return { ...nothing, kind: 'fault', pressure: false, passing: true };
   if (NOT_CONNECTED.has(code) || name === 'CredentialsProviderError') return { ...nothing, ...calm, kind: 'fault' };
   if (status >= 500) return { ...nothing, kind: 'fault', outcome: 'unknown', pressure: status === 503, passing: true };
   if (status >= 400) return { ...nothing, ...calm, kind: 'fault' };
-  return { ...nothing, ...calm, kind: 'fault', outcome: 'unknown' };
+  return { ...nothing, ...calm, kind: 'fault', outcome: 'unknown', broken: BROKEN.has(code) };
+}
+
+/**
+ * What may be told of a driver's error. The error itself holds on to its request, with keys and tokens in the headers,
+ * and a server that finds a signature wrong repeats those in its message.
+ */
+class DriverError extends Error {
+  override readonly name: string;
+  readonly code: string | undefined;
+  readonly $metadata: { readonly httpStatusCode: number | undefined; readonly requestId: string | undefined };
+
+  constructor(error: unknown, name: string) {
+    const { code, $metadata } = (error ?? {}) as { readonly code?: unknown; readonly $metadata?: unknown };
+    const { httpStatusCode, requestId } = ($metadata ?? {}) as Readonly<Record<string, unknown>>;
+    const status = typeof httpStatusCode === 'number' ? httpStatusCode : undefined;
+    super(status === undefined ? 'no answer' : `HTTP status ${status}`);
+    this.name = name;
+    this.code = typeof code === 'string' ? code : undefined;
+    this.$metadata = { httpStatusCode: status, requestId: typeof requestId === 'string' ? requestId : undefined };
+  }
 }
 
 /** The fault that callers see. `mayBeWritten`: an earlier copy of the request had no answer. */
@@ -79,6 +108,6 @@ export function faultOf(
   return new StoreFault(`${label}: ${operation} failed (${verdict.name})`, {
     outcome: mayBeWritten ? 'unknown' : verdict.outcome,
     pressure: verdict.pressure,
-    ...(cause === undefined ? {} : { cause }),
+    ...(cause === undefined ? {} : { cause: new DriverError(cause, verdict.name) }),
   });
 }

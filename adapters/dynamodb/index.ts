@@ -7,8 +7,9 @@ export type { CreateTableOptions, DynamoDbOptions } from './options.ts';
  * A DynamoDB table as one side of a migration.
  *
  * Items stay natural: every field is an attribute that anybody can read, beside them a stamp (`_s`), on deleted
- * records a flag, and where a value is more than its attribute can tell (a Date, a small bigint, an empty set, …)
- * one attribute `_t` that says so. Reads are strongly consistent. DynamoDB's conditions have no clock: a deadline is
+ * records a flag, and where a value is more than its attribute can tell (a Date, a small bigint, an ObjectId, an empty
+ * set, …) one attribute `_t` that says so. Numbers of more than 38 digits or outside 1e-130 … 9.9e125, items over
+ * 400 KB, and what a key or an index cannot hold are refused by name before anything is sent. Reads are strongly consistent. DynamoDB's conditions have no clock: a deadline is
  * checked before each request leaves, and `lateBoundMs` is assumed for what is on its way.
  *
  * @example
@@ -29,8 +30,12 @@ export function dynamodb(options: DynamoDbOptions): StoreDefinition {
     }),
     async create(context) {
       checkKeyFields(resolved, context.keys);
-      const [sdk, { DynamoDbStore }] = await Promise.all([import('@aws-sdk/client-dynamodb'), import('./store.ts')]);
-      return new DynamoDbStore(sdk, resolved, context);
+      const [sdk, { DynamoDbStore }, bson] = await Promise.all([
+        import('@aws-sdk/client-dynamodb'),
+        import('./store.ts'),
+        import('bson').catch(() => null),
+      ]);
+      return new DynamoDbStore(sdk, resolved, context, bson);
     },
   } satisfies StoreDefinition);
 }

@@ -1,114 +1,93 @@
 import { InvalidRecord } from '../../src/core/errors.ts';
 import { type Stamp, stampFromBytes, stampToBytes } from '../../src/core/stamp.ts';
 import { type Entry, identityCodec, type Rejection, type StoreContext } from '../../src/core/store.ts';
-import { cloneValue, Decimal, type Key, type KeyPart, type StoredRecord, type Value } from '../../src/core/value.ts';
+import { cloneValue, Decimal, type StoredRecord, type Value } from '../../src/core/value.ts';
 import { type Attribute, type Item, type KeyType, setOwn, tagNode } from './attribute.ts';
+import type { Bson } from './bson-attribute.ts';
+import { byteLength, isKinds, KeyLayout, type NativeKey } from './key-layout.ts';
 import { Marshaller, Unstorable } from './marshal.ts';
-import { integerOf, naturalNumber, numberLimit } from './number-text.ts';
-import type { ResolvedOptions } from './options.ts';
-import { isRejection, limit } from './rejection.ts';
+import type { ReservedAttributes, ResolvedOptions } from './options.ts';
+import { constraint, isRejection, limit } from './rejection.ts';
 import { readTags, unmarshal } from './unmarshal.ts';
 
 /** The largest item, all names and values counted. */
 const MAX_ITEM_BYTES = 400 * 1024;
 const STAMP_BYTES = 12;
 
-/** How an entry's key stands in the table. */
-export interface NativeKey {
-  readonly attributes: Item;
-  /** One letter a key field where the number is not what it naturally is (see {@link ItemLayout}); null if none. */
-  readonly kinds: string | null;
-}
+/** The nonce of a compare-and-set, which an item holds between its two steps. */
+export const MARK_BYTES = 12;
 
-/** A field of the key and where it stands. */
-export interface KeyField {
-  readonly field: string;
+/** An attribute that an index has as a key: it may be absent, but what it holds must fit. */
+export interface IndexKey {
+  readonly index: string;
   readonly attribute: string;
+  readonly type: KeyType;
   readonly maxBytes: number;
 }
 
-/**
- * How entries stand in items: every field a natural attribute, beside them the reserved ones.
- *
- * A number and a bigint are different keys but one N: on an item whose numeric key is not what its number naturally
- * is, `_s_key` says so (`i` a small bigint, `n` a large number, `.` natural), and a put to an item of the other kind
- * is refused.
- */
+/** What the reserved attributes are for, and which option names them. */
+export const USES: Readonly<Record<keyof ReservedAttributes, { readonly what: string; readonly option: string }>> = {
+  stamp: { what: 'the stamp', option: 'stampAttribute' },
+  tombstone: { what: 'the flag of deleted records', option: 'tombstoneAttribute' },
+  types: { what: 'the types of values', option: 'typesAttribute' },
+  keyKinds: { what: 'the types of keys', option: 'stampAttribute' },
+  mark: { what: 'the mark of a compare-and-set', option: 'stampAttribute' },
+};
+
+const isOurs: Readonly<Record<keyof ReservedAttributes, (held: Attribute) => boolean>> = {
+  stamp: (held) => 'B' in held && held.B.byteLength === STAMP_BYTES,
+  tombstone: (held) => 'BOOL' in held,
+  types: (held) => readTags(held) !== undefined,
+  keyKinds: (held) => 'S' in held && isKinds(held.S),
+  mark: (held) => 'B' in held && held.B.byteLength === MARK_BYTES,
+};
+
+/** How entries stand in items: every field a natural attribute, beside them the reserved ones. */
 export class ItemLayout {
-  readonly partition: KeyField;
-  readonly sort: KeyField | null;
-  readonly #keyFields: readonly KeyField[];
+  readonly keys: KeyLayout;
   readonly #options: ResolvedOptions;
   readonly #context: StoreContext;
+  readonly #bson: Bson;
   readonly #fieldOf: ReadonlyMap<string, string>;
   readonly #taken: ReadonlySet<string>;
   readonly #hidden: ReadonlySet<string>;
-  #types: ReadonlyMap<string, KeyType> = new Map();
+  readonly #reserved: readonly (readonly [keyof ReservedAttributes, string])[];
+  #indexKeys: readonly IndexKey[] = [];
 
-  constructor(options: ResolvedOptions, context: StoreContext) {
+  constructor(options: ResolvedOptions, context: StoreContext, bson: Bson) {
     this.#options = options;
     this.#context = context;
-    this.partition = this.#keyField(options.partitionKey, 2048);
-    this.sort = options.sortKey === null ? null : this.#keyField(options.sortKey, 1024);
-    this.#keyFields = this.sort === null ? [this.partition] : [this.partition, this.sort];
+    this.#bson = bson;
+    const keyField = (field: string) => ({ field, attribute: this.attributeOf(field) });
+    const sort = options.sortKey === null ? null : keyField(options.sortKey);
+    this.keys = new KeyLayout(keyField(options.partitionKey), sort, bson);
     this.#fieldOf = new Map(Object.entries(options.attributes).map(([field, attribute]) => [attribute, field]));
     this.#hidden = new Set(Object.values(options.reserved));
+    this.#reserved = Object.entries(options.reserved) as [keyof ReservedAttributes, string][];
     this.#taken = new Set([...this.#hidden, ...this.#fieldOf.keys()]);
-  }
-
-  #keyField(field: string, maxBytes: number): KeyField {
-    return { field, attribute: this.attributeOf(field), maxBytes };
   }
 
   attributeOf(field: string): string {
     return Object.hasOwn(this.#options.attributes, field) ? (this.#options.attributes[field] as string) : field;
   }
 
-  /** The attributes of the table's key, partition key first. */
-  get keyAttributes(): readonly string[] {
-    return this.#keyFields.map((key) => key.attribute);
-  }
-
-  /** Whether a key attribute is a number, so that kinds may be confused; true until the table is known. */
-  get numericKey(): boolean {
-    return this.#types.size === 0 || [...this.#types.values()].includes('N');
-  }
-
-  /** Tells the types of the table's key attributes, by attribute. */
-  useKeyTypes(types: ReadonlyMap<string, KeyType>): void {
-    this.#types = types;
-  }
-
-  /** The key as the table holds it, or why it cannot. */
-  encodeKey(key: Key): NativeKey | Rejection {
-    const attributes: Item = {};
-    let kinds = '';
-    for (const spec of this.#keyFields) {
-      const part = encodeKeyPart(key[spec.field], spec);
-      if (typeof part === 'string') return limit(part);
-      const type = this.#types.get(spec.attribute);
-      if (type !== undefined && !(type in part.attribute)) {
-        return limit(`the key field "${spec.field}" is of another type than the table's key (${type})`);
-      }
-      attributes[spec.attribute] = part.attribute;
-      kinds += part.kind;
+  /** Tells the types of the table's key attributes, and what its indexes ask of items. */
+  useSchema(types: ReadonlyMap<string, KeyType>, indexKeys: readonly IndexKey[]): void {
+    const own = new Set(this.keys.attributes);
+    this.#indexKeys = indexKeys.filter(({ attribute }) => !own.has(attribute));
+    const limits = new Map<string, number>();
+    for (const { attribute, maxBytes } of indexKeys) {
+      limits.set(attribute, Math.min(maxBytes, limits.get(attribute) ?? maxBytes));
     }
-    return { attributes, kinds: /^\.+$/.test(kinds) ? null : kinds };
-  }
-
-  /** One attribute of a key, or null when the table cannot hold it. */
-  encodeKeyField(key: Key, spec: KeyField): Attribute | null {
-    const part = encodeKeyPart(key[spec.field], spec);
-    const type = this.#types.get(spec.attribute);
-    return typeof part === 'string' || (type !== undefined && !(type in part.attribute)) ? null : part.attribute;
+    this.keys.use(types, limits);
   }
 
   /**
-   * The whole item of an entry, tombstones included. The size counts a stamp even where there is none, so that what
-   * fits once fits always.
+   * The whole item of an entry, tombstones included. The size counts a stamp and a mark even where there is none, so
+   * that what fits once can always be stamped and compared.
    */
   encode(entry: Entry): Item | Rejection {
-    const key = this.encodeKey(entry.key);
+    const key = this.keys.encode(entry.key);
     if (isRejection(key)) return key;
     const { reserved } = this.#options;
     const item: Item = { ...key.attributes };
@@ -120,7 +99,7 @@ export class ItemLayout {
     }
     try {
       this.#fields(this.#encoded(entry.value), key, item);
-      return item;
+      return this.#unfitForIndex(item) ?? item;
     } catch (error) {
       if (error instanceof Unstorable || error instanceof InvalidRecord) return limit(error.message);
       throw error;
@@ -139,7 +118,7 @@ export class ItemLayout {
     for (const field of Object.keys(record)) {
       const value = record[field];
       if (value === undefined) continue;
-      if (field === '__proto__') throw new Unstorable('a field cannot be named "__proto__" (the SDK cannot carry it)');
+      if (field === '__proto__') throw new Unstorable('a field of a record cannot be named "__proto__"');
       const renamed = Object.hasOwn(this.#options.attributes, field);
       const attribute = renamed ? (this.#options.attributes[field] as string) : field;
       if (!renamed && this.#taken.has(attribute)) {
@@ -154,6 +133,7 @@ export class ItemLayout {
     }
     const { reserved } = this.#options;
     let size = marshaller.size + Buffer.byteLength(reserved.stamp) + STAMP_BYTES;
+    size += Buffer.byteLength(reserved.mark) + MARK_BYTES;
     const key2 = new Marshaller();
     for (const [attribute, value] of Object.entries(key.attributes)) {
       key2.field(attribute, 'N' in value ? new Decimal(value.N) : unmarshal(value));
@@ -170,17 +150,46 @@ export class ItemLayout {
     }
   }
 
+  /** What an index of the table would refuse the item for. */
+  #unfitForIndex(item: Item): Rejection | undefined {
+    for (const { index, attribute, type, maxBytes } of this.#indexKeys) {
+      const held = Object.hasOwn(item, attribute) ? item[attribute] : undefined;
+      if (held === undefined) continue;
+      const bytes = byteLength(held);
+      if (type in held && bytes > 0 && bytes <= maxBytes) continue;
+      const field = this.#fieldOf.get(attribute) ?? attribute;
+      const expected = type === 'N' ? 'a number' : `${type === 'S' ? 'text' : 'bytes'} of 1 to ${maxBytes} bytes`;
+      return constraint(
+        `the field "${field}" is a key of the index "${index}" (expected ${expected}, or no such field)`,
+      );
+    }
+    return undefined;
+  }
+
   /** The stamp of an item; null for a plain one. @throws InvalidRecord when the attribute is not ours. */
   stampOf(item: Item): Stamp | null {
     const held = item[this.#options.reserved.stamp];
     if (held === undefined) return null;
-    if (!('B' in held) || held.B.byteLength !== 12) {
-      throw new InvalidRecord(`the attribute "${this.#options.reserved.stamp}" of an item is no stamp`, {
-        expected: '12 bytes, written by changeover only',
-        remedy: 'choose another "stampAttribute"',
-      });
+    if (!isOurs.stamp(held)) throw this.#notOurs('stamp');
+    return stampFromBytes((held as { readonly B: Uint8Array }).B);
+  }
+
+  /** The first of the reserved attributes that holds what changeover never writes there; null if none does. */
+  foreign(item: Item): keyof ReservedAttributes | null {
+    for (const [use, attribute] of this.#reserved) {
+      const held = item[attribute];
+      if (held !== undefined && !isOurs[use](held)) return use;
     }
-    return stampFromBytes(held.B);
+    // A tombstone of ours has a stamp.
+    const { stamp, tombstone } = this.#options.reserved;
+    return item[tombstone] !== undefined && item[stamp] === undefined ? 'tombstone' : null;
+  }
+
+  #notOurs(use: keyof ReservedAttributes): InvalidRecord {
+    return new InvalidRecord(`the attribute "${this.#options.reserved[use]}" of an item is not changeover's`, {
+      expected: `an attribute that changeover alone writes, for ${USES[use].what}`,
+      remedy: `choose another name with "${USES[use].option}"`,
+    });
   }
 
   isTombstone(item: Item): boolean {
@@ -193,9 +202,11 @@ export class ItemLayout {
     return held !== undefined && 'S' in held ? held.S : null;
   }
 
-  /** @throws InvalidRecord when the item lacks its key. */
+  /** @throws InvalidRecord when the item lacks its key, or has a field of its own under a reserved name. */
   decode(item: Item, stampsOnly = false): Entry {
-    const key = this.#decodeKey(item);
+    const foreign = this.foreign(item);
+    if (foreign !== null) throw this.#notOurs(foreign);
+    const key = this.keys.decode(item, this.kindsOf(item));
     const stamp = this.stampOf(item);
     const id = this.#context.keys.id(key);
     if (this.isTombstone(item)) return { id, key, stamp, value: null };
@@ -207,65 +218,8 @@ export class ItemLayout {
       const field = this.#fieldOf.get(attribute) ?? attribute;
       if (Object.hasOwn(key, field)) continue;
       const tag = tags !== undefined && Object.hasOwn(tags, attribute) ? tags[attribute] : undefined;
-      setOwn(record, field, unmarshal(item[attribute] as Attribute, tag));
+      setOwn(record, field, unmarshal(item[attribute] as Attribute, tag, this.#bson));
     }
     return { id, key, stamp, value: this.#context.codec.decode(record) };
   }
-
-  #decodeKey(item: Item): Key {
-    const kinds = this.kindsOf(item);
-    const key: Record<string, KeyPart> = {};
-    this.#keyFields.forEach((spec, i) => {
-      const held = item[spec.attribute];
-      if (held === undefined) {
-        throw new InvalidRecord(`an item lacks its key attribute "${spec.attribute}"`, {
-          expected: `items with ${this.keyAttributes.join(', ')}`,
-        });
-      }
-      key[spec.field] = decodeKeyPart(held, kinds?.[i], spec.field);
-    });
-    return key;
-  }
-}
-
-/** The key attributes of an item as one text: equal exactly where DynamoDB holds one item. */
-export function wireId(key: Item): string {
-  let id = '';
-  for (const attribute of Object.values(key)) {
-    if ('S' in attribute) id += `S${attribute.S.length}:${attribute.S}`;
-    else if ('N' in attribute) id += `N${new Decimal(attribute.N).text}:`;
-    else if ('B' in attribute) id += `B${Buffer.from(attribute.B).toString('base64')}:`;
-  }
-  return id;
-}
-
-function encodeKeyPart(part: unknown, spec: KeyField): { attribute: Attribute; kind: string } | string {
-  const name = `the key field "${spec.field}"`;
-  if (typeof part === 'string' || part instanceof Uint8Array) {
-    if (part.length === 0) return `${name} is empty (expected at least one byte)`;
-    const bytes = typeof part === 'string' ? Buffer.byteLength(part) : part.byteLength;
-    if (bytes > spec.maxBytes) return `${name} has ${bytes} bytes, more than ${spec.maxBytes}`;
-    return { attribute: typeof part === 'string' ? { S: part } : { B: part }, kind: '.' };
-  }
-  if (typeof part === 'number' || typeof part === 'bigint') {
-    const text = part === 0 ? '0' : String(part);
-    const why = Number.isFinite(Number(part)) || typeof part === 'bigint' ? numberLimit(text) : 'is not finite';
-    if (why !== null) return `${name} ${why}`;
-    const natural = typeof naturalNumber(text) === typeof part;
-    return { attribute: { N: text }, kind: natural ? '.' : typeof part === 'bigint' ? 'i' : 'n' };
-  }
-  const what = part instanceof Date ? 'Date' : typeof part;
-  return `${name} is a ${what} (expected a string, number, bigint or bytes)`;
-}
-
-function decodeKeyPart(held: Attribute, kind: string | undefined, field: string): KeyPart {
-  if ('S' in held) return held.S;
-  if ('B' in held) return new Uint8Array(held.B);
-  if ('N' in held) {
-    if (kind === 'n') return Number(held.N);
-    const value = kind === 'i' ? (integerOf(held.N) ?? naturalNumber(held.N)) : naturalNumber(held.N);
-    // A key cannot be a Decimal; a fraction that no double holds is unreachable by any key of ours, but has a name.
-    return value instanceof Decimal ? value.text : value;
-  }
-  throw new InvalidRecord(`the key field "${field}" of an item is no key`, { expected: 'S, N or B' });
 }

@@ -1,18 +1,36 @@
+import { insteadOfBson, isBson } from '../../src/core/bson.ts';
 import { Decimal, isPlainObject } from '../../src/core/value.ts';
 import { type Attribute, type Item, setOwn, type Tag, type TagNode, tagNode } from './attribute.ts';
+import { bsonAttribute } from './bson-attribute.ts';
+import { toJson } from './json-attribute.ts';
 import { naturalNumber, numberLimit, numberSize } from './number-text.ts';
 
 /** DynamoDB nests values so deep, the attribute's own being the first level. */
-const MAX_DEPTH = 32;
+const NATIVE_DEPTH = 32;
+/** Records nest so deep; what nests deeper contains itself. */
+const MAX_DEPTH = 200;
+/** DynamoDB takes names up to this length. */
+const MAX_NAME_BYTES = 65_535;
+/** No name of so many UTF-16 units is too long. */
+const SHORT_NAME = Math.floor(MAX_NAME_BYTES / 3);
 
 /** A value that the store cannot hold; caught inside the adapter and answered as a rejection. */
 export class Unstorable extends Error {
   override readonly name = 'Unstorable';
 }
 
+const tooLong = (name: string): boolean => name.length > SHORT_NAME && Buffer.byteLength(name) > MAX_NAME_BYTES;
+
+/** Whether DynamoDB (and every SDK's object) can have an attribute of this name in a map. */
+const isNative = (name: string): boolean =>
+  name !== '' && name !== '__proto__' && name.isWellFormed() && !tooLong(name);
+
 /**
  * Turns values into attributes, counting their size as DynamoDB does, and notes in `tag` what the attribute of the
  * last value cannot tell by itself. One marshaller an item: it is not reentrant.
+ *
+ * What DynamoDB has no map or list for (too deep, or with names that it refuses) is packed into one text, so that the
+ * rest of the record stays natural.
  */
 export class Marshaller {
   /** Bytes of all values and nested names so far, as DynamoDB counts them. */
@@ -20,6 +38,8 @@ export class Marshaller {
   /** What the attribute returned last needs beside it. */
   tag: Tag | undefined;
   readonly #path: (string | number)[] = [];
+  /** Inside a packed text, which takes any name and depth. */
+  #packing = false;
 
   /** @throws Unstorable names the path, never the value. */
   field(name: string, value: unknown): Attribute {
@@ -33,6 +53,7 @@ export class Marshaller {
   #nameSize(name: string): number {
     if (name === '') this.#refuse('has an empty name', 'field names of at least one character');
     if (!name.isWellFormed()) this.#refuse('has a name with a lone surrogate', 'well-formed field names');
+    if (tooLong(name)) this.#refuse('has too long a name', `names of up to ${MAX_NAME_BYTES} bytes`);
     return Buffer.byteLength(name);
   }
 
@@ -41,7 +62,7 @@ export class Marshaller {
       (text, step) => (typeof step === 'number' ? `${text}[${step}]` : text === '' ? step : `${text}.${step}`),
       '',
     );
-    throw new Unstorable(`"${path}" ${what}${expected === undefined ? '' : ` (expected ${expected})`}`);
+    throw new Unstorable(`"${shortened(path)}" ${what}${expected === undefined ? '' : ` (expected ${expected})`}`);
   }
 
   #value(value: unknown): Attribute {
@@ -91,7 +112,15 @@ export class Marshaller {
     }
     if (value instanceof Set) return this.#set(value);
     if (isPlainObject(value)) return this.#map(value);
-    return this.#refuse(`is a ${value.constructor?.name ?? 'class instance'}`);
+    if (isBson(value)) {
+      const { attribute, code } = bsonAttribute(value);
+      if ('S' in attribute && !attribute.S.isWellFormed()) this.#refuse('has a lone surrogate', 'well-formed text');
+      this.size += 'S' in attribute ? Buffer.byteLength(attribute.S) : attribute.B.byteLength;
+      this.tag = code;
+      return attribute;
+    }
+    const instead = insteadOfBson(value);
+    return this.#refuse(`is a ${value.constructor?.name ?? 'class instance'}`, instead);
   }
 
   #string(value: string): Attribute {
@@ -101,7 +130,7 @@ export class Marshaller {
     }
     this.size += value.length * 2;
     this.tag = 'w';
-    return { B: Buffer.from(value, 'utf16le') };
+    return { B: new Uint8Array(Buffer.from(value, 'utf16le')) };
   }
 
   #number(value: number): Attribute {
@@ -125,12 +154,26 @@ export class Marshaller {
   }
 
   /** Lists and maps end one level above the last, even empty ones: what could be in them would stand there. */
-  #deeper(): void {
-    if (this.#path.length >= MAX_DEPTH) this.#refuse(`is nested deeper than ${MAX_DEPTH} levels`);
+  get #tooDeep(): boolean {
+    if (this.#path.length >= MAX_DEPTH) this.#refuse(`is nested deeper than ${MAX_DEPTH} levels, or in itself`);
+    return !this.#packing && this.#path.length >= NATIVE_DEPTH;
+  }
+
+  /** A value as the text of what it would be if DynamoDB could nest and name everything. */
+  #packed(make: () => Attribute): Attribute {
+    const before = this.size;
+    this.#packing = true;
+    const attribute = make();
+    this.#packing = false;
+    const json = toJson(attribute);
+    const text = JSON.stringify(this.tag === undefined ? [json] : [json, this.tag]);
+    this.size = before + Buffer.byteLength(text);
+    this.tag = 'j';
+    return { S: text };
   }
 
   #list(items: readonly unknown[], set: boolean): Attribute {
-    this.#deeper();
+    if (this.#tooDeep) return this.#packed(() => this.#list(items, set));
     this.size += 3 + items.length;
     const list: Attribute[] = new Array(items.length);
     let tags: TagNode | undefined;
@@ -153,17 +196,17 @@ export class Marshaller {
   }
 
   #map(fields: Record<string, unknown>): Attribute {
-    this.#deeper();
+    const names = Object.keys(fields);
+    if (this.#tooDeep || !(this.#packing || names.every(isNative))) return this.#packed(() => this.#map(fields));
     this.size += 3;
     const map: Item = {};
     let tags: TagNode | undefined;
     const at = this.#path.length;
-    for (const name of Object.keys(fields)) {
+    for (const name of names) {
       const value = fields[name];
       if (value === undefined) continue;
       this.#path[at] = name;
-      if (name === '__proto__') this.#refuse('cannot be the name of a field', 'a name that the SDK can carry');
-      this.size += 1 + this.#nameSize(name);
+      this.size += 1 + Buffer.byteLength(name);
       setOwn(map, name, this.#value(value));
       if (this.tag !== undefined) {
         tags ??= tagNode();
@@ -187,6 +230,11 @@ export class Marshaller {
     return native;
   }
 }
+
+const MAX_PATH = 200;
+
+/** A path that a message can carry. */
+const shortened = (path: string): string => (path.length <= MAX_PATH ? path : `${path.slice(0, MAX_PATH)}…`);
 
 type NativeSet = { readonly SS: string[] } | { readonly NS: string[] } | { readonly BS: Uint8Array[] };
 

@@ -17,7 +17,10 @@ export interface DynamoDbOptions {
   readonly table: string;
   /** The field of the key that is the table's partition key. */
   readonly partitionKey: string;
-  /** The field of the key that is the table's sort key, if the table has one. Needed for `list`. */
+  /**
+   * The field of the key that is the table's sort key, if the table has one. Needed for `list`, whose order is that of
+   * the table: keep to one kind of value (text, numbers, Dates, ObjectIds, …) within a partition.
+   */
   readonly sortKey?: string;
   /** A server of one's own (DynamoDB Local, dynalite). @default the region's endpoint */
   readonly endpoint?: string;
@@ -78,6 +81,10 @@ export interface ResolvedOptions {
   readonly random: Random;
   readonly client: DynamoDBClient | null;
   readonly clientConfig: DynamoDBClientConfig;
+  /** For commands that people paste: where the table is, as configured. */
+  readonly region: string | null;
+  /** The same; without what a URL may carry besides its place. */
+  readonly endpoint: string | null;
 }
 
 const TABLE_NAME = /^(?:[a-zA-Z0-9_.-]{3,255}|arn:[^\s]{1,1020})$/;
@@ -97,6 +104,13 @@ function name(option: string, value: string): string {
     wrong(`"${option}" is no attribute name`, '1 to 255 bytes of text');
   }
   return value;
+}
+
+function originOf(endpoint: string): string {
+  const url = URL.parse(endpoint);
+  // The endpoint itself may carry a password, so that it is not named.
+  if (url === null || url.origin === 'null') return wrong('"endpoint" is no URL', 'http://host:port or https://host');
+  return url.origin;
 }
 
 /** @throws InvalidConfiguration */
@@ -140,6 +154,8 @@ export function resolveOptions(options: DynamoDbOptions): ResolvedOptions {
         ? null
         : Object.freeze({ partitionKeyType: types.partitionKeyType ?? 'S', sortKeyType: types.sortKeyType ?? 'S' }),
     random: options.random ?? Math.random,
+    region: options.region ?? null,
+    endpoint: options.endpoint === undefined ? null : originOf(options.endpoint),
     client: options.client ?? null,
     clientConfig: {
       ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),

@@ -1,9 +1,12 @@
+import { equalValues } from '../../src/core/canonical.ts';
 import { CursorExpired, InvalidArgument, NotSupported } from '../../src/core/errors.ts';
 import { compareKeys, type KeySpec } from '../../src/core/record-key.ts';
 import type { Entry, KeyRef, Partition, ScanOptions, ScanPage } from '../../src/core/store.ts';
 import type { Key } from '../../src/core/value.ts';
 import type { Attribute, Item } from './attribute.ts';
-import { type ItemLayout, type NativeKey, wireId } from './item-layout.ts';
+import type { ItemLayout } from './item-layout.ts';
+import { fromJson, type JsonAttribute, toJson } from './json-attribute.ts';
+import { type NativeKey, wireId } from './key-layout.ts';
 import type { ReservedAttributes } from './options.ts';
 import { isRejection } from './rejection.ts';
 import { asItem, pooled, type Wire } from './wire.ts';
@@ -29,7 +32,7 @@ export class Reads {
   /** Names for a projection of keys and stamps. */
   get stampProjection(): { ProjectionExpression: string; ExpressionAttributeNames: Record<string, string> } {
     const { stamp, tombstone, keyKinds, mark } = this.#reserved;
-    const attributes = [...this.#layout.keyAttributes, stamp, tombstone, keyKinds, mark];
+    const attributes = [...this.#layout.keys.attributes, stamp, tombstone, keyKinds, mark];
     const names = Object.fromEntries(attributes.map((attribute, i) => [`#r${i}`, attribute]));
     return { ProjectionExpression: Object.keys(names).join(', '), ExpressionAttributeNames: names };
   }
@@ -42,7 +45,7 @@ export class Reads {
   }
 
   async get(id: string, key: Key): Promise<Entry | undefined> {
-    const native = this.#layout.encodeKey(key);
+    const native = this.#layout.keys.encode(key);
     // What the table cannot hold is not in it.
     if (isRejection(native)) return undefined;
     return this.#own(await this.item(native), id, false);
@@ -56,7 +59,7 @@ export class Reads {
 
   async getMany(refs: readonly KeyRef[], stampsOnly: boolean): Promise<(Entry | undefined)[]> {
     const asked = refs.map(({ key }) => {
-      const native = this.#layout.encodeKey(key);
+      const native = this.#layout.keys.encode(key);
       return isRejection(native) ? null : { id: wireId(native.attributes), key: native.attributes };
     });
     const distinct = [...new Map(asked.flatMap((one) => (one === null ? [] : [[one.id, one.key] as const]))).values()];
@@ -87,7 +90,7 @@ export class Reads {
   }
 
   #keyOf(item: Item): Item {
-    return Object.fromEntries(this.#layout.keyAttributes.map((name) => [name, item[name] as Attribute]));
+    return Object.fromEntries(this.#layout.keys.attributes.map((name) => [name, item[name] as Attribute]));
   }
 
   partitions(count: number): readonly Partition[] {
@@ -135,20 +138,21 @@ export class Reads {
   /** Whether the unit is the partition, so that a query pages through it in order. */
   get lists(): boolean {
     const [only, ...more] = this.#keys.unitFields;
-    return only === this.#layout.partition.field && more.length === 0;
+    return only === this.#layout.keys.partition.field && more.length === 0;
   }
 
   async list(unit: Key, after: Key | null, limit: number): Promise<readonly Entry[]> {
     if (!this.lists) {
       throw new NotSupported(`${this.#wire.label} cannot list: the unit is not the partition key`, {
-        expected: `the unit to be "${this.#layout.partition.field}"`,
+        expected: `the unit to be "${this.#layout.keys.partition.field}"`,
       });
     }
-    if (this.#layout.sort === null) {
+    if (this.#layout.keys.sort === null) {
       const entry = await this.get(this.#keys.id(unit), unit);
       const live = entry !== undefined && entry.value !== null && limit > 0;
       return live && (after === null || compareKeys(this.#keys.fields, entry.key, after) > 0) ? [entry] : [];
     }
+    const { field } = this.#layout.keys.partition;
     const query = this.#query(unit, after);
     const entries: Entry[] = [];
     let start: Item | null | undefined = query === null ? null : undefined;
@@ -162,7 +166,11 @@ export class Reads {
       };
       const send = (abortSignal: AbortSignal) => client.send(new sdk.QueryCommand(input), { abortSignal });
       const output = await this.#wire.read('Query', send);
-      for (const item of (output.Items ?? []) as Item[]) entries.push(this.#layout.decode(item));
+      for (const item of (output.Items ?? []) as Item[]) {
+        const entry = this.#layout.decode(item);
+        // An equal number of another kind, or an ObjectId's hex digits, have the same partition.
+        if (equalValues(entry.key[field], unit[field])) entries.push(entry);
+      }
       start = asItem(output.LastEvaluatedKey);
     }
     return entries;
@@ -170,11 +178,11 @@ export class Reads {
 
   /** Null: no item of the table can answer it. */
   #query(unit: Key, after: Key | null) {
-    const sort = this.#layout.sort;
+    const sort = this.#layout.keys.sort;
     if (sort === null) return null;
-    const { partition } = this.#layout;
-    const place = this.#layout.encodeKeyField(unit, partition);
-    const last = after === null ? null : this.#layout.encodeKeyField(after, sort);
+    const { partition } = this.#layout.keys;
+    const place = this.#layout.keys.encodeField(unit, partition);
+    const last = after === null ? null : this.#layout.keys.encodeField(after, sort);
     if (place === null || (after !== null && last === null)) return null;
     return {
       TableName: this.#wire.table,
@@ -192,32 +200,23 @@ export class Reads {
   }
 }
 
-/** Bytes have no JSON of their own. */
+interface Cursor {
+  /** A key as DynamoDB's own JSON; null at the end. */
+  readonly after: { [name: string]: JsonAttribute } | null;
+}
+
 function writeCursor(start: Item | null): string {
-  return JSON.stringify({
-    after:
-      start &&
-      Object.fromEntries(
-        Object.entries(start).map(([name, value]) => [
-          name,
-          'B' in value ? { B: Buffer.from(value.B).toString('base64') } : value,
-        ]),
-      ),
-  });
+  const after = start === null ? null : (toJson({ M: start }) as { readonly M: Cursor['after'] }).M;
+  return JSON.stringify({ after } satisfies Cursor);
 }
 
 /** The key to go on after; null at the end. @throws CursorExpired for what is no cursor of a scan */
 function readCursor(cursor: string): Item | null {
   try {
-    const { after } = JSON.parse(cursor) as { readonly after: Record<string, Record<string, string>> | null };
-    if (after === null) return null;
-    return Object.fromEntries(
-      Object.entries(after).map(([name, value]) => [
-        name,
-        (value['B'] === undefined ? value : { B: new Uint8Array(Buffer.from(value['B'], 'base64')) }) as Attribute,
-      ]),
-    );
-  } catch (cause) {
-    throw new CursorExpired('the cursor is none of a scan of this store', { cause });
+    const { after } = JSON.parse(cursor) as Cursor;
+    return after === null ? null : (fromJson({ M: after }) as { readonly M: Item }).M;
+  } catch {
+    // Without a cause, which would quote the cursor, and a cursor is the key of a record.
+    throw new CursorExpired('the cursor is none of a scan of this store');
   }
 }

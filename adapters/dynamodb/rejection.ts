@@ -7,3 +7,6 @@ export function isRejection(value: object): value is Rejection {
 
 /** The store cannot represent the entry. */
 export const limit = (message: string): Rejection => ({ kind: 'rejected', reason: 'limit', message });
+
+/** A rule of the table refuses the entry. */
+export const constraint = (message: string): Rejection => ({ kind: 'rejected', reason: 'constraint', message });

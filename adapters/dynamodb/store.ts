@@ -4,12 +4,14 @@ import type {
   CasOutcome,
   Entry,
   Expected,
+  Inspection,
   KeyRef,
   Partition,
   PrepareReport,
   PutFault,
   PutOutcome,
   Rejection,
+  RoundTrip,
   ScanOptions,
   ScanPage,
   StepOptions,
@@ -18,10 +20,13 @@ import type {
 } from '../../src/core/store.ts';
 import { isPlainObject, type Key } from '../../src/core/value.ts';
 import type { Item } from './attribute.ts';
+import type { Bson } from './bson-attribute.ts';
 import { ItemLayout } from './item-layout.ts';
 import type { ResolvedOptions } from './options.ts';
+import { Preflight } from './preflight.ts';
 import { Reads } from './reads.ts';
 import { isRejection } from './rejection.ts';
+import { Table } from './table.ts';
 import { Upkeep } from './upkeep.ts';
 import { type SdkModule, Wire } from './wire.ts';
 import { Writes } from './writes.ts';
@@ -37,15 +42,19 @@ export class DynamoDbStore implements Store {
   readonly #layout: ItemLayout;
   readonly #reads: Reads;
   readonly #writes: Writes;
+  readonly #table: Table;
   readonly #upkeep: Upkeep;
+  readonly #preflight: Preflight;
   #opening: Promise<void> | null = null;
 
-  constructor(sdk: SdkModule, options: ResolvedOptions, context: StoreContext) {
+  constructor(sdk: SdkModule, options: ResolvedOptions, context: StoreContext, bson: Bson) {
     this.#wire = new Wire(sdk, options, context.clock);
-    this.#layout = new ItemLayout(options, context);
+    this.#layout = new ItemLayout(options, context, bson);
     this.#reads = new Reads(this.#wire, this.#layout, options.reserved, context.keys);
     this.#writes = new Writes(this.#wire, this.#layout, options.reserved, (key) => this.#reads.item(key));
-    this.#upkeep = new Upkeep(this.#wire, this.#layout, this.#reads, options);
+    this.#table = new Table(this.#wire, this.#layout, options);
+    this.#upkeep = new Upkeep(this.#wire, this.#layout, this.#reads, this.#table, options.reserved);
+    this.#preflight = new Preflight(this.#wire, this.#layout, this.#table, options);
     this.label = this.#wire.label;
     this.capabilities = Object.freeze({
       lateBoundMs: options.lateBoundMs,
@@ -60,7 +69,7 @@ export class DynamoDbStore implements Store {
   }
 
   open(): Promise<void> {
-    this.#opening ??= this.#upkeep.look().then(
+    this.#opening ??= this.#table.look().then(
       () => undefined,
       (error: unknown) => {
         this.#opening = null;
@@ -79,16 +88,26 @@ export class DynamoDbStore implements Store {
   }
 
   prepare(options: { readonly dryRun?: boolean } = {}): Promise<PrepareReport> {
-    return this.#upkeep.prepare(options.dryRun ?? false);
+    return this.#table.prepare(options.dryRun ?? false);
   }
 
   prepared(): Promise<boolean> {
-    return this.#upkeep.prepared();
+    return this.#table.prepared();
+  }
+
+  inspect(): Promise<Inspection> {
+    return this.#preflight.inspect();
   }
 
   check(entry: Entry): Rejection | null {
     const item = this.#layout.encode(entry);
     return isRejection(item) ? item : null;
+  }
+
+  roundTrip(entry: Entry): RoundTrip {
+    const item = this.#layout.encode(entry);
+    if (isRejection(item)) return item;
+    return { kind: 'held', value: this.#layout.decode(item).value ?? {} };
   }
 
   get(id: string, key: Key): Promise<Entry | undefined> {

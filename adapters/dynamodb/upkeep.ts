@@ -1,146 +1,33 @@
-import { InvalidConfiguration, NotPrepared } from '../../src/core/errors.ts';
-import type { PrepareReport, StepOptions } from '../../src/core/store.ts';
-import type { Attribute, Item, KeyType } from './attribute.ts';
+import type { StepOptions } from '../../src/core/store.ts';
+import type { Attribute, Item } from './attribute.ts';
 import { classify } from './faults.ts';
 import type { ItemLayout } from './item-layout.ts';
-import type { ResolvedOptions } from './options.ts';
+import type { ReservedAttributes } from './options.ts';
 import type { Reads } from './reads.ts';
+import type { Table } from './table.ts';
 import { pooled, type Wire } from './wire.ts';
 
 /** BatchWriteItem takes so many deletes. */
 const DELETES_A_REQUEST = 25;
 const PAGE = 500;
-/** How often a table that is being made is asked for; about two minutes. */
-const CREATE_POLLS = 240;
-const CREATE_POLL_MS = 500;
-
-interface Table {
-  readonly status: string;
-  readonly items: number | null;
-  readonly keys: readonly { readonly attribute: string; readonly type: KeyType }[];
-}
-
-/** The table itself: looking at it, making it, emptying it. */
+/** The contents of the table as a whole: counting, emptying, and taking stamps away. */
 export class Upkeep {
   readonly #wire: Wire;
   readonly #layout: ItemLayout;
   readonly #reads: Reads;
-  readonly #options: ResolvedOptions;
+  readonly #table: Table;
+  readonly #reserved: ReservedAttributes;
 
-  constructor(wire: Wire, layout: ItemLayout, reads: Reads, options: ResolvedOptions) {
+  constructor(wire: Wire, layout: ItemLayout, reads: Reads, table: Table, reserved: ReservedAttributes) {
     this.#wire = wire;
     this.#layout = layout;
     this.#reads = reads;
-    this.#options = options;
-  }
-
-  /** The table, or null when there is none; learns the server's clock by the way. */
-  async #describe(): Promise<Table | null> {
-    const { sdk, client, table, clock } = this.#wire;
-    const send = async (abortSignal: AbortSignal) => {
-      const command = new sdk.DescribeTableCommand({ TableName: table });
-      const sentAt = clock.now();
-      command.middlewareStack.add(
-        (next) => async (args) => {
-          const result = await next(args);
-          const { headers } = result.response as { readonly headers?: Record<string, string> };
-          this.#wire.learnClock(headers?.['date'], sentAt, clock.now());
-          return result;
-        },
-        { step: 'deserialize', name: 'changeoverLearnClock' },
-      );
-      try {
-        return await client.send(command, { abortSignal });
-      } catch (error) {
-        if (classify(error).kind === 'missing') return null;
-        throw error;
-      }
-    };
-    const found = (await this.#wire.read('DescribeTable', send))?.Table;
-    if (found === undefined) return null;
-    const types = new Map(found.AttributeDefinitions?.map((one) => [one.AttributeName, one.AttributeType]));
-    return {
-      status: found.TableStatus ?? '',
-      items: found.ItemCount ?? null,
-      // The partition key comes first in every schema.
-      keys: (found.KeySchema ?? []).map(({ AttributeName: attribute = '' }) => ({
-        attribute,
-        type: (types.get(attribute) ?? 'S') as KeyType,
-      })),
-    };
-  }
-
-  /** @throws NotPrepared when there is no table and none may be made @throws InvalidConfiguration for another key */
-  async look(): Promise<Table | null> {
-    const table = await this.#describe();
-    if (table === null) {
-      if (this.#options.createTable === null) {
-        throw new NotPrepared(`${this.#wire.label}: there is no such table`, {
-          remedy: 'create it, or set "createTable" and run `changeover prepare`',
-        });
-      }
-      return null;
-    }
-    const names = table.keys.map(({ attribute }) => attribute);
-    if (names.join('\n') !== this.#layout.keyAttributes.join('\n')) {
-      throw new InvalidConfiguration(`${this.#wire.label}: the key of the table is ${names.join(', ')}`, {
-        expected: `the configured key, ${this.#layout.keyAttributes.join(', ')}`,
-      });
-    }
-    this.#layout.useKeyTypes(new Map(table.keys.map(({ attribute, type }) => [attribute, type])));
-    return table;
-  }
-
-  async prepared(): Promise<boolean> {
-    const table = await this.look();
-    return table !== null && (table.status === 'ACTIVE' || table.status === 'UPDATING');
-  }
-
-  async prepare(dryRun: boolean): Promise<PrepareReport> {
-    if (await this.prepared()) return { actions: [] };
-    const create = this.#options.createTable;
-    const missing = (await this.look()) === null;
-    const [partition = '', sort] = this.#layout.keyAttributes;
-    const actions = [
-      `CreateTable ${this.#wire.table} (partition key ${partition}${sort === undefined ? '' : `, sort key ${sort}`}, on demand)`,
-    ];
-    if (create !== null && !dryRun) {
-      if (missing) await this.#create(partition, create.partitionKeyType, sort, create.sortKeyType);
-      for (let poll = 0; !(await this.prepared()); poll += 1) {
-        if (poll >= CREATE_POLLS) throw new NotPrepared(`${this.#wire.label}: the table is not active yet`);
-        await this.#wire.wait(CREATE_POLL_MS);
-      }
-    }
-    return { actions: missing ? actions : [] };
-  }
-
-  async #create(partition: string, partitionType: KeyType, sort: string | undefined, sortType: KeyType): Promise<void> {
-    const { sdk, client, table } = this.#wire;
-    const command = () =>
-      new sdk.CreateTableCommand({
-        TableName: table,
-        BillingMode: 'PAY_PER_REQUEST',
-        KeySchema: [
-          { AttributeName: partition, KeyType: 'HASH' },
-          ...(sort === undefined ? [] : [{ AttributeName: sort, KeyType: 'RANGE' } as const]),
-        ],
-        AttributeDefinitions: [
-          { AttributeName: partition, AttributeType: partitionType },
-          ...(sort === undefined ? [] : [{ AttributeName: sort, AttributeType: sortType }]),
-        ],
-      });
-    await this.#wire.read('CreateTable', async (abortSignal) => {
-      try {
-        await client.send(command(), { abortSignal });
-      } catch (error) {
-        // Somebody else was faster.
-        if (!(error instanceof sdk.ResourceInUseException)) throw error;
-      }
-    });
+    this.#table = table;
+    this.#reserved = reserved;
   }
 
   async estimate(): Promise<number | null> {
-    return (await this.#describe())?.items ?? null;
+    return (await this.#table.describe())?.ItemCount ?? null;
   }
 
   async wipe(options: StepOptions): Promise<void> {
@@ -186,10 +73,12 @@ export class Upkeep {
   /** Makes an item a plain one, or takes a tombstone away, if it is still the one that was seen. */
   async #release(item: Item, signal: AbortSignal | undefined): Promise<void> {
     const { sdk, client, table } = this.#wire;
-    const { stamp, tombstone, mark } = this.#options.reserved;
+    const { stamp, tombstone, mark } = this.#reserved;
+    // What is not ours is left to whom it belongs.
+    if (this.#layout.foreign(item) !== null) return;
     const held = item[stamp];
     const gone = this.#layout.isTombstone(item);
-    if (held === undefined && item[mark] === undefined && !gone) return;
+    if (held === undefined && item[mark] === undefined) return;
     const input = {
       TableName: table,
       Key: this.#keyOf(item),
@@ -227,6 +116,6 @@ export class Upkeep {
   }
 
   #keyOf(item: Item): Item {
-    return Object.fromEntries(this.#layout.keyAttributes.map((name) => [name, item[name] as Attribute]));
+    return Object.fromEntries(this.#layout.keys.attributes.map((name) => [name, item[name] as Attribute]));
   }
 }

@@ -11,7 +11,7 @@ export type SdkModule = typeof Sdk;
 /** What became of a conditional write. */
 export type WriteAnswer =
   | { readonly kind: 'done'; readonly attributes: Item | null }
-  /** `item` is what the condition met, where the server tells. */
+  /** `item` is what the condition met, where the server tells (see {@link Wire.tellsWhatItMet}). */
   | { readonly kind: 'unmet'; readonly item: Item | null }
   | { readonly kind: 'invalid'; readonly name: string }
   | { readonly kind: 'expired' };
@@ -41,6 +41,7 @@ export class Wire {
   readonly #options: ResolvedOptions;
   readonly #owned: boolean;
   #offsetMs = 0;
+  #tells = false;
   #closed = false;
 
   constructor(sdk: SdkModule, options: ResolvedOptions, clock: Clock) {
@@ -75,6 +76,16 @@ export class Wire {
     return this.clock.now() + this.#offsetMs;
   }
 
+  /** How far the server's clock is ahead of ours, where that is more than its header can hide. */
+  get offsetMs(): number {
+    return this.#offsetMs;
+  }
+
+  /** Whether the server was seen to say what a condition met, so that silence means that there was nothing. */
+  get tellsWhatItMet(): boolean {
+    return this.#tells;
+  }
+
   /**
    * Learns the server's clock from one answer. The header counts whole seconds, so that smaller differences cannot be
    * seen and are not corrected.
@@ -101,7 +112,8 @@ export class Wire {
       } catch (error) {
         if (signal?.aborted) throw this.#interrupted(operation, signal);
         const verdict = classify(error);
-        if (!verdict.passing || attempt >= this.#options.maxAttempts) {
+        const again = verdict.passing || verdict.broken === true;
+        if (!again || attempt >= this.#options.maxAttempts) {
           throw faultOf(this.label, operation, verdict, false, error);
         }
         await this.pause(attempt, signal, operation);
@@ -140,7 +152,9 @@ export class Wire {
   }
 
   #itemOf(error: unknown): Item | null {
-    return error instanceof this.sdk.ConditionalCheckFailedException ? asItem(error.Item) : null;
+    const item = error instanceof this.sdk.ConditionalCheckFailedException ? asItem(error.Item) : null;
+    this.#tells ||= item !== null;
+    return item;
   }
 
   async #once<T>(send: Send<T>, limitMs: number, signal?: AbortSignal): Promise<T> {

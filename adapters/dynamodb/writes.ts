@@ -5,9 +5,10 @@ import type { Stamp } from '../../src/core/stamp.ts';
 import type { CasOutcome, Entry, Expected, PutFault, PutOutcome, Rejection } from '../../src/core/store.ts';
 import type { Item } from './attribute.ts';
 import { type Condition, ConditionBuilder, unchanged } from './condition.ts';
-import type { ItemLayout, NativeKey } from './item-layout.ts';
+import { type ItemLayout, MARK_BYTES } from './item-layout.ts';
+import type { NativeKey } from './key-layout.ts';
 import type { ReservedAttributes } from './options.ts';
-import { isRejection, limit } from './rejection.ts';
+import { constraint, isRejection, limit } from './rejection.ts';
 import { pooled, type Wire, type WriteAnswer } from './wire.ts';
 
 /** How often a compare-and-set whose expectation is met again, though its condition was not, is tried. */
@@ -41,19 +42,19 @@ export class Writes {
   }
 
   #prepare(entry: Entry): Prepared | Rejection {
-    const key = this.#layout.encodeKey(entry.key);
+    const key = this.#layout.keys.encode(entry.key);
     if (isRejection(key)) return key;
     const item = this.#layout.encode(entry);
     return isRejection(item) ? item : { key, item };
   }
 
   #builder(): ConditionBuilder {
-    return new ConditionBuilder(this.#reserved, this.#layout.partition.attribute);
+    return new ConditionBuilder(this.#reserved, this.#layout.keys.partition.attribute);
   }
 
-  /** The term, if one is needed, that keeps a number from overwriting the record of an equal bigint. */
+  /** The term, if one is needed, that keeps (say) a number from overwriting the record of an equal bigint. */
   #kinds(builder: ConditionBuilder, key: NativeKey): string[] {
-    return this.#layout.numericKey ? [builder.kindsAre(key.kinds)] : [];
+    return key.ambiguous ? [builder.kindsAre(key.kinds)] : [];
   }
 
   /** `entry.stamp` decides what kind of write this is: with one, a copy may be sent again. */
@@ -78,16 +79,21 @@ export class Writes {
     return { kind: 'applied', previous };
   }
 
+  /** What we hold for fit is refused: by an index that is younger than this process, or a limit that we do not know. */
   #refused(name: string): Rejection {
-    return limit(`DynamoDB refuses the item (${name})`);
+    return limit(
+      `DynamoDB refuses the item (${name}); an index that was added meanwhile may not take one of its fields`,
+    );
   }
 
   #otherKind(): Rejection {
-    return {
-      kind: 'rejected',
-      reason: 'constraint',
-      message: `the item of this key belongs to an equal number of another kind (number or bigint)`,
-    };
+    return constraint('the item of this key belongs to a key of another kind that reads the same (1 and 1n, say)');
+  }
+
+  /** What the condition of a write met; null when it is gone again. One more read only where the server does not tell. */
+  async #met(answer: Extract<WriteAnswer, { kind: 'unmet' }>, key: NativeKey): Promise<Item | null> {
+    if (answer.item !== null || this.#wire.tellsWhatItMet) return answer.item;
+    return this.#readItem(key);
   }
 
   async putIfNewer(entry: Entry, deadline: number): Promise<PutOutcome> {
@@ -104,7 +110,7 @@ export class Writes {
       if (answer.kind === 'done') return this.#applied(answer.attributes);
       if (answer.kind === 'invalid') return this.#refused(answer.name);
       if (answer.kind === 'expired') return answer;
-      const found = answer.item ?? (await this.#readItem(prepared.key));
+      const found = await this.#met(answer, prepared.key);
       // A plain delete or a plain write came between the refusal and the look: the condition may hold now.
       if (found === null) continue;
       if (this.#layout.kindsOf(found) !== prepared.key.kinds) return this.#otherKind();
@@ -163,7 +169,7 @@ export class Writes {
     const prepared = this.#prepare(entry);
     if (isRejection(prepared)) return prepared;
     let condition: Condition | null = null;
-    if (this.#layout.numericKey) {
+    if (prepared.key.ambiguous) {
       const c = this.#builder();
       condition = c.build(`${c.absent()} OR ${this.#kinds(c, prepared.key).join('')}`);
     }
@@ -197,7 +203,7 @@ export class Writes {
     const overTombstone = [...this.#kinds(c, prepared.key), c.tombstone(), ...older].join(' AND ');
     const answer = await this.#send(entry, prepared, c.build(`${c.absent()} OR ${overTombstone}`), deadline);
     if (answer.kind !== 'unmet') return this.#plainAnswer(answer);
-    const found = answer.item ?? (await this.#readItem(prepared.key));
+    const found = await this.#met(answer, prepared.key);
     if (found === null) return null;
     const stored = this.#layout.stampOf(found);
     if (this.#layout.kindsOf(found) !== prepared.key.kinds) return this.#otherKind();
@@ -219,8 +225,10 @@ export class Writes {
     if (expected.value !== undefined) {
       const marked = await this.#mark(prepared.key, expected, deadline);
       if ('kind' in marked) {
-        if (marked.kind !== 'unmet') return this.#plainAnswer(marked);
-        return this.#unmet(entry, expected, prepared.key, marked.item);
+        // Only items of plain writers can be so large: ours leave room for the mark.
+        if (marked.kind === 'invalid') return limit('the stored item is too large to be compared with what was read');
+        if (marked.kind === 'expired') return marked;
+        return this.#unmet(entry, expected, prepared.key, marked);
       }
       const seen = this.#layout.decode(marked.item);
       if (!equalValues(seen.value, expected.value)) {
@@ -228,13 +236,13 @@ export class Writes {
         return CONFLICT;
       }
       terms.push(c.marked(marked.nonce));
-      const except = new Set([...Object.values(this.#reserved), ...this.#layout.keyAttributes]);
+      const except = new Set([...Object.values(this.#reserved), ...this.#layout.keys.attributes]);
       terms.push(...unchanged(c, marked.item, prepared.item, except));
     }
     if (entry.stamp !== null && expected.stamp !== null) terms.push(c.older(entry.stamp));
     const answer = await this.#send(entry, prepared, c.build(terms.join(' AND ')), deadline);
     if (answer.kind !== 'unmet') return this.#plainAnswer(answer);
-    return this.#unmet(entry, expected, prepared.key, answer.item);
+    return this.#unmet(entry, expected, prepared.key, answer);
   }
 
   #version(c: ConditionBuilder, stamp: Stamp | null, key: NativeKey): string[] {
@@ -252,9 +260,9 @@ export class Writes {
     entry: Entry,
     expected: Extract<Expected, { kind: 'version' }>,
     key: NativeKey,
-    item: Item | null,
+    answer: Extract<WriteAnswer, { kind: 'unmet' }>,
   ): Promise<CasOutcome | null> {
-    const found = item ?? (await this.#readItem(key));
+    const found = await this.#met(answer, key);
     if (found === null) return CONFLICT;
     const stored = this.#layout.stampOf(found);
     if (entry.stamp !== null && stored === entry.stamp) return SAME;
@@ -274,7 +282,7 @@ export class Writes {
     expected: Extract<Expected, { kind: 'version' }>,
     deadline: number,
   ): Promise<{ item: Item; nonce: Uint8Array } | Exclude<WriteAnswer, { kind: 'done' }>> {
-    const nonce = new Uint8Array(randomBytes(12));
+    const nonce = new Uint8Array(randomBytes(MARK_BYTES));
     const c = this.#builder();
     const condition = c.build(this.#version(c, expected.stamp, key).join(' AND '));
     const answer = await this.#update(key, condition, 'SET #m = :m', { ':m': { B: nonce } }, deadline);

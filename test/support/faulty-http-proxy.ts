@@ -49,7 +49,7 @@ export class FaultyHttpProxy {
   /** The operations that came, in order. */
   readonly seen: string[] = [];
   readonly #server: Server;
-  readonly #agent = new Agent({ keepAlive: true });
+  readonly #agent = new Agent({ keepAlive: true, timeout: 600_000 });
   readonly #sockets = new Set<Socket>();
   readonly #targetPort: number;
 
@@ -58,6 +58,8 @@ export class FaultyHttpProxy {
     this.#server = createServer((incoming, outgoing) => {
       this.#take(incoming, outgoing).catch(() => incoming.socket.destroy());
     });
+    // A connection that is closed for being idle looks like a fault that nobody planned.
+    this.#server.keepAliveTimeout = 600_000;
     this.#server.on('connection', (socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
@@ -153,7 +155,11 @@ export class FaultyHttpProxy {
           resolve({ status: answer.statusCode ?? 502, headers: answer.headers, body: Buffer.concat(chunks) }),
         );
       });
-      outgoing.once('error', reject);
+      outgoing.once('error', (error: NodeJS.ErrnoException) => {
+        // The target had closed it for being idle: nothing was taken.
+        if (outgoing.reusedSocket && error.code === 'ECONNRESET') this.#forward(incoming, body).then(resolve, reject);
+        else reject(error);
+      });
       outgoing.end(body);
     });
   }
