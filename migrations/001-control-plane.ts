@@ -40,7 +40,7 @@ export async function up(knex: Knex): Promise<void> {
     t.text('state').notNullable().index();
     t.text('info').notNullable();
     t.text('session').notNullable().index();
-    t.integer('attempt').notNullable();
+    t.bigInteger('attempt').notNullable();
     t.double('joined_at').notNullable();
     t.double('seen_at').notNullable();
     t.double('deadline_limit').notNullable();
@@ -137,12 +137,16 @@ export async function up(knex: Knex): Promise<void> {
 
 /**
  * A control database that is lost and made anew must not give the old one's incarnations again (R1): it begins
- * somewhere else. SQLite keeps the highest id ever given in a table of its own.
+ * somewhere else. SQLite keeps the highest id ever given in a table of its own, PostgreSQL in a sequence.
  */
 async function beginIncarnations(knex: Knex): Promise<void> {
   const [random = 0] = crypto.getRandomValues(new Uint32Array(1));
   const base = LOWEST_BASE + (random % BASES);
-  await knex('sqlite_sequence').insert({ name: 'nodes', seq: base - 1 });
+  if (await knex.schema.hasTable('sqlite_sequence')) {
+    await knex('sqlite_sequence').insert({ name: 'nodes', seq: base - 1 });
+  } else {
+    await knex.raw(`select setval(pg_get_serial_sequence('nodes', 'id'), ?, false)`, [base]);
+  }
 }
 
 export async function down(knex: Knex): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { type Clock, type Random, systemClock } from '../core/clock.ts';
+import type { Change } from '../core/control-client.ts';
 import { ChangeoverError, Closed, ControlUnavailable, InvalidConfiguration } from '../core/errors.ts';
 import { type ChangeWatch, type ControlDialect, errorCode } from './control-dialect.ts';
 import { KnexTransaction } from './knex-transaction.ts';
@@ -8,7 +9,7 @@ import { assertSchema, MIGRATOR, notPrepared, schemaIsCurrent } from './schema.t
 import { sqliteDialect } from './sqlite-dialect.ts';
 import type { ControlStorage, Transaction } from './storage.ts';
 
-/** How a control database is reached. */
+/** How a control database on SQLite is reached. */
 export interface KnexStorageOptions {
   /** The database file. Its folder is made by `prepare`. */
   readonly path: string;
@@ -26,7 +27,8 @@ export interface KnexStorageOptions {
 
 export const DEFAULT_BUSY_BUDGET_MS = 5_000;
 
-class KnexStorage implements ControlStorage {
+/** The control plane's rows in a SQL database, reached through knex. Connects when it is first used. */
+export class KnexStorage implements ControlStorage {
   readonly #dialect: ControlDialect;
   readonly #patience: () => Patience;
   readonly #watches = new Set<ChangeWatch>();
@@ -39,8 +41,8 @@ class KnexStorage implements ControlStorage {
   }
 
   async transaction<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
-    const [result, wrote] = await this.#run('write', body);
-    if (wrote) for (const watch of this.#watches) watch.nudge();
+    const [result, change] = await this.#run('write', body);
+    if (change !== null) for (const watch of this.#watches) watch.nudge(change);
     return result;
   }
 
@@ -49,7 +51,7 @@ class KnexStorage implements ControlStorage {
     return result;
   }
 
-  watch(changed: () => void): () => void {
+  watch(changed: (change?: Change) => void): () => void {
     if (this.#closing !== null) throw new Closed('the control storage was closed');
     const watch = this.#dialect.watch(changed);
     this.#watches.add(watch);
@@ -76,20 +78,26 @@ class KnexStorage implements ControlStorage {
     return this.#closing;
   }
 
-  async #run<T>(mode: 'read' | 'write', body: (tx: Transaction) => Promise<T>): Promise<[result: T, wrote: boolean]> {
+  async #run<T>(
+    mode: 'read' | 'write',
+    body: (tx: Transaction) => Promise<T>,
+  ): Promise<[result: T, change: Change | null]> {
     if (this.#closing !== null) throw new Closed('the control storage was closed');
     const patience = this.#patience();
     await this.#checkOnce(patience);
-    return this.#try(patience, () =>
-      this.#dialect.transact(mode, patience, async (knex) => {
+    return this.#try(patience, async () => {
+      let change: Change | null = null;
+      const run = async (knex: Knex): Promise<T> => {
         const tx = new KnexTransaction(knex, this.#dialect, mode === 'read');
         try {
-          return [await body(tx), tx.wrote];
+          return await body(tx);
         } finally {
           tx.end();
+          change = tx.change;
         }
-      }),
-    );
+      };
+      return [await this.#dialect.transact(mode, patience, run, () => change), change];
+    });
   }
 
   /** The schema is looked at before the first transaction, and again until it was right once. */
@@ -124,7 +132,9 @@ class KnexStorage implements ControlStorage {
           case 'unreachable':
             throw new ControlUnavailable(`${this.#dialect.label} failed with ${errorCode(error)}`, { cause: error });
           case 'unusable':
-            throw new InvalidConfiguration(`${this.#dialect.label} is no database that can be used`, { cause: error });
+            throw new InvalidConfiguration(`${this.#dialect.label} cannot be used: ${errorCode(error)}`, {
+              cause: error,
+            });
           default:
             throw error;
         }
@@ -134,7 +144,7 @@ class KnexStorage implements ControlStorage {
 }
 
 /**
- * The control plane's rows in a SQL database, reached through knex. Connects when it is first used.
+ * The control plane's rows in a SQLite file. Connects when it is first used.
  *
  * @throws InvalidConfiguration when the path names no file.
  * @example

@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import type { Change } from '../core/control-client.ts';
 import { type AnyColumnKind, checkCell, checkPatch, kindOf, kindsOf, RULES, type TableName } from './columns.ts';
 import { columnTests, planPage } from './conditions.ts';
 import type { ControlDialect } from './control-dialect.ts';
@@ -27,15 +28,17 @@ function layoutOf(table: TableName): readonly Column[] {
   return layout;
 }
 
-function encode(kind: AnyColumnKind, value: unknown): unknown {
-  return value !== null && kind.startsWith('json') ? JSON.stringify(value) : value;
+function encode(dialect: ControlDialect, kind: AnyColumnKind, value: unknown): unknown {
+  if (value === null) return null;
+  if (kind.startsWith('json')) return JSON.stringify(value);
+  return typeof value === 'string' ? dialect.encodeText(value) : value;
 }
 
-function decode(kind: AnyColumnKind, value: unknown): unknown {
+function decode(dialect: ControlDialect, kind: AnyColumnKind, value: unknown): unknown {
   if (value === null || value === undefined) return null;
   if (kind.startsWith('json')) return JSON.parse(String(value));
   if (kind.startsWith('number')) return Number(value);
-  return kind.startsWith('boolean') ? Boolean(value) : value;
+  return kind.startsWith('boolean') ? Boolean(value) : dialect.decodeText(String(value));
 }
 
 /** One transaction over knex; the same for every dialect. */
@@ -44,7 +47,7 @@ export class KnexTransaction implements Transaction {
   readonly #dialect: ControlDialect;
   readonly #readOnly: boolean;
   #over = false;
-  #wrote = false;
+  #change: Change | null = null;
 
   constructor(knex: Knex, dialect: ControlDialect, readOnly: boolean) {
     this.#knex = knex;
@@ -87,7 +90,7 @@ export class KnexTransaction implements Transaction {
     const rows = (await query) as Cells[];
     return rows.map((row) => {
       const decoded: Cells = {};
-      for (const { field, name, kind } of layoutOf(table)) decoded[field] = decode(kind, row[name]);
+      for (const { field, name, kind } of layoutOf(table)) decoded[field] = decode(this.#dialect, kind, row[name]);
       return decoded as unknown as Tables[T];
     });
   }
@@ -100,8 +103,11 @@ export class KnexTransaction implements Transaction {
   async update<T extends keyof Tables>(table: T, where: Where<Tables[T]>, patch: Partial<Tables[T]>): Promise<number> {
     const cells = checkPatch(table, patch);
     if (cells.length === 0) return this.count(table, where);
-    this.#writing(table);
-    const encoded = cells.map(([column, value]) => [snake(column), encode(kindOf(table, column), value)]);
+    this.#writing(table, cells.length > 0 && !cells.some(([column]) => column === 'document'));
+    const encoded = cells.map(([column, value]) => [
+      snake(column),
+      encode(this.#dialect, kindOf(table, column), value),
+    ]);
     return Number(await this.#matching(table, where).update(Object.fromEntries(encoded)));
   }
 
@@ -115,14 +121,14 @@ export class KnexTransaction implements Transaction {
     this.#over = true;
   }
 
-  /** Whether anything may have changed. */
-  get wrote(): boolean {
-    return this.#wrote;
+  /** What may have changed; null for nothing. */
+  get change(): Change | null {
+    return this.#change;
   }
 
-  #writing(table: TableName): void {
+  #writing(table: TableName, keepsRulesets = table !== 'migrations'): void {
     if (this.#readOnly) throw new Error(`a read cannot write to ${table}`);
-    this.#wrote = true;
+    if (this.#change !== 'rulesets') this.#change = keepsRulesets ? 'other' : 'rulesets';
   }
 
   #encodeRow(table: TableName, row: object): Cells {
@@ -133,7 +139,7 @@ export class KnexTransaction implements Transaction {
     for (const { field, name, kind } of layoutOf(table)) {
       if (given && field === primary) continue;
       checkCell(table, field, source[field]);
-      encoded[name] = encode(kind, source[field]);
+      encoded[name] = encode(this.#dialect, kind, source[field]);
     }
     return encoded;
   }
@@ -141,7 +147,10 @@ export class KnexTransaction implements Transaction {
   #matching(table: TableName, where: object): Knex.QueryBuilder {
     if (this.#over) throw new Error('the transaction is over');
     const query: Knex.QueryBuilder = this.#knex(table);
-    for (const { column, operator, value } of columnTests(table, where)) {
+    const encoded = (value: unknown): unknown => (typeof value === 'string' ? this.#dialect.encodeText(value) : value);
+    for (const test of columnTests(table, where)) {
+      const { column, operator } = test;
+      const value = Array.isArray(test.value) ? test.value.map(encoded) : encoded(test.value);
       const name = snake(column);
       if (operator === 'in') {
         const list = value as readonly (Scalar | null)[];

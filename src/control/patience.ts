@@ -19,6 +19,11 @@ export class Patience {
     this.#end = clock.monotonic() + budgetMs;
   }
 
+  /** What is left of it; never below 0. */
+  get leftMs(): number {
+    return Math.max(this.#end - this.#clock.monotonic(), 0);
+  }
+
   /** Waits before another try. @throws ControlUnavailable with `cause` when the time is over. */
   async wait(label: string, cause: unknown): Promise<void> {
     const left = this.#end - this.#clock.monotonic();

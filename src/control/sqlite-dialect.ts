@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import makeKnex, { type Knex } from 'knex';
 import type { Clock } from '../core/clock.ts';
 import { ControlUnavailable, InvalidConfiguration } from '../core/errors.ts';
-import { type ChangeWatch, type ControlDialect, errorCode, type FailureKind } from './control-dialect.ts';
+import { type ChangeWatch, type ControlDialect, errorCode, type FailureKind, SILENT_LOG } from './control-dialect.ts';
 import { Mutex } from './mutex.ts';
 import type { Patience } from './patience.ts';
 import { SqliteWatch } from './sqlite-watch.ts';
@@ -28,9 +28,6 @@ const CONNECTION_PRAGMAS = [
   'trusted_schema = OFF',
 ] as const;
 
-/** knex would write to the console; whatever it says is in the error that the caller gets. */
-const SILENT = Object.freeze({ warn() {}, error() {}, deprecate() {}, debug() {} });
-
 /** The part of a better-sqlite3 connection that is used here. */
 interface Connection {
   pragma(text: string): unknown;
@@ -43,7 +40,7 @@ function connect(path: string, extra: readonly string[] = []): Knex {
     useNullAsDefault: true,
     // Messages of failed statements must not carry bound values.
     compileSqlOnError: false,
-    log: SILENT,
+    log: SILENT_LOG,
     pool: {
       min: 1,
       max: 1,
@@ -171,6 +168,14 @@ class SqliteDialect implements ControlDialect {
     } finally {
       await knex.destroy();
     }
+  }
+
+  encodeText(text: string): string {
+    return text;
+  }
+
+  decodeText(text: string): string {
+    return text;
   }
 
   orderBy(query: Knex.QueryBuilder, column: string, direction: 'asc' | 'desc'): void {

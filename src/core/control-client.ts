@@ -102,6 +102,9 @@ export interface Receipt {
   readonly standing: 'member' | 'dead';
 }
 
+/** What a commit has changed: `rulesets` (and perhaps more), or anything but rulesets. */
+export type Change = 'rulesets' | 'other';
+
 /** The control plane as a process of the fleet needs it. Calls throw `ControlUnavailable` when it is away. */
 export interface ControlClient {
   /** Registers an incarnation and returns the current rulesets in one transaction (R8). */
@@ -110,6 +113,9 @@ export interface ControlClient {
   /** Leaves in good order: everything is settled and the report holds the last dirt. */
   leave(report: NodeReport): Promise<void>;
   rulesets(migrations: readonly string[]): Promise<readonly RulesetDocument[]>;
-  /** Calls `changed` soon after any ruleset may have changed, until the returned function is called. */
-  watch(changed: () => void): () => void;
+  /**
+   * Calls `changed` soon after any ruleset may have changed, until the returned function is called; with what has
+   * changed, where that is known. A fleet reports all the time: not every report is a reason to read the rulesets.
+   */
+  watch(changed: (change?: Change) => void): () => void;
 }

@@ -98,7 +98,9 @@ export class FleetSession {
   /** Registers. @throws ControlUnavailable when the control plane does not answer; nothing may be written then. */
   async open(): Promise<void> {
     await this.#join();
-    this.#unwatch = this.#control.watch(() => void this.#fetch());
+    this.#unwatch = this.#control.watch((change) => {
+      if (change !== 'other') void this.#fetch();
+    });
     // A revision published between the join and the watch would be seen a heartbeat late otherwise.
     void this.#fetch();
     this.#schedule();

@@ -25,9 +25,30 @@ export async function controlPlaneOf(config: Config): Promise<ControlPlaneApi> {
     const { openSqliteControl } = await import('../control/sqlite-control.ts');
     return openSqliteControl({ path });
   }
+  if (/^postgres(ql)?:/.test(control)) {
+    const { openPostgresControl } = await loadPostgres();
+    return openPostgresControl({ url: control });
+  }
+  if (/^https?:/.test(control)) {
+    const { openHttpControl } = await import('../server/http-control-client.ts');
+    return openHttpControl<ControlPlaneApi>({ url: control, token: config.token, clock: systemClock });
+  }
   throw new InvalidConfiguration(`the control plane ${scheme(control)} is not supported`, {
-    expected: "'sqlite:path' or 'memory'",
+    expected: "'postgres://host/database', 'sqlite:path', 'https://host' of a server, or 'memory'",
   });
+}
+
+/** @throws InvalidConfiguration when knex or its driver is not installed */
+async function loadPostgres(): Promise<typeof import('../control/postgres-control.ts')> {
+  try {
+    return await import('../control/postgres-control.ts');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error;
+    throw new InvalidConfiguration("control: 'postgres://…' needs knex and pg, and they are not installed", {
+      remedy: 'npm install knex pg',
+      cause: error,
+    });
+  }
 }
 
 /** Without what may be secret. */

@@ -1,50 +1,20 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RULES, TABLE_NAMES } from '../../src/control/columns.ts';
-import { knexStorage } from '../../src/control/knex-storage.ts';
-import { memoryStorage } from '../../src/control/memory-storage.ts';
 import type { ControlStorage, DirtRow, Tables, Transaction } from '../../src/control/storage.ts';
 import { Closed } from '../../src/core/errors.ts';
 import { type Generated, rowOf } from '../support/any-row.ts';
-import { migrationRow } from '../support/control-rows.ts';
+import { dirtRow as dirt, migrationRow } from '../support/control-rows.ts';
+import { FreshStorages, missingPostgres, STORAGES } from '../support/fresh-storages.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'changeover-storage-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const storages = new FreshStorages();
+afterAll(() => storages[Symbol.asyncDispose]());
+if (missingPostgres !== undefined) test.skip(`control storage in PostgreSQL: ${missingPostgres}`, () => {});
 
-let files = 0;
-const storages: Readonly<Record<string, () => Promise<ControlStorage>>> = {
-  memory: async () => memoryStorage(),
-  SQLite: async () => {
-    files += 1;
-    const storage = knexStorage({ path: join(folder, `${files}.db`) });
-    await storage.prepare();
-    return storage;
-  },
-};
-
-const dirt = (changes: Partial<DirtRow> = {}): DirtRow => ({
-  id: 0,
-  migration: 'events',
-  target: 'new',
-  kind: 'lost',
-  fromPosition: 0,
-  toPosition: 1,
-  keyId: null,
-  key: null,
-  cause: 'timed out',
-  at: 1,
-  revision: 1,
-  notBefore: null,
-  ...changes,
-});
-
-describe.each(Object.keys(storages))('control storage in %s', (name) => {
+describe.each(STORAGES)('control storage in %s', (name) => {
   let storage: ControlStorage;
   beforeEach(async () => {
-    storage = await (storages[name] as () => Promise<ControlStorage>)();
+    storage = await storages.open(name);
   });
   afterEach(() => storage?.close());
 
@@ -273,105 +243,5 @@ describe.each(Object.keys(storages))('control storage in %s', (name) => {
     await Promise.all([storage.close(), storage.close()]);
     await expect(storage.transaction((tx) => tx.insert('dirt', dirt()))).rejects.toBeInstanceOf(Closed);
     await expect(storage.read((tx) => tx.count('dirt', {}))).rejects.toBeInstanceOf(Closed);
-  });
-});
-
-describe('memory and SQLite', () => {
-  const value = {
-    migration: fc.constantFrom('a', 'b', 'é', '😀', '\uffff'),
-    number: fc.constantFrom(0, 1, 2, 3),
-    maybe: fc.constantFrom(null, 0, 1, 2),
-  };
-  const comparison = <T>(one: fc.Arbitrary<T>): fc.Arbitrary<unknown> =>
-    fc.oneof(
-      one,
-      fc.record({ in: fc.array(one, { maxLength: 3 }) }),
-      fc.record({ lt: one, lte: one, gt: one, gte: one, not: one }, { requiredKeys: [] }),
-    );
-  const where = fc.record(
-    {
-      migration: comparison(value.migration),
-      at: comparison(value.number),
-      notBefore: comparison(value.maybe),
-      key: fc.constantFrom(null, { not: null }),
-      id: comparison(fc.nat({ max: 12 })),
-    },
-    { requiredKeys: [], noNullPrototype: true },
-  );
-  const row = fc
-    .record({ migration: value.migration, at: value.number, notBefore: value.maybe, keyed: fc.boolean() })
-    .map(({ keyed, ...changes }) => dirt({ ...changes, key: keyed ? { id: changes.migration } : null }));
-  const page = fc.record(
-    {
-      orderBy: fc.constantFrom('id', 'migration', 'at', 'notBefore', 'keyId'),
-      descending: fc.boolean(),
-      limit: fc.nat({ max: 5 }),
-    },
-    { requiredKeys: [] },
-  );
-  const patch = fc.record(
-    { migration: value.migration, at: value.number, notBefore: value.maybe },
-    { requiredKeys: [] },
-  );
-  const statement = fc.oneof(
-    fc.record({ do: fc.constant('insert' as const), row }),
-    fc.record({ do: fc.constant('insertMany' as const), rows: fc.array(row, { maxLength: 4 }) }),
-    fc.record({ do: fc.constant('select' as const), where: fc.oneof(fc.constant({}), where), page }),
-    fc.record({ do: fc.constant('count' as const), where }),
-    fc.record({ do: fc.constant('update' as const), where, patch }),
-    fc.record({ do: fc.constant('remove' as const), where }),
-  );
-  type Statement = typeof statement extends fc.Arbitrary<infer S> ? S : never;
-  const populated = fc.array(row, { minLength: 6, maxLength: 12 });
-  const transactions = fc.array(fc.record({ statements: fc.array(statement, { maxLength: 8 }), fails: fc.boolean() }), {
-    maxLength: 6,
-  });
-
-  const run = (tx: Transaction, s: Statement): Promise<unknown> => {
-    switch (s.do) {
-      case 'insert':
-        return tx.insert('dirt', s.row);
-      case 'insertMany':
-        return tx.insertMany('dirt', s.rows);
-      case 'select':
-        return tx.select('dirt', s.where as never, s.page as never);
-      case 'count':
-        return tx.count('dirt', s.where as never);
-      case 'update':
-        return tx.update('dirt', s.where as never, s.patch as never);
-      case 'remove':
-        return tx.remove('dirt', s.where as never);
-    }
-  };
-
-  test('answer every sequence of statements alike', async () => {
-    const seed = Number(process.env['SEED'] ?? 20_261_121);
-    await fc.assert(
-      fc.asyncProperty(populated, transactions, async (rows, all) => {
-        const answers: unknown[][] = [];
-        for (const make of Object.values(storages)) {
-          const storage = await make();
-          const seen: unknown[] = [];
-          await storage.transaction((tx) => tx.insertMany('dirt', rows));
-          for (const { statements, fails } of all) {
-            const attempt = storage.transaction(async (tx) => {
-              for (const one of statements) seen.push(await run(tx, one));
-              if (fails) throw new Error('rolled back');
-            });
-            seen.push(
-              await attempt.then(
-                () => 'committed',
-                () => 'failed',
-              ),
-            );
-          }
-          seen.push(await storage.read((tx) => tx.select('dirt', {})));
-          await storage.close();
-          answers.push(seen);
-        }
-        expect(answers[1]).toStrictEqual(answers[0]);
-      }),
-      { numRuns: 150, seed },
-    );
   });
 });

@@ -1,17 +1,19 @@
 /**
- * A process that does one thing to a control database and talks over IPC. Arguments: what, the file.
+ * A process that does one thing to a control database and talks over IPC. Arguments: what, the file or URL.
  * - `increment`: adds 1 to the revision of migration `counter`, argument 3 times, each in its own transaction
  * - `commit`: commits one change for every message, and answers with the time of the commit
  * - `hold`: takes the write lock and keeps it until the next message
  * - `hang`: changes the counter in a transaction that never ends
- * - `prepare`: prepares the file
+ * - `prepare`: prepares the database
+ * - `step`: for every message, steps the handover of migration `events` until there is none; answers with its steps
  */
 
-import { knexStorage } from '../../src/control/knex-storage.ts';
+import { ControlPlane } from '../../src/control/control-plane.ts';
 import { systemClock } from '../../src/core/clock.ts';
+import { controlStorage } from './control-storage.ts';
 
-const [what = '', path = '', count = '0'] = process.argv.slice(2);
-const storage = knexStorage({ path, busyBudgetMs: 60_000 });
+const [what = '', place = '', count = '0'] = process.argv.slice(2);
+const storage = controlStorage(place, 60_000);
 // Nothing that a test started outlives it.
 process.on('disconnect', () => process.exit());
 const say = (message: unknown): void => void process.send?.(message);
@@ -63,6 +65,20 @@ switch (what) {
     await storage.prepare();
     await end();
     break;
+  case 'step': {
+    const plane = new ControlPlane(storage, systemClock);
+    process.on('message', async () => {
+      let steps = 0;
+      for (;;) {
+        const { state } = await plane.stepHandover('events');
+        if (state === 'none') break;
+        if (state === 'stepped') steps += 1;
+      }
+      say(steps);
+    });
+    say('ready');
+    break;
+  }
   default:
     throw new Error(`there is nothing called ${what}`);
 }

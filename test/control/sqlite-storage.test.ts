@@ -1,0 +1,87 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { afterAll, describe, expect, test } from 'vitest';
+import { knexStorage } from '../../src/control/knex-storage.ts';
+import type { ControlStorage } from '../../src/control/storage.ts';
+import { InvalidConfiguration, NotPrepared } from '../../src/core/errors.ts';
+import { nodeRow } from '../support/control-rows.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'changeover-control-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let files = 0;
+const newFile = (): string => {
+  files += 1;
+  return join(folder, 'deeper', `${files}.db`);
+};
+
+describe('a control database on SQLite', () => {
+  test('is NotPrepared where there is none, and none is made by looking', async () => {
+    const storage = knexStorage({ path: newFile() });
+    await expect(storage.read((tx) => tx.count('nodes', {}))).rejects.toBeInstanceOf(NotPrepared);
+    await storage.prepare();
+    await storage.prepare();
+    expect(await storage.read((tx) => tx.count('nodes', {}))).toBe(0);
+    await storage.close();
+  });
+
+  test('refuses a schema that is newer than the code, by name', async () => {
+    const path = newFile();
+    const first = knexStorage({ path });
+    await first.prepare();
+    await first.close();
+    const file = new Database(path);
+    file.prepare(`insert into changeover_schema (name, batch) values ('999-later', 2)`).run();
+    file.close();
+    for (const use of [
+      (s: ControlStorage) => s.prepare(),
+      (s: ControlStorage) => s.read((tx) => tx.count('nodes', {})),
+    ]) {
+      const storage = knexStorage({ path });
+      await expect(use(storage)).rejects.toSatisfy(
+        (error) => error instanceof InvalidConfiguration && error.message.includes('999-later'),
+      );
+      await storage.close();
+    }
+  });
+
+  test('refuses a file that is no database, and one of another application', async () => {
+    const path = newFile();
+    const empty = knexStorage({ path });
+    await empty.prepare();
+    await empty.close();
+    const text = join(folder, 'text.db');
+    writeFileSync(text, 'this is no database, but long enough to be taken for one '.repeat(20));
+    const noDatabase = knexStorage({ path: text });
+    await expect(noDatabase.prepare()).rejects.toBeInstanceOf(InvalidConfiguration);
+    await noDatabase.close();
+    const foreign = join(folder, 'foreign.db');
+    const file = new Database(foreign);
+    file.pragma('application_id = 42');
+    file.exec('create table theirs (a)');
+    file.close();
+    const theirs = knexStorage({ path: foreign });
+    await expect(theirs.prepare()).rejects.toBeInstanceOf(InvalidConfiguration);
+    await theirs.close();
+    expect(() => knexStorage({ path: ':memory:' })).toThrow(InvalidConfiguration);
+  });
+
+  test('gives incarnations from another place each time it is made anew', async () => {
+    const first: number[] = [];
+    for (let i = 0; i < 4; i += 1) {
+      const storage = knexStorage({ path: newFile() });
+      await storage.prepare();
+      const ids = await storage.transaction(async (tx) => {
+        return [await tx.insert('nodes', nodeRow()), await tx.insert('nodes', nodeRow())];
+      });
+      await storage.close();
+      expect(ids[1]).toBe((ids[0] as number) + 1);
+      expect(ids[0]).toBeGreaterThanOrEqual(1);
+      expect(ids[0]).toBeLessThanOrEqual(2 ** 31);
+      first.push(ids[0] as number);
+    }
+    expect(new Set(first).size).toBe(4);
+  });
+});
