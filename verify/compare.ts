@@ -84,16 +84,21 @@ const NONE: readonly FieldDifference[] = Object.freeze([]);
 
 /**
  * Where two values differ by the equality of the canonical encoding, softened by `rules`; empty when they are equal.
- * At most {@link MAX_FIELD_DIFFERENCES} are listed.
+ * At most `most` are listed.
  *
  * @throws InvalidConfiguration for rules that cannot be followed, or a custom rule that returns no boolean.
  * @example compareRecords({ n: 1, at: a }, { n: 2, at: b }, { ignore: ['at'] });   // [{ path: 'n', old: 1, new: 2 }]
  */
-export function compareRecords(a: unknown, b: unknown, rules: CompareRules = NO_RULES): readonly FieldDifference[] {
+export function compareRecords(
+  a: unknown,
+  b: unknown,
+  rules: CompareRules = NO_RULES,
+  most: number = MAX_FIELD_DIFFERENCES,
+): readonly FieldDifference[] {
   if (equalValues(a, b)) return NONE;
   const { roots, custom } = compile(rules);
   const found: FieldDifference[] = [];
-  walk(found, a, b, '', roots);
+  walk(found, a, b, '', roots, most);
   if (found.length === 0) return NONE;
   if (custom !== null) {
     const answer: unknown = custom(cloneValue(a) as Value, cloneValue(b) as Value);
@@ -108,13 +113,20 @@ export function compareRecords(a: unknown, b: unknown, rules: CompareRules = NO_
   return found;
 }
 
-function walk(found: FieldDifference[], a: unknown, b: unknown, path: string, nodes: readonly PathNode[]): void {
-  if (found.length >= MAX_FIELD_DIFFERENCES || nodes.some((node) => node.ignored)) return;
+function walk(
+  found: FieldDifference[],
+  a: unknown,
+  b: unknown,
+  path: string,
+  nodes: readonly PathNode[],
+  most: number,
+): void {
+  if (found.length >= most || nodes.some((node) => node.ignored)) return;
   if (Array.isArray(a) && Array.isArray(b)) {
     const common = Math.min(a.length, b.length);
-    for (let i = 0; i < common; i += 1) walk(found, a[i], b[i], `${path}[${i}]`, below(nodes, String(i)));
+    for (let i = 0; i < common; i += 1) walk(found, a[i], b[i], `${path}[${i}]`, below(nodes, String(i)), most);
     for (let i = common; i < Math.max(a.length, b.length); i += 1) {
-      if (found.length >= MAX_FIELD_DIFFERENCES) return;
+      if (found.length >= most) return;
       if (!below(nodes, String(i)).some((node) => node.ignored)) push(found, `${path}[${i}]`, a[i], b[i]);
     }
     return;
@@ -122,10 +134,10 @@ function walk(found: FieldDifference[], a: unknown, b: unknown, path: string, no
   if (isPlainObject(a) && isPlainObject(b)) {
     for (const field of Object.keys(a)) {
       const other = Object.hasOwn(b, field) ? b[field] : undefined;
-      walk(found, a[field], other, fieldPath(path, field), below(nodes, field));
+      walk(found, a[field], other, fieldPath(path, field), below(nodes, field), most);
     }
     for (const field of Object.keys(b)) {
-      if (!Object.hasOwn(a, field)) walk(found, undefined, b[field], fieldPath(path, field), below(nodes, field));
+      if (!Object.hasOwn(a, field)) walk(found, undefined, b[field], fieldPath(path, field), below(nodes, field), most);
     }
     return;
   }

@@ -6,6 +6,7 @@ import { Fixture } from './fixture.ts';
 import type { Harness, KitOptions } from './harness.ts';
 import { describeLifecycle } from './lifecycle.ts';
 import { describePlainWrites } from './plain.ts';
+import { describePreflight } from './preflight.ts';
 import { describePuts } from './puts.ts';
 import { describeScans } from './scans.ts';
 import { describeValues } from './values.ts';
@@ -35,5 +36,6 @@ export function describeStore(name: string, makeHarness: () => Promise<Harness>,
     describeScans(fixture);
     describeConcurrency(fixture);
     describeLifecycle(fixture);
+    describePreflight(fixture);
   });
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../src/core/clock.ts';
-import type { CasOutcome, Entry, Expected } from '../../src/core/store.ts';
+import type { CasOutcome, Entry, Expected, Finding } from '../../src/core/store.ts';
 import { cloneValue, type StoredRecord } from '../../src/core/value.ts';
 import { type Operation, refused, unanswered } from './fault.ts';
 
@@ -19,6 +19,8 @@ export interface MemoryDatabaseOptions {
   readonly constraint?: ((entry: Entry, others: Iterable<Entry>) => string | null) | undefined;
   /** What the database cannot represent, whatever else it holds; null: it can. @default everything can be held */
   readonly limit?: ((entry: Entry) => string | null) | undefined;
+  /** What an inspection finds beside {@link MemoryDatabaseOptions.constraint}. @default nothing */
+  readonly findings?: readonly Finding[] | undefined;
   /** Stamped writing works from the beginning, without `prepare`. @default false */
   readonly prepared?: boolean | undefined;
 }
@@ -50,6 +52,14 @@ function hashOf(id: string): number {
 const copyOf = (entry: Entry): Entry =>
   Object.freeze({ ...entry, ...cloneValue({ key: entry.key, value: entry.value }) });
 
+const CONSTRAINT: Finding = Object.freeze({
+  name: 'check:constraint',
+  kind: 'check',
+  level: 'risk',
+  message: 'a constraint may refuse an entry because of the others that there are',
+  remedy: 'make the database without `constraint`',
+});
+
 /**
  * The server behind memory stores: one data set, any number of clients. Every method that a request runs is one
  * synchronous, hence atomic, step.
@@ -67,6 +77,7 @@ export class MemoryDatabase {
   prepared: boolean;
   readonly #constraint: NonNullable<MemoryDatabaseOptions['constraint']>;
   readonly #limit: NonNullable<MemoryDatabaseOptions['limit']>;
+  readonly #findings: readonly Finding[];
   /** Entries here are never changed, only replaced. */
   readonly #rows = new Map<string, Entry>();
   readonly #calls = new Map<Operation, number>();
@@ -81,6 +92,7 @@ export class MemoryDatabase {
     this.prepared = options.prepared ?? false;
     this.#constraint = options.constraint ?? (() => null);
     this.#limit = options.limit ?? (() => null);
+    this.#findings = [...(options.constraint === undefined ? [] : [CONSTRAINT]), ...(options.findings ?? [])];
   }
 
   get outage(): Outage {
@@ -133,6 +145,11 @@ export class MemoryDatabase {
       });
     }
     this.#calls.set(op, this.calls(op) + 1);
+  }
+
+  /** What an inspection finds. */
+  findings(): readonly Finding[] {
+    return this.#findings;
   }
 
   /** Why this entry cannot be represented. */

@@ -5,6 +5,7 @@ export type Operation =
   | 'open'
   | 'prepare'
   | 'prepared'
+  | 'inspect'
   | 'get'
   | 'getMany'
   | 'putIfNewer'

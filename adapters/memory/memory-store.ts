@@ -13,12 +13,14 @@ import type {
   CasOutcome,
   Entry,
   Expected,
+  Inspection,
   KeyRef,
   Partition,
   PrepareReport,
   PutFault,
   PutOutcome,
   Rejection,
+  RoundTrip,
   ScanOptions,
   ScanPage,
   StepOptions,
@@ -88,11 +90,23 @@ export class MemoryStore implements Store {
     return this.#ask('prepared', [], () => this.#database.prepared);
   }
 
+  async inspect(): Promise<Inspection> {
+    return this.#ask('inspect', [], () => ({ server: 'memory', findings: this.#database.findings() }));
+  }
+
   check(entry: Entry): Rejection | null {
     const encoded = this.#encode(entry);
     if ('kind' in encoded) return encoded;
     const message = this.#database.limit(encoded);
     return message === null ? null : { kind: 'rejected', reason: 'limit', message };
+  }
+
+  roundTrip(entry: Entry): RoundTrip {
+    const encoded = this.#encode(entry);
+    if ('kind' in encoded) return encoded;
+    const message = this.#database.limit(encoded);
+    if (message !== null) return { kind: 'rejected', reason: 'limit', message };
+    return { kind: 'held', value: this.#decode(encoded).value ?? {} };
   }
 
   async get(id: string, _key: Key): Promise<Entry | undefined> {

@@ -1,11 +1,14 @@
+import { Census } from '../../verify/census.ts';
+import { WHOLE_LINE } from '../core/dial.ts';
 import type { Intervals } from '../core/intervals.ts';
-import { includes } from '../core/intervals.ts';
+import { covers, includes } from '../core/intervals.ts';
 import { keyToJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry } from '../core/store.ts';
 import { type ReplayShare, replay } from '../replay/replay.ts';
 import type { ControllerParts } from './controller-parts.ts';
+import { censusRow } from './preflight.ts';
 import type { Authorship } from './publish.ts';
 import type { ReplayWork } from './replays.ts';
 import type { ReplayRow } from './storage.ts';
@@ -78,11 +81,17 @@ export class Backfill {
     const { positions } = work.replay;
     const shares: readonly ReplayShare[] = work.partitions.map((row) => ({ ...row }));
     const summary = (): ReplayProgress => progressOf(work.replay, shares);
+    // A backfill of the new store sees every record anyway, so it takes the census too.
+    const census = kind === 'backfill' && target === 'new' ? new Census(this.#parts) : null;
     const run = replay({
       source,
       target: stores[target],
       shares,
-      includes: (entry) => includes(positions, ruleset.position(this.#unit(entry))),
+      includes: (entry) => {
+        const wanted = includes(positions, ruleset.position(this.#unit(entry)));
+        if (wanted) census?.add(entry);
+        return wanted;
+      },
       journal: {
         checkpoint: async (points, deadlineLimit) => {
           const receipt = await this.#checkpoint(work, points, deadlineLimit);
@@ -108,6 +117,11 @@ export class Backfill {
       throw error;
     }
     const ended = await plane.endReplay(work.replay.id, runner);
+    const exhaustive = !work.resumed && covers(positions, WHOLE_LINE);
+    if (census !== null && (exhaustive || census.sampled > 0)) {
+      const { actor, reason } = options;
+      await plane.recordCensus(censusRow(this.#parts, census.report(exhaustive)), { actor, reason });
+    }
     return { ...summary(), resumed: work.resumed, covered: ended.covered, clearedDirt: ended.cleared };
   }
 

@@ -134,6 +134,43 @@ export const COLUMNS: { readonly [T in TableName]: { readonly [C in keyof Tables
     expiresAt: 'number',
     report: 'json?',
   },
+  censuses: {
+    id: 'number',
+    migration: 'text',
+    mapping: 'text',
+    sampled: 'number',
+    exhaustive: 'boolean',
+    losses: 'json',
+    report: 'json?',
+    startedAt: 'number',
+    finishedAt: 'number',
+  },
+  acceptances: {
+    id: 'number',
+    migration: 'text',
+    side: 'text',
+    name: 'text',
+    mapping: 'text?',
+    covers: 'json',
+    at: 'number',
+    actor: 'text',
+    reason: 'text',
+  },
+  tokens: {
+    id: 'number',
+    name: 'text',
+    kind: 'text',
+    parent: 'number?',
+    hash: 'text',
+    role: 'text',
+    migrations: 'json?',
+    createdAt: 'number',
+    createdBy: 'text',
+    expiresAt: 'number?',
+    revokedAt: 'number?',
+    usedAt: 'number?',
+    usedFrom: 'text?',
+  },
 };
 
 /** What is true of a table beside its columns. `unique` is enforced by every storage. */
@@ -163,6 +200,9 @@ export const RULES: Readonly<Record<TableName, TableRules>> = {
   replays: given('migration'),
   replay_partitions: given('replay'),
   verifications: given('migration'),
+  censuses: given('migration'),
+  acceptances: given('migration', ['migration', 'side', 'name']),
+  tokens: given('kind'),
 };
 
 export const TABLE_NAMES = Object.keys(COLUMNS) as readonly TableName[];

@@ -1,11 +1,12 @@
 import type { Clock } from '../core/clock.ts';
-import type { DivergenceReport, Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
+import type { Change, DivergenceReport, Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
 import { describeDial, NOBODY, type Threshold } from '../core/dial.ts';
 import { type GateVerdict, InvalidArgument, MigrationFinished, RevisionConflict } from '../core/errors.ts';
 import { type Intervals, NOTHING } from '../core/intervals.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { type Settings, validateSettings } from '../core/settings.ts';
 import type { DialMove, Side } from '../core/stage.ts';
+import * as acceptances from './acceptances.ts';
 import { behind, type FleetMember, factsOf, fleetOf, migrationRow } from './facts.ts';
 import * as fleetDesk from './fleet-desk.ts';
 import { type CallerEvidence, fleetGate, furthest, gatesOf, moved } from './gates.ts';
@@ -14,6 +15,8 @@ import { type Authorship, carried, publish, remember } from './publish.ts';
 import * as replays from './replays.ts';
 import { type MigrationStatus, statusOf } from './status.ts';
 import type {
+  AcceptanceRow,
+  CensusRow,
   ControlStorage,
   DirtRow,
   DivergenceRow,
@@ -21,9 +24,11 @@ import type {
   NodeRow,
   ReplayPartitionRow,
   ReplayRow,
+  TokenRow,
   Transaction,
   VerificationRow,
 } from './storage.ts';
+import * as tokens from './tokens.ts';
 
 export interface MoveRequest extends Authorship {
   readonly migration: string;
@@ -141,10 +146,19 @@ export class ControlPlane {
     });
   }
 
-  dirt(name: string, target: Side | null, limit: number): Promise<readonly DirtRow[]> {
-    return this.#storage.read((tx) =>
-      tx.select('dirt', target === null ? { migration: name } : { migration: name, target }, { orderBy: 'id', limit }),
-    );
+  dirt(name: string, target: Side | null, limit: number, after = 0): Promise<readonly DirtRow[]> {
+    const where = { migration: name, id: { gt: after }, ...(target === null ? {} : { target }) };
+    return this.#storage.read((tx) => tx.select('dirt', where, { orderBy: 'id', limit }));
+  }
+
+  /** Newest first. */
+  verifications(
+    name: string,
+    page: { readonly before?: number; readonly limit: number },
+  ): Promise<readonly VerificationRow[]> {
+    const { before, limit } = page;
+    const where = { migration: name, ...(before === undefined ? {} : { id: { lt: before } }) };
+    return this.#storage.read((tx) => tx.select('verifications', where, { orderBy: 'id', descending: true, limit }));
   }
 
   divergences(name: string, after: number, limit: number): Promise<readonly DivergenceRow[]> {
@@ -348,6 +362,7 @@ export class ControlPlane {
     line: Pick<DirtRow, 'key' | 'cause' | 'revision'>,
   ): Promise<void> {
     return this.#storage.transaction(async (tx) => {
+      await migrationRow(tx, name);
       const keyId = fleetDesk.keyIdOf(line.key);
       const known = await tx.select('dirt', { migration: name, target, kind: 'rejected', keyId });
       const positions = await carried(tx, name, [[position, position + 1]], line.revision);
@@ -395,6 +410,33 @@ export class ControlPlane {
       );
       return id;
     });
+  }
+
+  // --- preflight -----------------------------------------------------------------------------------
+
+  recordCensus(row: CensusRow, authorship: Authorship): Promise<number> {
+    return this.#transaction(authorship, (tx, now) => acceptances.recordCensus(tx, row, authorship, now));
+  }
+
+  /** The censuses that count, newest first. */
+  censuses(name: string): Promise<readonly CensusRow[]> {
+    return this.#storage.read((tx) =>
+      tx.select('censuses', { migration: name }, { orderBy: 'id', descending: true, limit: 100 }),
+    );
+  }
+
+  /** Makes or takes back an acceptance; null where there was nothing to take back. */
+  accept(request: acceptances.AcceptRequest): Promise<AcceptanceRow | null> {
+    return this.#transaction(request, (tx, now) => acceptances.accept(tx, request, now));
+  }
+
+  acceptances(name: string): Promise<readonly AcceptanceRow[]> {
+    return this.#storage.read((tx) => tx.select('acceptances', { migration: name }));
+  }
+
+  /** The control plane's time, after it has shown that it can be written to. @throws ControlUnavailable */
+  writable(): Promise<number> {
+    return this.#storage.transaction(async () => this.#clock.now());
   }
 
   // --- the end -----------------------------------------------------------------------------------
@@ -488,6 +530,39 @@ export class ControlPlane {
     });
   }
 
+  // --- who gets in at the server -----------------------------------------------------------------
+
+  createToken(token: tokens.NewToken): Promise<tokens.TokenInfo> {
+    return this.#storage.transaction((tx) => tokens.createToken(tx, token, this.#clock.now()));
+  }
+
+  createSession(parent: number, hash: string, lifeMs: number): Promise<tokens.TokenInfo> {
+    return this.#storage.transaction((tx) => tokens.createSession(tx, parent, hash, lifeMs, this.#clock.now()));
+  }
+
+  tokenRow(id: number): Promise<TokenRow | null> {
+    return this.#storage.read((tx) => tokens.tokenRow(tx, id));
+  }
+
+  tokens(): Promise<readonly tokens.TokenInfo[]> {
+    return this.#storage.read((tx) => tokens.tokens(tx));
+  }
+
+  revokeToken(id: number): Promise<tokens.TokenInfo | null> {
+    return this.#storage.transaction((tx) => tokens.revokeToken(tx, id, this.#clock.now()));
+  }
+
+  /** Notes that a token was used. */
+  touchToken(id: number, from: string): Promise<number> {
+    return this.#storage.transaction((tx) =>
+      tx.update('tokens', { id }, { usedAt: this.#clock.now(), usedFrom: from }),
+    );
+  }
+
+  migrationsOf(what: { readonly incarnation: number } | { readonly replay: number }): Promise<readonly string[]> {
+    return this.#storage.read((tx) => tokens.migrationsOf(tx, what));
+  }
+
   fleetGate(name: string, revision: number): Promise<GateVerdict> {
     return this.#storage.read(async (tx) =>
       fleetGate(await factsOf(tx, name, this.#clock.now()), revision, `revision ${revision}`),
@@ -520,14 +595,14 @@ const camel = (dial: 'dual-write' | 'shadow-read' | 'cutover'): 'dualWrite' | 's
 /** The control plane as controllers and processes call it, in this thread, in a worker or over HTTP. */
 export type ControlPlaneApi = Pick<ControlPlane, keyof ControlPlane> & {
   /** Calls `changed` soon after any change, by anyone, until the returned function is called. */
-  watch(changed: () => void): () => void;
+  watch(changed: (change?: Change) => void): () => void;
   close(): Promise<void>;
 };
 
 /** A control plane in this very thread, over any storage. */
 export function localControlPlane(storage: ControlStorage, clock: Clock): ControlPlaneApi {
   return Object.assign(new ControlPlane(storage, clock), {
-    watch: (changed: () => void) => storage.watch(changed),
+    watch: (changed: (change?: Change) => void) => storage.watch(changed),
     close: () => storage.close(),
   });
 }

@@ -11,12 +11,23 @@ import {
 import type { Intervals } from '../core/intervals.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { type DialMove, planStage, type Side, type Stage } from '../core/stage.ts';
+import type { Inspection } from '../core/store.ts';
 import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
 import type { MoveAnswer } from './control-plane.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import { deadlinesPassed } from './deadlines-passed.ts';
 import type { FleetMember } from './facts.ts';
 import type { HandoverProgress } from './handovers.ts';
+import {
+  type AcceptOptions,
+  type AcceptResult,
+  acceptByName,
+  type CensusRequest,
+  type CensusResult,
+  censusOf,
+  evidenceFor,
+  inspectStores,
+} from './preflight.ts';
 import type { Authorship } from './publish.ts';
 import { Repair, type RepairSummary } from './repair.ts';
 import { Undertaker } from './undertaker.ts';
@@ -173,6 +184,21 @@ export class Controller {
     return verifyMigration(this.#parts, options);
   }
 
+  /** What may get in the way of mirrored writes, by store: constraints, triggers, TTL, permissions. Changes nothing. */
+  inspect(): Promise<Record<Side, Inspection>> {
+    return inspectStores(this.#parts);
+  }
+
+  /** What a round trip through the new store, and back to the old one, would lose, field path by field path. */
+  census(request: CensusRequest): Promise<CensusResult> {
+    return censusOf(this.#parts, request);
+  }
+
+  /** Accepts a finding by its name (`unique:events_email_key`), or the losses of the `census`; or takes that back. */
+  accept(name: string, options: AcceptOptions): Promise<AcceptResult> {
+    return acceptByName(this.#parts, name, options);
+  }
+
   /** Buries processes that have surely ended and goes on with handovers that nobody drives. */
   async tend(authorship: Authorship): Promise<void> {
     await this.#undertaker.tend(authorship);
@@ -231,14 +257,11 @@ export class Controller {
   }
 
   async #ask(move: DialMove, options: MoveOptions): Promise<MoveAnswer> {
-    const { plane, migration, mapping, stores } = this.#parts;
-    // Whether the stores are prepared matters only to moves that turn a mirror on.
-    const asked = move.dial === 'dual-write' || move.dial === 'retire-old';
-    const [old, fresh] = asked ? await Promise.all([stores.old.prepared(), stores.new.prepared()]) : [true, true];
+    const { plane, migration } = this.#parts;
     return plane.move({
       migration,
       move,
-      evidence: { prepared: { old, new: fresh }, mapping },
+      evidence: await evidenceFor(this.#parts, (await this.#ruleset()).dials, move),
       actor: options.actor,
       reason: options.reason,
       force: options.force ?? false,

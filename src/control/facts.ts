@@ -2,7 +2,15 @@ import { UnknownMigration } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
-import type { DirtRow, MigrationRow, NodeRow, Transaction, VerificationRow } from './storage.ts';
+import type {
+  AcceptanceRow,
+  CensusRow,
+  DirtRow,
+  MigrationRow,
+  NodeRow,
+  Transaction,
+  VerificationRow,
+} from './storage.ts';
 
 /** A process of the fleet, as gates and people name it. */
 export interface FleetMember {
@@ -21,6 +29,9 @@ export interface Facts {
   readonly openDivergences: readonly { readonly position: number }[];
   readonly verification: VerificationRow | null;
   readonly runningReplays: number;
+  /** Newest first. */
+  readonly censuses: readonly CensusRow[];
+  readonly acceptances: readonly AcceptanceRow[];
   readonly now: number;
 }
 
@@ -92,6 +103,8 @@ export async function factsOf(tx: Transaction, name: string, now: number): Promi
     openDivergences: await tx.select('divergences', { migration: name }, { limit: MOST_ROWS }),
     verification: verification ?? null,
     runningReplays: await tx.count('replays', { migration: name, state: 'running' }),
+    censuses: await tx.select('censuses', { migration: name }, { orderBy: 'id', descending: true, limit: MOST_ROWS }),
+    acceptances: await tx.select('acceptances', { migration: name }),
     now,
   };
 }

@@ -10,13 +10,18 @@ import {
 } from '../core/dial.ts';
 import type { GateVerdict } from '../core/errors.ts';
 import { covers, type Intervals, includes, overlaps, subtract } from '../core/intervals.ts';
+import { shellWord } from '../core/shell-word.ts';
 import { type DialMove, type Dials, dialsConflict, type Side } from '../core/stage.ts';
+import type { Finding } from '../core/store.ts';
+import { number, openFindings, openLosses, standingCensus } from './acceptances.ts';
 import { behind, coverageOf, type DirtSummary, type Facts } from './facts.ts';
 
 /** What only the caller knows: it has the stores, the control plane has not. */
 export interface CallerEvidence {
   /** Whether stamped writing works on both stores; null where it was not asked. */
   readonly prepared: Readonly<Record<Side, boolean>> | null;
+  /** What an inspection of each store found; null where it was not asked or did not answer. */
+  readonly findings: Readonly<Record<Side, readonly Finding[] | null>>;
   /** Binds verdicts: a verdict about another mapping does not count. */
   readonly mapping: string;
 }
@@ -70,7 +75,7 @@ export function gatesOf(facts: Facts, move: DialMove, evidence: CallerEvidence):
   switch (move.dial) {
     case 'dual-write':
       // Downwards `order` is enough: the old store leads there and keeps everything.
-      if (move.to > dials.dualWrite) gates.push(...mirrorOnGates(facts, evidence));
+      if (move.to > dials.dualWrite) gates.push(...mirrorOnGates(facts, evidence, 'new'));
       break;
     case 'shadow-read':
       break;
@@ -78,7 +83,7 @@ export function gatesOf(facts: Facts, move: DialMove, evidence: CallerEvidence):
       gates.push(...authorityGates(facts, dials.cutover, move.to, evidence));
       break;
     case 'retire-old':
-      gates.push(...(move.to ? retireGates(facts, evidence) : mirrorOnGates(facts, evidence)));
+      gates.push(...(move.to ? retireGates(facts, evidence) : mirrorOnGates(facts, evidence, 'old')));
       break;
   }
   return gates;
@@ -160,10 +165,55 @@ function preparedGate(evidence: CallerEvidence): GateVerdict {
   );
 }
 
-function mirrorOnGates(facts: Facts, evidence: CallerEvidence): readonly GateVerdict[] {
+/** What may keep a store from following: nobody may find out by a mirrored write that was refused or changed. */
+function constraintsGate({ acceptances, document }: Facts, { findings }: CallerEvidence, side: Side): GateVerdict {
+  const { migration } = document;
+  const found = findings[side];
+  if (found === null) {
+    const remedy = `changeover doctor ${migration}`;
+    return gate('constraints', false, `the ${side} store could not be inspected`, remedy);
+  }
+  const open = openFindings(side, found, acceptances);
+  const risks = open.filter(({ level }) => level === 'risk');
+  const accepted = found.filter(({ level }) => level === 'risk').length - risks.length;
+  const evidence =
+    open.length > 0
+      ? `the ${side} store has ${open.map(({ name }) => name).join(', ')}; changeover doctor ${migration} says what they do`
+      : `nothing in the way at the ${side} store${accepted === 0 ? '' : `, ${accepted} accepted by name`}`;
+  const commands = risks.map(
+    ({ name }) => `changeover accept ${migration} ${shellWord(name)} --side ${side} ${REASON}`,
+  );
+  // What cannot be accepted comes first, and says how it is mended.
+  const remedies = open.filter(({ level }) => level === 'problem').map(({ remedy }) => remedy);
+  return gate('constraints', open.length === 0, evidence, [...remedies, ...commands].join(' && '));
+}
+
+/** What a round trip through the new store, and back to the old one, would lose. */
+function censusGate({ censuses, acceptances, document }: Facts, { mapping }: CallerEvidence): GateVerdict {
+  const { migration } = document;
+  const standing = standingCensus(censuses, mapping);
+  if (standing === null) {
+    const why = censuses.length === 0 ? 'no census was taken' : 'the last census is about another mapping';
+    return gate('census', false, why, `changeover doctor ${migration}`);
+  }
+  const { sampled, latest, losses } = standing;
+  const open = openLosses(standing, acceptances, mapping);
+  const scope = `${latest.exhaustive ? 'all ' : ''}${number(sampled, 'record')}`;
+  const evidence =
+    open.length > 0
+      ? `of ${scope}: ${open.slice(0, 5).join('; ')}${open.length > 5 ? `; and ${open.length - 5} more` : ''}`
+      : losses.length === 0
+        ? `${scope}: all come back from both stores as they were`
+        : `${number(losses.length, 'kind')} of loss in ${scope}, accepted`;
+  const remedy = `mend the codec and run changeover doctor ${migration}, or: changeover accept ${migration} census ${REASON}`;
+  return gate('census', open.length === 0, evidence, remedy);
+}
+
+function mirrorOnGates(facts: Facts, evidence: CallerEvidence, follower: Side): readonly GateVerdict[] {
   const { settings, migration } = facts.document;
   return [
     preparedGate(evidence),
+    constraintsGate(facts, evidence, follower),
     gate(
       'outside-writers',
       settings.noOutsideWriters,
@@ -190,6 +240,9 @@ function authorityGates(
   if (!up) return gates;
   return [
     ...gates,
+    // The old store begins to follow here. On the way back nothing is asked: it must always be open.
+    constraintsGate(facts, evidence, 'old'),
+    censusGate(facts, evidence),
     divergenceGate(facts, positions),
     shadowGate(facts, to),
     verificationGate(facts, positions, evidence),

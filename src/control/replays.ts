@@ -4,7 +4,7 @@ import { covers, type Intervals, intersect, intervals, NOTHING, subtract, union 
 import { mirroredTo, type RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import type { Partition } from '../core/store.ts';
-import { behind, coverageOf, factsOf } from './facts.ts';
+import { behind, coverageOf, factsOf, migrationRow } from './facts.ts';
 import { fleetGate } from './gates.ts';
 import { type Authorship, remember } from './publish.ts';
 import type { DirtRow, ReplayPartitionRow, ReplayRow, Transaction } from './storage.ts';
@@ -147,8 +147,8 @@ export async function promiseDeadline(
   limit: number,
   now: number,
 ): Promise<void> {
-  const [row] = await tx.select('migrations', { name: migration });
-  refuseAfterStamping(row!.document);
+  const row = await migrationRow(tx, migration);
+  refuseAfterStamping(row.document);
   const [known] = await tx.select('replays', { migration, kind: 'repair', target, state: 'done', mapping: KEYS });
   if (known !== undefined) {
     await tx.update('replays', { id: known.id }, { deadlineLimit: Math.max(known.deadlineLimit, limit) });
@@ -164,7 +164,7 @@ export async function promiseDeadline(
     coverable: NOTHING,
     dirtUpTo: 0,
     mapping: KEYS,
-    revision: row!.revision,
+    revision: row.revision,
     actor: KEYS,
     reason: KEYS,
     startedAt: now,

@@ -1,12 +1,18 @@
 import type { Knex } from 'knex';
 import * as controlPlane from '../../migrations/001-control-plane.ts';
+import * as tokens from '../../migrations/002-tokens.ts';
+import * as preflight from '../../migrations/003-preflight.ts';
 import { InvalidConfiguration, NotPrepared } from '../core/errors.ts';
 
 /** Where knex notes which migrations ran; its lock table has the same name and `_lock`. */
 export const MIGRATIONS_TABLE = 'changeover_schema';
 
 /** Every migration of the control plane's schema, in order. Imported by name, so that a bundle has them too. */
-const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([['001-control-plane', controlPlane]]);
+const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([
+  ['001-control-plane', controlPlane],
+  ['002-tokens', tokens],
+  ['003-preflight', preflight],
+]);
 
 const source: Knex.MigrationSource<string> = {
   getMigrations: async () => [...MIGRATIONS.keys()],

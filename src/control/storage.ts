@@ -1,4 +1,4 @@
-import type { DirtReport, NodeHealth, NodeInfo } from '../core/control-client.ts';
+import type { Change, DirtReport, NodeHealth, NodeInfo } from '../core/control-client.ts';
 import type { GateVerdict } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
 import type { KeyJson } from '../core/key-json.ts';
@@ -18,6 +18,9 @@ export interface Tables {
   replays: ReplayRow;
   replay_partitions: ReplayPartitionRow;
   verifications: VerificationRow;
+  censuses: CensusRow;
+  acceptances: AcceptanceRow;
+  tokens: TokenRow;
 }
 
 export interface MigrationRow {
@@ -167,6 +170,69 @@ export interface VerificationRow {
   report: unknown;
 }
 
+/** What a round-trip census found. */
+export interface CensusRow {
+  /** Given by the storage, ascending. */
+  id: number;
+  migration: string;
+  /** It says nothing about another mapping. */
+  mapping: string;
+  /** How many records were looked at. */
+  sampled: number;
+  /** They were all that there were. */
+  exhaustive: boolean;
+  /** What is lost, changed or refused: one text a place and kind, without values. */
+  losses: string[];
+  /** The places that lose something, for people. */
+  report: unknown;
+  startedAt: number;
+  finishedAt: number;
+}
+
+/** What an operator takes the responsibility for, by name. */
+export interface AcceptanceRow {
+  /** Given by the storage. */
+  id: number;
+  migration: string;
+  /** The store that it is about; `new` for a census. */
+  side: Side;
+  /** A finding's name, or `census`. */
+  name: string;
+  /** Of a census: the mapping that it was taken of; null otherwise. */
+  mapping: string | null;
+  /** Of a census: the losses that were accepted; others are not. */
+  covers: string[];
+  at: number;
+  actor: string;
+  reason: string;
+}
+
+/** What lets somebody in at the server. The secret itself is nowhere: only its SHA-256. */
+export interface TokenRow {
+  /** Given by the storage; part of the token's text. */
+  id: number;
+  /** Whose it is; the actor in the history. */
+  name: string;
+  kind: 'token' | 'session';
+  /** Of a session: the token that signed in. It ends with that one. */
+  parent: number | null;
+  /** SHA-256 of the secret, hex. */
+  hash: string;
+  role: Role;
+  /** Only these migrations; null is all. */
+  migrations: string[] | null;
+  createdAt: number;
+  createdBy: string;
+  expiresAt: number | null;
+  revokedAt: number | null;
+  usedAt: number | null;
+  usedFrom: string | null;
+}
+
+/** Each may do what those before it may. */
+export const ROLES = ['viewer', 'service', 'operator', 'admin'] as const;
+export type Role = (typeof ROLES)[number];
+
 /** A column's condition: equal to a value, one of several, or compared. */
 export type Condition<T> =
   | T
@@ -203,8 +269,8 @@ export interface ControlStorage {
   transaction<T>(body: (tx: Transaction) => Promise<T>): Promise<T>;
   /** The same without writes; sees one state. */
   read<T>(body: (tx: Transaction) => Promise<T>): Promise<T>;
-  /** Calls `changed` soon after any commit, by anyone, until the returned function is called. */
-  watch(changed: () => void): () => void;
+  /** Calls `changed` soon after any commit, by anyone, with what changed where that is known; until the returned function is called. */
+  watch(changed: (change?: Change) => void): () => void;
   /** Creates or upgrades the schema; idempotent, safe with several processes at once. */
   prepare(): Promise<void>;
   close(): Promise<void>;
@@ -220,4 +286,7 @@ export const GIVEN_IDS = [
   'replays',
   'replay_partitions',
   'verifications',
+  'censuses',
+  'acceptances',
+  'tokens',
 ] as const satisfies readonly (keyof Tables)[];

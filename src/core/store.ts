@@ -136,6 +136,11 @@ export interface Inspection {
   readonly findings: readonly Finding[];
 }
 
+/** What a store would give back for an entry that it was given. */
+export type RoundTrip =
+  /** As `get` would read it. Equal to what went in, unless the codec or the store makes something else of it. */
+  { readonly kind: 'held'; readonly value: StoredRecord } | Rejection;
+
 /** One page of a `list` or a named query. */
 export interface NativePage {
   readonly entries: readonly Entry[];
@@ -172,10 +177,16 @@ export interface Store {
   prepared(): Promise<boolean>;
 
   /** Looks at the server and at everything that may get in the way of mirrored writes; changes nothing. */
-  inspect?(): Promise<Inspection>;
+  inspect(): Promise<Inspection>;
 
   /** Why this entry would be rejected whatever is stored (size, number range, empty key), or null. No I/O. */
   check(entry: Entry): Rejection | null;
+
+  /**
+   * What this store would give back for a live entry: its codec and layout there and back, without I/O. A rejection is
+   * that of {@link Store.check}. May throw what the codec throws.
+   */
+  roundTrip(entry: Entry): RoundTrip;
 
   /** The current entry, tombstones included, as strong as the store can; undefined when there never was one. */
   get(id: string, key: Key): Promise<Entry | undefined>;

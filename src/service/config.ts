@@ -47,14 +47,21 @@ export interface MigrationDefinition<R extends object = object> {
 }
 
 export interface ConfigOptions<M extends Readonly<Record<string, MigrationDefinition>>> {
-  /** `sqlite:path` for the processes of one host; `memory` for tests in one process. */
+  /**
+   * `postgres://user:password@host/database` for processes of any number of hosts (`?schema=` names the schema of its
+   * tables, by default `changeover`); `sqlite:path` for those of one host; `https://host` of a `changeover serve`, with a
+   * token; `memory` for tests in one process.
+   */
   readonly control: string;
+  /** Lets this process in at the server that `control` names: a token of the role `service`, or more for operators. */
+  readonly token?: string | undefined;
   readonly migrations: M;
 }
 
 /** A checked configuration. */
 export interface Config<M extends Readonly<Record<string, MigrationDefinition>> = Record<string, MigrationDefinition>> {
   readonly control: string;
+  readonly token?: string | undefined;
   readonly migrations: M;
 }
 
@@ -134,10 +141,15 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/;
 export function defineConfig<M extends Readonly<Record<string, MigrationDefinition>>>(
   options: ConfigOptions<M>,
 ): Config<M> {
-  const { control, migrations } = options ?? {};
+  const { control, token, migrations } = options ?? {};
   if (typeof control !== 'string' || control === '') {
     throw new InvalidConfiguration('the configuration names no control plane', {
-      expected: "control: 'sqlite:.changeover/control.db', or 'memory' in tests",
+      expected: "control: 'postgres://host/database' or 'sqlite:.changeover/control.db'; 'memory' in tests",
+    });
+  }
+  if (token !== undefined && (typeof token !== 'string' || token === '')) {
+    throw new InvalidConfiguration('the token of the configuration is none', {
+      expected: 'the text that `changeover token create` printed, as of process.env.CHANGEOVER_TOKEN',
     });
   }
   if (typeof migrations !== 'object' || migrations === null || Object.keys(migrations).length === 0) {
@@ -155,7 +167,11 @@ export function defineConfig<M extends Readonly<Record<string, MigrationDefiniti
       throw new InvalidConfiguration(`the migration "${name}" is not described`, { expected: 'migration({ … })' });
     }
   }
-  return Object.freeze({ control, migrations: Object.freeze({ ...migrations }) });
+  return Object.freeze({
+    control,
+    ...(token === undefined ? {} : { token }),
+    migrations: Object.freeze({ ...migrations }),
+  });
 }
 
 /** @throws UnknownMigration lists those that there are. */

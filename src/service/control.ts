@@ -4,7 +4,6 @@ import type { Controller } from '../control/controller.ts';
 import { systemClock } from '../core/clock.ts';
 import { type Route, Ruleset } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
-import type { PrepareReport } from '../core/store.ts';
 import type { Logger } from '../core/telemetry.ts';
 import { DeadlineSweep } from '../repository/deadline-sweep.ts';
 import { FleetSession } from '../repository/fleet-session.ts';
@@ -12,8 +11,10 @@ import type { Repository } from '../repository/repository.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
 import { type Config, definitionOf } from './config.ts';
 import { controlPlaneOf } from './control-plane-of.ts';
+import { type DoctorOptions, type DoctorReport, examine } from './doctor.ts';
 import { loggerOf } from './logger-of.ts';
 import { closeStores, makeStores, openStores, type StorePair } from './open-stores.ts';
+import { type Prepared, type PrepareOptions, refuseProblems } from './prepare.ts';
 import { probeProcess, thisProcess } from './process-identity.ts';
 import { makeController, makeRepository } from './service-runtime.ts';
 import { VERSION } from './version.ts';
@@ -23,6 +24,16 @@ export interface UnitRoute extends Route {
   readonly unit: string;
   readonly position: number;
   readonly revision: number;
+}
+
+/** What a team says of a migration. */
+export interface MigrationDescription {
+  readonly key: readonly string[];
+  readonly unit: readonly string[];
+  /** The adapters' names. */
+  readonly stores: Readonly<Record<Side, string>>;
+  readonly owner: string | null;
+  readonly runbook: string | null;
 }
 
 /**
@@ -51,6 +62,18 @@ export class Control {
     this.#config = config;
     this.plane = plane;
     this.#logger = logger;
+  }
+
+  /** The names of the configuration's migrations. */
+  get names(): readonly string[] {
+    return Object.keys(this.#config.migrations);
+  }
+
+  /** What the configuration says of a migration, for people. @throws UnknownMigration */
+  describe(name: string): MigrationDescription {
+    const { keys, stores, owner, runbook } = definitionOf(this.#config, name);
+    const adapters = { old: stores.old.adapter, new: stores.new.adapter };
+    return { key: keys.fields, unit: keys.unitFields, stores: adapters, owner, runbook };
   }
 
   /** The controller of one migration. @throws UnknownMigration, StoreFault, NotPrepared */
@@ -94,11 +117,34 @@ export class Control {
     return this.plane;
   }
 
-  /** Creates what stamped writing needs on both stores; with `dryRun` only says what it would do. */
-  async prepare(name: string, options: { readonly dryRun?: boolean } = {}): Promise<Record<Side, PrepareReport>> {
+  /**
+   * Looks at both stores, creates what stamped writing needs on them, and takes a census of the old one; with `dryRun`
+   * it only looks, and says what it would create.
+   * @throws GatesRefused before anything is made, where a store has a problem that no acceptance helps with
+   */
+  async prepare(name: string, options: PrepareOptions = {}): Promise<Prepared> {
+    const { dryRun = false, ...census } = options;
     const stores = await this.stores(name);
-    if (options.dryRun !== true) await this.plane.ensureMigration(name);
-    return { old: await stores.old.prepare(options), new: await stores.new.prepare(options) };
+    const controller = this.#controller(name, stores);
+    const inspections = await controller.inspect();
+    if (!dryRun) {
+      refuseProblems(name, inspections);
+      await this.plane.ensureMigration(name);
+    }
+    const old = await stores.old.prepare({ dryRun });
+    const fresh = await stores.new.prepare({ dryRun });
+    const why = { actor: 'changeover', reason: 'prepare' };
+    return { old, new: fresh, inspections, census: dryRun ? null : await controller.census({ ...why, ...census }) };
+  }
+
+  /**
+   * Looks at the control plane, both stores, the fleet and the mapping, and takes a census; goes on with the rest where
+   * something does not answer. Nothing but the census is recorded, and with `dryRun` not even that.
+   * @throws UnknownMigration
+   */
+  doctor(name: string, options: DoctorOptions = {}): Promise<DoctorReport> {
+    const parts = { config: this.#config, name, plane: this.plane, clock: systemClock, random: Math.random };
+    return examine(parts, options);
   }
 
   /** Where a unit's operations go now. @throws InvalidRecord when the unit has not the fields it needs */

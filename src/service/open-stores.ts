@@ -5,16 +5,15 @@ import type { MigrationDefinition } from './config.ts';
 
 export type StorePair = Readonly<Record<Side, Store>>;
 
+/** Makes one store of a migration without connecting it. */
+export function makeStore(name: string, definition: MigrationDefinition, side: Side, clock: Clock): Promise<Store> {
+  const { stores, keys, codecs } = definition;
+  return stores[side].create({ migration: name, side, keys, codec: codecs[side], clock });
+}
+
 /** Makes both stores of a migration without connecting them. */
 export async function makeStores(name: string, definition: MigrationDefinition, clock: Clock): Promise<StorePair> {
-  const make = (side: Side): Promise<Store> =>
-    definition.stores[side].create({
-      migration: name,
-      side,
-      keys: definition.keys,
-      codec: definition.codecs[side],
-      clock,
-    });
+  const make = (side: Side): Promise<Store> => makeStore(name, definition, side, clock);
   const old = await make('old');
   try {
     return { old, new: await make('new') };

@@ -12,6 +12,7 @@ import type { Side } from '../../src/core/stage.ts';
 import type { CasOutcome, Entry } from '../../src/core/store.ts';
 import type { SimProcess } from '../simulation/process.ts';
 import { MIGRATION, type SimNode, type SimRecord, World, type WorldOptions } from '../simulation/world.ts';
+import { censusRow } from '../support/control-rows.ts';
 import { type Held, Interventions, nameOf, type Sent, type Strike, type Target } from './interventions.ts';
 
 export const why = { actor: 'test', reason: 'a scenario of the protocol' };
@@ -77,6 +78,7 @@ export class Fleet {
   /** The migration with everything off, and so many nodes, with their wall clocks off by `offsets`. */
   async start(nodes = 2, settings: Partial<Settings> = {}, offsets: readonly number[] = []): Promise<SimNode[]> {
     await this.plane.ensureMigration(MIGRATION);
+    await this.plane.recordCensus(censusRow(MIGRATION), why);
     await this.plane.changeSettings(MIGRATION, { ...SETTINGS, ...settings }, why);
     const started: SimNode[] = [];
     for (let i = 0; i < nodes; i += 1) started.push(await this.world.startNode(offsets[i] ?? 0));
@@ -123,7 +125,7 @@ export class Fleet {
 
   /** Publishes the hold of a cutover and goes no further. */
   async hold(to: Threshold): Promise<RulesetDocument> {
-    const evidence = { prepared: null, mapping: 'sim' };
+    const evidence = { prepared: null, findings: { old: [], new: [] }, mapping: 'sim' };
     const move = { dial: 'cutover', to } as const;
     const answer = await this.plane.move({
       migration: MIGRATION,

@@ -366,7 +366,7 @@ describe('stamping (R16)', () => {
     };
     const stamping = async () => (await plane.ruleset(MIGRATION)).stamping;
     const mirrorOn = async () => {
-      const evidence = { prepared: { old: true, new: true }, mapping: 'm' };
+      const evidence = { prepared: { old: true, new: true }, findings: { old: [], new: [] }, mapping: 'm' };
       const answer = await plane.move({
         migration: MIGRATION,
         move: { dial: 'dual-write', to: ALL },

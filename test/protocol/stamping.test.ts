@@ -67,7 +67,7 @@ scenario(
     const before = await fleet.document();
     const { controller } = await fleet.operator();
     const move = { dial: 'dual-write', to: ALL } as const;
-    const evidence = { prepared: { old: true, new: true }, mapping: 'sim' };
+    const evidence = { prepared: { old: true, new: true }, findings: { old: [], new: [] }, mapping: 'sim' };
     const asked = { migration: MIGRATION, move, evidence, dryRun: false, ifRevision: null, ...forced };
     expect(await fleet.plane.move(asked)).toMatchObject({ document: null, next: 'stamping' });
     const step = await fleet.plane.advanceStamping(MIGRATION, why);

@@ -7,6 +7,7 @@ import { mirroredTo, Ruleset } from '../../src/core/ruleset.ts';
 import type { DialMove, Side } from '../../src/core/stage.ts';
 import { STAMP_MIN } from '../../src/core/stamp.ts';
 import type { Entry } from '../../src/core/store.ts';
+import { censusRow } from '../support/control-rows.ts';
 import { client, History, operate, type SimKey } from './clients.ts';
 import { linearizable } from './linearizability.ts';
 import type { SeededRandom } from './random.ts';
@@ -103,6 +104,7 @@ class Simulation {
   async #story(): Promise<void> {
     const world = this.#world;
     await world.plane.ensureMigration(MIGRATION);
+    await world.plane.recordCensus(censusRow(MIGRATION), why);
     await world.plane.changeSettings(
       MIGRATION,
       {

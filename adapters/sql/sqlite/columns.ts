@@ -13,10 +13,15 @@ import {
   INT64_MAX,
   INT64_MIN,
   INTEGER,
-  JSON_TEXT,
+  type JsonColumn,
+  jsonColumn,
+  objectIdAsBytes,
+  objectIdAsText,
   plainDecimal,
   REAL,
   TEXT,
+  UUID_TEXT,
+  type ValueForms,
 } from '../column-codec.ts';
 import type { FieldType } from '../options.ts';
 import { Unfit } from '../unfit.ts';
@@ -63,16 +68,17 @@ const DATE_AS_NUMERIC: ColumnCodec = Object.freeze({
 });
 
 /** Columns with NUMERIC affinity make numbers of numeric text, so a top-level number is bound as what it will be. */
-const JSON_IN_NUMERIC: ColumnCodec = Object.freeze({
-  ...JSON_TEXT,
-  encode(value: Value): Bound | Unfit {
-    const text = JSON_TEXT.encode(value);
-    return typeof value === 'number' && !(text instanceof Unfit) ? value : text;
-  },
-  decode(stored: unknown): Value {
-    return typeof stored === 'number' || typeof stored === 'bigint' ? Number(stored) : JSON_TEXT.decode(stored);
-  },
-});
+const jsonInNumeric = (json: JsonColumn): ColumnCodec =>
+  Object.freeze({
+    ...json,
+    encode(value: Value): Bound | Unfit {
+      const text = json.encode(value);
+      return typeof value === 'number' && String(value) === text ? value : text;
+    },
+    decode(stored: unknown): Value {
+      return typeof stored === 'number' || typeof stored === 'bigint' ? Number(stored) : json.decode(stored);
+    },
+  });
 
 /** Decimals in columns that hold them as integers or doubles: those that come back the same. */
 const DECIMAL_AS_NUMBER: ColumnCodec = Object.freeze({
@@ -100,20 +106,30 @@ const DECIMAL_AS_NUMBER: ColumnCodec = Object.freeze({
 type Codecs = Partial<Record<Affinity, ColumnCodec>>;
 
 /** Which column holds which type exactly; what is missing would be converted on the way in. */
-const CODECS: Readonly<Record<FieldType, Codecs>> = {
-  text: { TEXT, BLOB: TEXT },
-  integer: { INTEGER, NUMERIC: INTEGER, BLOB: INTEGER },
-  bigint: { INTEGER: BIGINT, NUMERIC: BIGINT, BLOB: BIGINT },
-  real: { REAL, NUMERIC: REAL, INTEGER: REAL, BLOB: REAL },
-  boolean: { INTEGER: BOOLEAN_AS_INTEGER, NUMERIC: BOOLEAN_AS_INTEGER, BLOB: BOOLEAN_AS_INTEGER },
-  json: { TEXT: JSON_TEXT, BLOB: JSON_TEXT, NUMERIC: JSON_IN_NUMERIC },
-  bytes: { BLOB: BYTES, TEXT: BYTES, NUMERIC: BYTES, INTEGER: BYTES, REAL: BYTES },
-  date: { INTEGER: DATE_AS_INTEGER, NUMERIC: DATE_AS_NUMERIC, TEXT: DATE_AS_TEXT, BLOB: DATE_AS_TEXT },
-  decimal: { TEXT: DECIMAL_AS_TEXT, BLOB: DECIMAL_AS_TEXT, NUMERIC: DECIMAL_AS_NUMBER, INTEGER: DECIMAL_AS_NUMBER },
+const CODECS: Readonly<Record<FieldType, (forms: ValueForms) => Codecs>> = {
+  text: () => ({ TEXT, BLOB: TEXT }),
+  integer: () => ({ INTEGER, NUMERIC: INTEGER, BLOB: INTEGER }),
+  bigint: () => ({ INTEGER: BIGINT, NUMERIC: BIGINT, BLOB: BIGINT }),
+  real: () => ({ REAL, NUMERIC: REAL, INTEGER: REAL, BLOB: REAL }),
+  boolean: () => ({ INTEGER: BOOLEAN_AS_INTEGER, NUMERIC: BOOLEAN_AS_INTEGER, BLOB: BOOLEAN_AS_INTEGER }),
+  json({ json }) {
+    const column = jsonColumn(json);
+    return { TEXT: column, BLOB: column, NUMERIC: jsonInNumeric(column) };
+  },
+  bytes: () => ({ BLOB: BYTES, TEXT: BYTES, NUMERIC: BYTES, INTEGER: BYTES, REAL: BYTES }),
+  date: () => ({ INTEGER: DATE_AS_INTEGER, NUMERIC: DATE_AS_NUMERIC, TEXT: DATE_AS_TEXT, BLOB: DATE_AS_TEXT }),
+  decimal: () => ({
+    TEXT: DECIMAL_AS_TEXT,
+    BLOB: DECIMAL_AS_TEXT,
+    NUMERIC: DECIMAL_AS_NUMBER,
+    INTEGER: DECIMAL_AS_NUMBER,
+  }),
+  uuid: () => ({ TEXT: UUID_TEXT, BLOB: UUID_TEXT }),
+  objectId: ({ bson }) => ({ TEXT: objectIdAsText(bson), BLOB: objectIdAsBytes(bson) }),
 };
 
 /** How a column of this declaration holds a type, or a phrase that says why it cannot. */
-export function sqliteCodec(type: FieldType, declared: string): ColumnCodec | string {
+export function sqliteCodec(type: FieldType, declared: string, forms: ValueForms): ColumnCodec | string {
   const affinity = affinityOf(declared);
-  return CODECS[type][affinity] ?? `is declared "${declared}", which makes something else of ${type} values`;
+  return CODECS[type](forms)[affinity] ?? `is declared "${declared}", which makes something else of ${type} values`;
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../../../src/core/clock.ts';
 import { Closed, InvalidConfiguration } from '../../../src/core/errors.ts';
-import type { ColumnCodec } from '../column-codec.ts';
+import type { Inspection } from '../../../src/core/store.ts';
+import type { ColumnCodec, ValueForms } from '../column-codec.ts';
 import type { ColumnDescription, Session, TableAccess, TableDescription } from '../dialect.ts';
 import type { Layout } from '../layout.ts';
 import type { FieldType, ResolvedSqlOptions } from '../options.ts';
@@ -8,6 +9,7 @@ import { fieldTypeOf, sqliteCodec } from './columns.ts';
 import { SqliteConnection } from './connection.ts';
 import { type KnexLike, mustExist, type SqliteDatabase, sqliteConnection } from './driver.ts';
 import { storeFault } from './faults.ts';
+import { inspectSqlite } from './inspect.ts';
 import { quote, SqliteTable } from './table.ts';
 import { WriteQueue } from './write-queue.ts';
 
@@ -149,8 +151,12 @@ export class SqliteSession implements Session {
     return fieldTypeOf(declared);
   }
 
-  codec(type: FieldType, { declared }: ColumnDescription): ColumnCodec | string {
-    return sqliteCodec(type, declared);
+  codec(type: FieldType, { declared }: ColumnDescription, forms: ValueForms): ColumnCodec | string {
+    return sqliteCodec(type, declared, forms);
+  }
+
+  inspect(layout: Layout | null): Promise<Inspection> {
+    return inspectSqlite(this.#ready.connection, sqliteConnection(this.#options).filename, layout);
   }
 
   table(layout: Layout): TableAccess {
