@@ -1,5 +1,6 @@
+import { type BsonLibrary, bsonText, isBson, reviveBson } from '../../src/core/bson.ts';
 import { Decimal, type Value } from '../../src/core/value.ts';
-import { jsonText } from './json-text.ts';
+import type { JsonNotation } from './json-text.ts';
 import { Unfit } from './unfit.ts';
 
 /** What is bound to a statement and read from a row. */
@@ -16,6 +17,13 @@ export interface ColumnCodec {
   readonly text: boolean;
   encode(value: Value): Bound | Unfit;
   decode(stored: unknown): Value;
+}
+
+/** How values are held that SQL has no type for. */
+export interface ValueForms {
+  readonly json: JsonNotation;
+  /** Makes the classes of BSON values, where it is installed. */
+  readonly bson: BsonLibrary | null;
 }
 
 export const INT64_MAX = 2n ** 63n - 1n;
@@ -115,19 +123,81 @@ export const BYTES: ColumnCodec = Object.freeze({
   decode: (stored: unknown): Value => (stored instanceof Uint8Array ? new Uint8Array(stored) : undefined),
 });
 
-/** Anything that JSON says exactly, as text. */
-export const JSON_TEXT: ColumnCodec = Object.freeze({
-  key: false,
-  text: false,
-  encode: (value: Value): Bound | Unfit => jsonText(value),
-  decode(stored: unknown): Value {
-    if (typeof stored !== 'string') return undefined;
-    try {
-      return JSON.parse(stored) as Value;
-    } catch {
-      return undefined;
-    }
+/** A column of JSON text; the only kind that can hold a document. */
+export interface JsonColumn extends ColumnCodec {
+  readonly notation: JsonNotation;
+}
+
+/** Whether a codec is one of JSON text. */
+export const isJsonColumn = (codec: ColumnCodec): codec is JsonColumn => 'notation' in codec;
+
+/** Anything that a notation of JSON says exactly, as text. */
+export function jsonColumn(notation: JsonNotation): JsonColumn {
+  return Object.freeze({
+    key: false,
+    text: false,
+    notation,
+    encode(value: Value): Bound | Unfit {
+      const why = notation.why(value);
+      return why === null ? notation.write(value) : new Unfit(why);
+    },
+    decode(stored: unknown): Value {
+      if (typeof stored !== 'string') return undefined;
+      try {
+        return notation.read(stored);
+      } catch {
+        return undefined;
+      }
+    },
+  });
+}
+
+const OBJECT_ID_HEX = /^[0-9a-f]{24}$/;
+const OBJECT_ID_BYTES = 12;
+
+const objectIdHex = (value: Value): string | Unfit =>
+  typeof value === 'object' && value !== null && isBson(value) && value._bsontype === 'ObjectId'
+    ? bsonText(value)
+    : new Unfit('is not an ObjectId');
+
+/** ObjectIds as 24 hex digits. */
+export function objectIdAsText(library: BsonLibrary | null): ColumnCodec {
+  return Object.freeze({
+    key: true,
+    text: true,
+    encode: (value: Value): Bound | Unfit => objectIdHex(value),
+    decode: (stored: unknown): Value =>
+      typeof stored === 'string' && OBJECT_ID_HEX.test(stored) ? reviveBson('ObjectId', stored, library) : undefined,
+  });
+}
+
+/** ObjectIds as 12 bytes. */
+export function objectIdAsBytes(library: BsonLibrary | null): ColumnCodec {
+  return Object.freeze({
+    key: true,
+    text: false,
+    encode(value: Value): Bound | Unfit {
+      const hex = objectIdHex(value);
+      return hex instanceof Unfit ? hex : Buffer.from(hex, 'hex');
+    },
+    decode(stored: unknown): Value {
+      if (!(stored instanceof Uint8Array) || stored.byteLength !== OBJECT_ID_BYTES) return undefined;
+      return reviveBson('ObjectId', Buffer.from(stored).toString('hex'), library);
+    },
+  });
+}
+
+const UUID_FORM = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** UUIDs as text in their one canonical form. */
+export const UUID_TEXT: ColumnCodec = Object.freeze({
+  key: true,
+  text: true,
+  encode(value: Value): Bound | Unfit {
+    if (typeof value !== 'string') return new Unfit('is not text');
+    return UUID_FORM.test(value) ? value : new Unfit('is not a UUID in lower case with hyphens');
   },
+  decode: (stored: unknown): Value => (typeof stored === 'string' && UUID_FORM.test(stored) ? stored : undefined),
 });
 
 /** Dates as ISO text in UTC, which sorts as dates do within the years of four digits. */

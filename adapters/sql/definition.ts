@@ -1,11 +1,16 @@
+import type { BsonLibrary } from '../../src/core/bson.ts';
 import { InvalidConfiguration } from '../../src/core/errors.ts';
 import type { StoreContext, StoreDefinition } from '../../src/core/store.ts';
 import type { Dialect } from './dialect.ts';
+import { extendedJson } from './extended-json.ts';
+import { PLAIN_JSON } from './json-text.ts';
+import { mysql } from './mysql/dialect.ts';
 import { resolveSqlOptions, type SqlOptions } from './options.ts';
+import { postgres } from './postgres/dialect.ts';
 import { SqlStore } from './sql-store.ts';
 import { sqlite } from './sqlite/dialect.ts';
 
-const DIALECTS: readonly Dialect[] = [sqlite];
+const DIALECTS: readonly Dialect[] = [sqlite, mysql, postgres];
 
 /**
  * A table of an SQL database as one side of a migration.
@@ -25,13 +30,16 @@ export function sql(options: SqlOptions): StoreDefinition {
       expected: `one of ${DIALECTS.map(({ client }) => client).join(', ')}`,
     });
   }
-  const { client, table, columns, document, nulls, stampTable } = resolved;
+  const { client, table, columns, document, nulls, stampTable, json } = resolved;
   return {
     adapter: 'sql',
-    mapping: Object.freeze({ adapter: 'sql', client, table, columns, document, nulls, stampTable }),
+    mapping: Object.freeze({ adapter: 'sql', client, table, columns, document, nulls, stampTable, json }),
     async create({ keys, codec, clock }: StoreContext): Promise<SqlStore> {
       const session = await dialect.load(resolved, clock);
-      return new SqlStore({ dialect, session, options: resolved, keys, codec, clock });
+      // Only where it is installed: values then have the classes that the service knows.
+      const bson: BsonLibrary | null = await import('bson').catch(() => null);
+      const forms = { json: json === 'extended' ? extendedJson(bson) : PLAIN_JSON, bson };
+      return new SqlStore({ dialect, session, options: resolved, keys, codec, clock, forms });
     },
   };
 }

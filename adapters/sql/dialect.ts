@@ -1,7 +1,7 @@
 import type { Clock } from '../../src/core/clock.ts';
 import type { Stamp } from '../../src/core/stamp.ts';
-import type { CasOutcome, PutFault } from '../../src/core/store.ts';
-import type { Bound, ColumnCodec } from './column-codec.ts';
+import type { CasOutcome, Expected, Inspection, PutFault, Rejection } from '../../src/core/store.ts';
+import type { Bound, ColumnCodec, ValueForms } from './column-codec.ts';
 import type { Layout } from './layout.ts';
 import type { FieldType, ResolvedSqlOptions } from './options.ts';
 
@@ -36,9 +36,14 @@ export interface Session {
   /** The type that a column's declaration stands for; null when it stands for none. */
   fieldType(column: ColumnDescription): FieldType | null;
   /** How a column holds a type; a phrase saying why not when it cannot hold it exactly. */
-  codec(type: FieldType, column: ColumnDescription): ColumnCodec | string;
+  codec(type: FieldType, column: ColumnDescription, forms: ValueForms): ColumnCodec | string;
   /** Reads and writes one table. */
   table(layout: Layout): TableAccess;
+  /**
+   * Looks at the server, and at the table if it is there and its records could be held (`layout`), for what may get in
+   * the way of mirrored writes. Changes nothing.
+   */
+  inspect(layout: Layout | null): Promise<Inspection>;
 }
 
 /** A column as the database declares it. */
@@ -82,9 +87,16 @@ export interface Write {
   /** Null writes plainly. */
   readonly stamp: Stamp | null;
   readonly deadline: number;
+  /** What must be stored; null is put-if-newer, or for a plain write no condition at all. */
+  readonly expected: Expected | null;
+  /** Why it is refused if it would be applied: then all there is to do is to look and judge. */
+  readonly rejection: Rejection | null;
   /** Whether {@link Write.judge} looks at the stored columns, or only at whether there are any. */
   readonly looksAtRow: boolean;
-  /** Decides under the key's lock: null to write, or what to answer instead. Pure; may be asked again. */
+  /**
+   * Decides under the key's lock: null to write, or what to answer instead. Pure; may be asked again. Databases that can
+   * say the same of `stamp` and `expected` in a statement need not ask.
+   */
   judge(held: Held | undefined): CasOutcome | null;
 }
 

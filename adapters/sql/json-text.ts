@@ -1,5 +1,4 @@
-import { isPlainObject, type Value } from '../../src/core/value.ts';
-import { Unfit } from './unfit.ts';
+import { Decimal, isPlainObject, type Value } from '../../src/core/value.ts';
 
 const MAX_DEPTH = 500;
 
@@ -41,11 +40,39 @@ export function whyNotJson(value: unknown, path = '', depth = 0): string | null 
   return null;
 }
 
-/**
- * The JSON text of a value, if reading it back gives an equal one. (A field that is undefined equals an absent one.)
- * Half characters are refused although JSON can escape them: databases with a JSON type of their own cannot.
- */
-export function jsonText(value: Value): string | Unfit {
-  const why = whyNotJson(value);
-  return why === null ? JSON.stringify(value) : new Unfit(why);
+/** How values are written as JSON text, and read. */
+export interface JsonNotation {
+  /** Why it would not give a value back equal, as a phrase, or null. */
+  why(value: unknown): string | null;
+  /** The text of a value that nothing speaks against. */
+  write(value: Value): string;
+  /** The value of a text; undefined where a number of it has more digits than a number holds. @throws SyntaxError */
+  read(text: string): Value;
 }
+
+/** Text without a number that JSON.parse could round. */
+const FEW_DIGITS = /^(?!.*[\d.]{16})(?!.*\d[eE][+-]?\d)/s;
+
+/** `JSON.parse` that rounds nothing: undefined where it would. @throws SyntaxError */
+export function parseExactly(text: string): Value {
+  if (FEW_DIGITS.test(text)) return JSON.parse(text) as Value;
+  let exact = true;
+  const value: unknown = JSON.parse(text, (_field, item: unknown, context?: { readonly source?: string }) => {
+    const source = context?.source;
+    if (typeof item === 'number' && source !== undefined && source !== String(item)) {
+      exact &&= Number.isFinite(item) && new Decimal(source).text === new Decimal(String(item)).text;
+    }
+    return item;
+  });
+  return exact ? (value as Value) : undefined;
+}
+
+/**
+ * JSON as it is, of values that it gives back equal. (A field that is undefined equals an absent one.) Half characters
+ * are refused although JSON can escape them: databases with a JSON type of their own cannot.
+ */
+export const PLAIN_JSON: JsonNotation = Object.freeze({
+  why: (value: unknown) => whyNotJson(value),
+  write: (value: Value) => JSON.stringify(value),
+  read: parseExactly,
+});

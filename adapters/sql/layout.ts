@@ -1,7 +1,8 @@
 import { InvalidConfiguration } from '../../src/core/errors.ts';
 import type { KeySpec } from '../../src/core/record-key.ts';
-import type { ColumnCodec } from './column-codec.ts';
+import { type ColumnCodec, isJsonColumn, type ValueForms } from './column-codec.ts';
 import type { ColumnDescription, Session, TableDescription } from './dialect.ts';
+import type { JsonNotation } from './json-text.ts';
 import type { ResolvedColumn, ResolvedSqlOptions } from './options.ts';
 
 /** One field and the column that holds it. */
@@ -22,6 +23,12 @@ export interface KeyColumn extends FieldColumn {
   readonly collate: boolean;
 }
 
+/** The column of the fields that have none of their own. */
+export interface DocumentColumn {
+  readonly name: string;
+  readonly notation: JsonNotation;
+}
+
 /** How a table holds the records of a migration: options and the table's declaration brought together. */
 export interface Layout {
   readonly table: string;
@@ -34,7 +41,7 @@ export interface Layout {
   readonly keys: readonly KeyColumn[];
   /** Those of {@link Layout.keys} that make the unit, in the order of its fields. */
   readonly unit: readonly KeyColumn[];
-  readonly document: string | null;
+  readonly document: DocumentColumn | null;
   readonly nulls: 'null' | 'absent';
   /** All columns that are read and written, the document last. */
   readonly names: readonly string[];
@@ -47,7 +54,7 @@ function wrong(table: string, what: string, expected: string): never {
 function resolve(options: ResolvedSqlOptions, keys: KeySpec, own: TableDescription): readonly ResolvedColumn[] {
   if (options.columns === null) {
     return own.columns
-      .filter(({ name, generated }) => !generated && name !== options.document)
+      .filter(({ name, generated }) => (!generated || keys.fields.includes(name)) && name !== options.document)
       .map(({ name }) => ({ field: name, column: name, type: null }));
   }
   const named = new Set(options.columns.map(({ field }) => field));
@@ -61,6 +68,7 @@ function fieldColumn(
   table: string,
   option: ResolvedColumn,
   described: ColumnDescription | undefined,
+  forms: ValueForms,
 ): FieldColumn {
   const { field, column } = option;
   if (described === undefined) {
@@ -76,9 +84,26 @@ function fieldColumn(
       `\`columns: { ${JSON.stringify(field)}: { column: ${JSON.stringify(name)}, type } }\``,
     );
   }
-  const codec = session.codec(type, described);
+  const codec = session.codec(type, described, forms);
   if (typeof codec === 'string') return wrong(table, `the column "${name}" ${codec}`, `a column for ${type} values`);
   return { field, name, declared, nullable, filledIn, codec };
+}
+
+function documentColumn(
+  session: Session,
+  table: string,
+  name: string,
+  find: (column: string) => ColumnDescription | undefined,
+  forms: ValueForms,
+): DocumentColumn {
+  const found = find(name);
+  if (found === undefined) {
+    return wrong(table, `there is no column "${name}" for the document`, 'the name of a text column');
+  }
+  const codec = session.codec('json', found, forms);
+  if (typeof codec === 'string') return wrong(table, `the column "${found.name}" ${codec}`, 'a column for JSON text');
+  if (!isJsonColumn(codec)) return wrong(table, `the column "${found.name}" is not for JSON`, 'a column for JSON text');
+  return { name: found.name, notation: codec.notation };
 }
 
 /** Brings options and declaration together. @throws InvalidConfiguration when records could not be held exactly. */
@@ -87,20 +112,16 @@ export function makeLayout(
   options: ResolvedSqlOptions,
   spec: KeySpec,
   own: TableDescription,
+  forms: ValueForms,
 ): Layout {
   const { table, stampTable, nulls } = options;
   const find = (column: string): ColumnDescription | undefined =>
     own.columns.find(({ name }) => name === column) ??
     own.columns.find(({ name }) => name.toLowerCase() === column.toLowerCase());
-  const document = options.document === null ? null : find(options.document);
-  if (document === undefined) {
-    wrong(table, `there is no column "${options.document}" for the document`, 'the name of a text column');
-  }
-  if (document !== null) {
-    const codec = session.codec('json', document);
-    if (typeof codec === 'string') wrong(table, `the column "${document.name}" ${codec}`, 'a column for JSON text');
-  }
-  const columns = resolve(options, spec, own).map((option) => fieldColumn(session, table, option, find(option.column)));
+  const document = options.document === null ? null : documentColumn(session, table, options.document, find, forms);
+  const columns = resolve(options, spec, own).map((option) =>
+    fieldColumn(session, table, option, find(option.column), forms),
+  );
   const keys = spec.fields.map((field): KeyColumn => {
     const index = columns.findIndex((column) => column.field === field);
     const column = columns[index];
@@ -134,11 +155,8 @@ export function makeLayout(
     columns,
     keys,
     unit: spec.unitFields.map((field) => keys.find((column) => column.field === field) as KeyColumn),
-    document: document?.name ?? null,
+    document,
     nulls,
-    names: [
-      ...columns.map(({ name }) => name),
-      ...(document === null || document === undefined ? [] : [document.name]),
-    ],
+    names: [...columns.map(({ name }) => name), ...(document === null ? [] : [document.name])],
   });
 }

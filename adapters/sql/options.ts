@@ -1,7 +1,18 @@
 import { InvalidConfiguration } from '../../src/core/errors.ts';
 
 /** What a column holds, as the field of a record sees it. */
-export type FieldType = 'text' | 'integer' | 'bigint' | 'real' | 'boolean' | 'json' | 'bytes' | 'date' | 'decimal';
+export type FieldType =
+  | 'text'
+  | 'integer'
+  | 'bigint'
+  | 'real'
+  | 'boolean'
+  | 'json'
+  | 'bytes'
+  | 'date'
+  | 'decimal'
+  | 'uuid'
+  | 'objectId';
 
 const FIELD_TYPES: ReadonlySet<string> = new Set<FieldType>([
   'text',
@@ -13,17 +24,23 @@ const FIELD_TYPES: ReadonlySet<string> = new Set<FieldType>([
   'bytes',
   'date',
   'decimal',
+  'uuid',
+  'objectId',
 ]);
+
+/** As many as a process can keep busy on a server of a few cores. */
+export const DEFAULT_POOL = 10;
 
 /** Where a field is held: a column's name, or with the type that its declaration does not tell. */
 export type ColumnOption = string | { readonly column?: string; readonly type?: FieldType };
 
 /** How a table holds the records of a migration. */
 export interface SqlOptions {
-  /** The knex client: `better-sqlite3`. */
+  /** The knex client: `better-sqlite3`, `pg`, `mysql2`. */
   readonly client: string;
   /**
-   * What knex connects to: for SQLite a path, `sqlite:path` or `{ filename }`. It is part of no message and no hash.
+   * What knex connects to: for SQLite a path, `sqlite:path` or `{ filename }`, for servers a URL or the driver's
+   * settings. It is part of no message and no hash.
    */
   readonly connection: string | Readonly<Record<string, unknown>>;
   /** The records' own table. It must exist; no column is ever added to it. */
@@ -50,6 +67,14 @@ export interface SqlOptions {
    * @default true
    */
   readonly wal?: boolean;
+  /**
+   * How `document` and JSON columns say what JSON does not know (dates, bytes, bigints, NaN, ObjectIds and so on):
+   * `plain` rejects such records by name, `extended` writes MongoDB's Extended JSON, `{ "$date": … }`.
+   * @default 'plain'
+   */
+  readonly json?: 'plain' | 'extended';
+  /** The most connections to a database server. Not for SQLite. @default 10 */
+  readonly pool?: number;
 }
 
 /** A field's place as the options give it; null where the table's declaration decides. */
@@ -69,6 +94,8 @@ export interface ResolvedSqlOptions {
   readonly nulls: 'null' | 'absent';
   readonly stampTable: string;
   readonly wal: boolean;
+  readonly json: 'plain' | 'extended';
+  readonly pool: number;
 }
 
 function wrong(what: string, expected: string): never {
@@ -94,7 +121,7 @@ function column(field: string, option: unknown): ResolvedColumn {
 
 /** Checks the options and puts the defaults in. @throws InvalidConfiguration names the option, never its value. */
 export function resolveSqlOptions(options: SqlOptions): ResolvedSqlOptions {
-  const { connection, nulls, wal = true } = options;
+  const { connection, nulls, wal = true, json = 'plain', pool = DEFAULT_POOL } = options;
   const table = name(options.table, 'table');
   const stampTable = name(options.stampTable ?? `${table}_changeover`, 'stampTable');
   if (stampTable.toLowerCase() === table.toLowerCase()) {
@@ -105,6 +132,8 @@ export function resolveSqlOptions(options: SqlOptions): ResolvedSqlOptions {
   }
   if (nulls !== undefined && nulls !== 'null' && nulls !== 'absent') wrong('`nulls` is unknown', '"null" or "absent"');
   if (typeof wal !== 'boolean') wrong('`wal` is not yes or no', 'true or false');
+  if (json !== 'plain' && json !== 'extended') wrong('`json` is unknown', '"plain" or "extended"');
+  if (!Number.isInteger(pool) || pool < 1) wrong('`pool` is no number of connections', 'a whole number from 1');
   const document = options.document === undefined ? null : name(options.document, 'document');
   const columns =
     options.columns === undefined
@@ -122,5 +151,7 @@ export function resolveSqlOptions(options: SqlOptions): ResolvedSqlOptions {
     nulls: nulls ?? (document === null ? 'null' : 'absent'),
     stampTable,
     wal,
+    json,
+    pool,
   });
 }

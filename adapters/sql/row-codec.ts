@@ -6,8 +6,7 @@ import { identityCodec } from '../../src/core/store.ts';
 import { cloneValue, isPlainObject, type Key, type StoredRecord, type Value } from '../../src/core/value.ts';
 import type { Bound } from './column-codec.ts';
 import type { HeldAt } from './dialect.ts';
-import { whyNotJson } from './json-text.ts';
-import type { FieldColumn, KeyColumn, Layout } from './layout.ts';
+import type { DocumentColumn, FieldColumn, KeyColumn, Layout } from './layout.ts';
 import { Unfit } from './unfit.ts';
 
 /** A record as it is bound to statements; `row` null deletes. */
@@ -98,11 +97,16 @@ export class RowCodec {
       const held = record[field];
       if (held === undefined || this.#fields.has(field)) continue;
       if (document === null) return rejected('limit', `the field "${field}" has no column`);
-      const why = field.isWellFormed() ? whyNotJson(held) : 'has half a character in its name';
+      const why = document.notation.why(held);
       if (why !== null) return rejected('limit', `the field "${field}" ${why}`);
       rest[field] = held;
     }
-    if (document !== null) row.push(JSON.stringify(rest));
+    if (document !== null) {
+      // The fields were looked at one by one, so that it can only be the name of one.
+      const why = document.notation.why(rest);
+      if (why !== null) return rejected('limit', `the record ${why}`);
+      row.push(document.notation.write(rest));
+    }
     return row;
   }
 
@@ -122,7 +126,7 @@ export class RowCodec {
   record(row: readonly unknown[]): StoredRecord {
     const { columns, document, nulls } = this.#layout;
     const stored: Record<string, Value> = {};
-    const rest = document === null ? null : this.#document(row[columns.length]);
+    const rest = document === null ? null : this.#document(document, row[columns.length]);
     for (const [i, column] of columns.entries()) {
       const cell = row[i];
       if (cell !== null) setField(stored, column.field, this.#cell(column, cell));
@@ -138,17 +142,15 @@ export class RowCodec {
     return this.#codec === identityCodec ? stored : this.#codec.decode(stored);
   }
 
-  #document(cell: unknown): StoredRecord {
+  #document({ name, notation }: DocumentColumn, cell: unknown): StoredRecord {
     if (cell === null) return {};
     let value: unknown;
     try {
-      value = JSON.parse(typeof cell === 'string' ? cell : '');
+      value = notation.read(typeof cell === 'string' ? cell : '');
     } catch {
       value = undefined;
     }
-    return isPlainObject(value)
-      ? (value as StoredRecord)
-      : this.#unreadable(this.#layout.document ?? '', 'a JSON object');
+    return isPlainObject(value) ? (value as StoredRecord) : this.#unreadable(name, 'a JSON object');
   }
 
   #cell({ name, codec }: FieldColumn, cell: unknown): Value {

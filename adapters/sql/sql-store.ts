@@ -1,5 +1,5 @@
 import type { Clock } from '../../src/core/clock.ts';
-import { Closed, InvalidArgument, NotPrepared, StoreFault } from '../../src/core/errors.ts';
+import { Closed, InvalidArgument, InvalidConfiguration, NotPrepared, StoreFault } from '../../src/core/errors.ts';
 import type { KeySpec } from '../../src/core/record-key.ts';
 import type {
   Capabilities,
@@ -7,20 +7,23 @@ import type {
   Codec,
   Entry,
   Expected,
+  Inspection,
   KeyRef,
   Partition,
   PrepareReport,
   PutFault,
   PutOutcome,
   Rejection,
+  RoundTrip,
   ScanOptions,
   ScanPage,
   StepOptions,
   Store,
 } from '../../src/core/store.ts';
 import type { Key } from '../../src/core/value.ts';
-import type { Bound } from './column-codec.ts';
+import type { Bound, ValueForms } from './column-codec.ts';
 import type { Dialect, Held, KeyRange, Session, TableAccess, Write } from './dialect.ts';
+import { problem } from './findings.ts';
 import { judge } from './judge.ts';
 import { keyFromText, keyToText } from './key-text.ts';
 import { type Layout, makeLayout } from './layout.ts';
@@ -38,6 +41,7 @@ export interface SqlStoreParts {
   readonly keys: KeySpec;
   readonly codec: Codec;
   readonly clock: Clock;
+  readonly forms: ValueForms;
 }
 
 /** What is known once the table was looked at. */
@@ -97,7 +101,7 @@ export class SqlStore implements Store {
         remedy: `create the table "${options.table}" as the service does (\`prepare\` makes stamp tables only)`,
       });
     }
-    const layout = makeLayout(session, options, keys, described);
+    const layout = makeLayout(session, options, keys, described, this.#parts.forms);
     this.#opened = { layout, rows: new RowCodec(layout, keys, codec), access: session.table(layout) };
   }
 
@@ -125,9 +129,39 @@ export class SqlStore implements Store {
     return this.#ready.access.prepared();
   }
 
+  /** Works, other than the rest, on a table that is missing or cannot hold the records: that is what it then says. */
+  async inspect(): Promise<Inspection> {
+    const { session, dialect, options } = this.#parts;
+    const unfit = await this.open().then(
+      () => null,
+      (error: unknown) => error,
+    );
+    const known = unfit === null || unfit instanceof NotPrepared || unfit instanceof InvalidConfiguration;
+    if (!known) throw unfit;
+    const unopened: Inspection = { server: dialect.name, findings: [] };
+    // A file that is not there leaves nothing to look at.
+    const looked = await session.open().then(
+      async () => (await session.inspect?.(this.#opened?.layout ?? null)) ?? unopened,
+      () => unopened,
+    );
+    if (unfit === null) return looked;
+    const { message, remedy, expected } = unfit;
+    const finding = problem('missing', options.table, message, remedy ?? `expected: ${expected}`);
+    return { ...looked, findings: [...looked.findings, finding] };
+  }
+
   check(entry: Entry): Rejection | null {
     const bound = this.#ready.rows.bind(entry);
     return 'kind' in bound ? bound : bound.rejection;
+  }
+
+  roundTrip(entry: Entry): RoundTrip {
+    const { rows } = this.#ready;
+    const bound = rows.bind(entry);
+    if ('kind' in bound) return bound;
+    if (bound.rejection !== null) return bound.rejection;
+    // What a column holds is what was bound to it, or it would have been refused: `ColumnCodec` promises that.
+    return { kind: 'held', value: rows.record(bound.row ?? []) };
   }
 
   async get(id: string, key: Key): Promise<Entry | undefined> {
@@ -220,6 +254,8 @@ export class SqlStore implements Store {
       row: bound.row,
       stamp: entry.stamp,
       deadline,
+      expected,
+      rejection: bound.rejection,
       looksAtRow: expected?.kind === 'version' && expected.value !== undefined && expected.value !== null,
       judge: (held) => judge(guard, held, (row) => rows.record(row)),
     };

@@ -1,0 +1,95 @@
+import { InvalidConfiguration } from '../../../src/core/errors.ts';
+import type { ResolvedSqlOptions } from '../options.ts';
+import { loadKnex } from '../server/load-knex.ts';
+import type { KnexPool } from '../server/server-pool.ts';
+import { nativeReader } from './cell.ts';
+
+/** The messages of the protocol that are used, as pg's connection sends them. */
+export interface PgWire {
+  parse(statement: { readonly name: string; readonly text: string }): void;
+  bind(values: { readonly statement: string; readonly values: readonly (string | Buffer | null)[] }): void;
+  execute(): void;
+  sync(): void;
+  readonly stream: { cork?(): void; uncork?(): void; destroy(): void };
+}
+
+/** What pg asks of a query of one's own, as pg-cursor is one. */
+export interface PgQuery {
+  submit(connection: PgWire): Error | null;
+  handleRowDescription(): void;
+  handleDataRow(message: { readonly fields: readonly (string | null)[] }): void;
+  handleCommandComplete(): void;
+  handleEmptyQuery(): void;
+  handlePortalSuspended(): void;
+  handleError(error: unknown): void;
+  handleReadyForQuery(): void;
+}
+
+/** The part of a client of pg that is used. */
+export interface PgClient {
+  query(query: PgQuery): unknown;
+  readonly connection: PgWire;
+}
+
+interface PgModule {
+  readonly types: { getTypeParser(oid: number, format?: string): (text: string) => unknown };
+}
+
+const CONNECT_MS = 10_000;
+
+/** What a value must be printed like to be read exactly; nothing that would change what a service sees. */
+const PRINTED =
+  "SET DateStyle = 'ISO, YMD'; SET extra_float_digits = 1; SET bytea_output = 'hex'; " +
+  // Each statement of a pipeline must see what was committed before it, whatever the role's own default is.
+  "SET default_transaction_isolation = 'read committed'";
+
+/** What knex is given for a connection option. @throws InvalidConfiguration */
+function connectionSettings({ connection }: ResolvedSqlOptions): Readonly<Record<string, unknown>> {
+  if (typeof connection === 'string') {
+    if (/^postgres(?:ql)?:\/\//.test(connection)) return { connectionString: connection };
+    throw new InvalidConfiguration('sql: `connection` is no PostgreSQL URL', {
+      expected: 'postgres://user@host/database, or the settings of pg',
+    });
+  }
+  if (connection['pipeline'] === true) {
+    throw new InvalidConfiguration('sql: `connection.pipeline` is not supported', {
+      expected: 'pg without it: statements that belong together are sent together anyway',
+    });
+  }
+  return connection;
+}
+
+/** Loads knex and pg. @throws InvalidConfiguration when they are not installed */
+export async function loadPostgres(options: ResolvedSqlOptions): Promise<KnexPool<PgClient>> {
+  const settings = connectionSettings(options);
+  let pg: PgModule | undefined;
+  return loadKnex<PgClient>(
+    'pg',
+    async () => {
+      const { default: module } = await import('pg');
+      pg = module as unknown as PgModule;
+    },
+    {
+      client: 'pg',
+      connection: {
+        application_name: 'changeover',
+        connectionTimeoutMillis: CONNECT_MS,
+        keepAlive: true,
+        ...settings,
+        // Rows of named queries: what pg makes of microseconds, numerics and JSON by itself is not exact.
+        types: {
+          getTypeParser: (oid: number, format?: string) =>
+            (format === 'binary' ? undefined : nativeReader(oid)) ?? pg?.types.getTypeParser(oid, format),
+        },
+      },
+      pool: {
+        min: 0,
+        max: options.pool,
+        afterCreate(client: { query(text: string, done: (error: unknown) => void): void }, done: unknown) {
+          const ready = done as (error: unknown, client: unknown) => void;
+          client.query(PRINTED, (error) => ready(error, client));
+        },
+      },
+    },
+  );
+}

@@ -1,0 +1,83 @@
+import type { KeyColumn } from '../layout.ts';
+import { quote } from './catalog.ts';
+import type { Plan } from './plan.ts';
+
+/** How a page reads: stamp, 1 if there is no record, the key, then `layout.names` (none for stamps only). */
+export interface PageShape {
+  /** There is a stamp table. */
+  readonly stamped: boolean;
+  readonly stampsOnly: boolean;
+  readonly after: boolean;
+  readonly upTo: boolean;
+}
+
+const list = (parts: readonly string[], between = ', '): string => parts.join(between);
+
+const marks = (columns: readonly unknown[], from: number): string => list(columns.map((_, i) => `$${from + i}`));
+
+/**
+ * A page of a range in the order of the unique index. Parameters: the bounds, then the limit.
+ *
+ * Of each table the first `limit` rows are read and matched. Whatever belongs to the first `limit` keys of both is among
+ * them, so that a page costs no more than two of its size, however few tombstones there are. A join of the tables
+ * themselves would be planned as one over all that is behind the page, and all that is before it.
+ */
+export function pageText(plan: Plan, { stamped, stampsOnly, after, upTo }: PageShape): string {
+  const { scanKeys, layout, records, stamps } = plan;
+  const columns = scanKeys.map(({ name }) => quote(name));
+  const row = `ROW(${list(columns)})`;
+  const bounds = [
+    ...(after ? [`${row} > ROW(${marks(columns, 1)})`] : []),
+    ...(upTo ? [`${row} <= ROW(${marks(columns, 1 + (after ? columns.length : 0))})`] : []),
+  ];
+  const limit = `LIMIT $${1 + bounds.length * columns.length}::int8`;
+  const where = bounds.length === 0 ? '' : ` WHERE ${list(bounds, ' AND ')}`;
+  const keys = list(columns.map((column, i) => `${column} AS k${i}`));
+  const first = `${where} ORDER BY ${list(columns)} ${limit}`;
+  const cells = stampsOnly ? [] : layout.names.map((_, i) => `c${i}`);
+  const named = cells.map((cell, i) => `${quote(layout.names[i] as string)} AS ${cell}`);
+  const live = `SELECT ${list([keys, ...named])} FROM ${records}${first}`;
+  const k = columns.map((_, i) => `k${i}`);
+  if (!stamped) return `SELECT NULL, 0, ${list([...k, ...cells])} FROM (${live}) AS r ORDER BY ${list(k)}`;
+  const stampPage = `SELECT ${keys}, ${quote(layout.stampColumn)} AS stamp FROM ${stamps}${first}`;
+  const same = list(
+    k.map((name) => `s.${name} = r.${name}`),
+    ' AND ',
+  );
+  const either = k.map((name) => `coalesce(r.${name}, s.${name})`);
+  return (
+    `SELECT s.stamp, CASE WHEN r.k0 IS NULL THEN 1 ELSE 0 END, ${list([...either, ...cells.map((cell) => `r.${cell}`)])} ` +
+    `FROM (${live}) AS r FULL JOIN (${stampPage}) AS s ON ${same} ORDER BY ${list(either)} ${limit}`
+  );
+}
+
+/**
+ * The records of a unit in the order of bytes. Parameters: the unit, the other key columns that it goes on after, the
+ * limit.
+ */
+export function listText(plan: Plan, stamped: boolean, after: boolean): string {
+  const { layout, records, stamps } = plan;
+  const { keys, unit, names } = layout;
+  const rest = keys.filter((key) => !unit.includes(key));
+  const bytewise = ({ name, collate }: KeyColumn): string => `${quote(name)}${collate ? ' COLLATE "C"' : ''}`;
+  const order = rest.length === 0 ? '' : ` ORDER BY ${list(rest.map(bytewise))}`;
+  const goesOn = after && rest.length > 0;
+  const conditions = [
+    ...unit.map(({ name }, i) => `${quote(name)} = $${i + 1}`),
+    ...(goesOn ? [`ROW(${list(rest.map(bytewise))}) > ROW(${marks(rest, unit.length + 1)})`] : []),
+  ];
+  const limit = `LIMIT $${1 + unit.length + (goesOn ? rest.length : 0)}::int8`;
+  const page = `SELECT ${list(names.map(quote))} FROM ${records} WHERE ${list(conditions, ' AND ')}${order} ${limit}`;
+  const join = list(
+    keys.map(({ name }) => `s.${quote(name)} = r.${quote(name)}`),
+    ' AND ',
+  );
+  const selection = [
+    stamped ? `s.${quote(layout.stampColumn)}` : 'NULL',
+    '0',
+    ...keys.map(({ name }) => `r.${quote(name)}`),
+    ...names.map((name) => `r.${quote(name)}`),
+  ];
+  const ordered = rest.length === 0 ? '' : ` ORDER BY ${list(rest.map((key) => `r.${bytewise(key)}`))}`;
+  return `SELECT ${list(selection)} FROM (${page}) AS r${stamped ? ` LEFT JOIN ${stamps} AS s ON ${join}` : ''}${ordered}`;
+}

@@ -1,0 +1,149 @@
+import { stampFromBytes } from '../../../src/core/stamp.ts';
+import type { Bound } from '../column-codec.ts';
+import type { Held, HeldAt, KeyRange } from '../dialect.ts';
+import type { ReadCell } from './cell.ts';
+import type { PgDatabase } from './database.ts';
+import { classify } from './faults.ts';
+import { listText, pageText } from './page-texts.ts';
+import { PipelineFailed, type Rows, type Step } from './pipeline.ts';
+import type { Plan } from './plan.ts';
+import { IS_TABLE, type ReadTexts, readTexts } from './texts.ts';
+
+const READ_ROWS = 500;
+
+type Row = Rows[number];
+
+const stampOf = (cell: string | null | undefined): Held['stamp'] =>
+  typeof cell === 'string' ? stampFromBytes(Buffer.from(cell.slice(2), 'hex')) : null;
+
+/** Reads one table and its stamp table. */
+export class Reads {
+  readonly #database: PgDatabase;
+  readonly #plan: Plan;
+  readonly #names: readonly ReadCell[];
+  readonly #keys: readonly ReadCell[];
+  readonly #texts = new Map<string, ReadTexts>();
+  #stamped = false;
+
+  constructor(database: PgDatabase, plan: Plan) {
+    this.#database = database;
+    this.#plan = plan;
+    this.#names = plan.layout.names.map((name) => plan.reader(name));
+    this.#keys = plan.layout.keys.map(({ name }) => plan.reader(name));
+  }
+
+  /** The stamp table was seen. Looked for again with every read while it was not, and when a statement misses it. */
+  get stamped(): boolean {
+    return this.#stamped;
+  }
+
+  async lookForStamps(): Promise<boolean> {
+    const [rows] = await this.#database.read([this.#looking]);
+    this.#stamped = rows?.[0]?.[0] === 't';
+    return this.#stamped;
+  }
+
+  get #looking(): Step {
+    return { sql: IS_TABLE, values: [this.#plan.stamps] };
+  }
+
+  /** The step that `stepOf` makes, with or without the stamp table, whichever is right at that moment. */
+  async #read(stepOf: (stamped: boolean) => Step): Promise<Rows> {
+    if (!this.#stamped) {
+      const [looked, rows = []] = await this.#database.read([this.#looking, stepOf(false)]);
+      if (looked?.[0]?.[0] !== 't') return rows;
+      this.#stamped = true;
+    }
+    try {
+      const [rows = []] = await this.#database.read([stepOf(true)]);
+      return rows;
+    } catch (error) {
+      if (!(error instanceof PipelineFailed) || classify(error).kind !== 'no-table') throw error;
+      if (await this.lookForStamps()) throw this.#database.fault(error);
+      const [rows = []] = await this.#database.read([stepOf(false)]);
+      return rows;
+    }
+  }
+
+  #readTexts(stamped: boolean, withRow: boolean): ReadTexts {
+    const name = `${stamped} ${withRow}`;
+    const texts = this.#texts.get(name) ?? readTexts(this.#plan, stamped, withRow);
+    this.#texts.set(name, texts);
+    return texts;
+  }
+
+  /** A record's columns in the order of `layout.names`, as they would be bound. */
+  cells(row: Row): readonly unknown[] {
+    return this.#cells(row, this.#names);
+  }
+
+  #cells(row: Row, readers: readonly ReadCell[]): readonly unknown[] {
+    return row.map((cell, i) => (cell === null ? null : (readers[i] as ReadCell)(cell)));
+  }
+
+  #held(row: Row): Held | undefined {
+    const [stamp, there, ...cells] = row;
+    if (there !== 't' && typeof stamp !== 'string') return undefined;
+    return { stamp: stampOf(stamp), row: there === 't' ? this.cells(cells) : null };
+  }
+
+  async read(keys: readonly (readonly Bound[])[], stampsOnly: boolean): Promise<(Held | undefined)[]> {
+    const [only] = keys;
+    if (only === undefined) return [];
+    if (keys.length === 1) {
+      const [row] = await this.#read((stamped) => ({ sql: this.#readTexts(stamped, !stampsOnly).one, values: only }));
+      return [row && this.#held(row)];
+    }
+    const found: (Held | undefined)[] = [];
+    for (let from = 0; from < keys.length; from += READ_ROWS) {
+      const chunk = keys.slice(from, from + READ_ROWS);
+      const values = only.map((_, column) => chunk.map((key) => key[column] as Bound));
+      const rows = await this.#read((stamped) => ({ sql: this.#readTexts(stamped, !stampsOnly).many, values }));
+      found.push(...rows.map((row) => this.#held(row)));
+    }
+    return found;
+  }
+
+  /** A row of a page whose key columns are in another order than the key's fields. */
+  #heldAt(row: Row, order: readonly number[]): HeldAt {
+    const [stamp, gone, ...rest] = row;
+    const key: (string | null)[] = new Array(order.length);
+    for (const [i, place] of order.entries()) key[place] = rest[i] ?? null;
+    return {
+      stamp: stampOf(stamp),
+      key: this.#cells(key, this.#keys),
+      row: gone === '1' ? null : this.cells(rest.slice(order.length)),
+    };
+  }
+
+  /** A page of a range in scan order: that of the unique index, by the collations of its own columns. */
+  async page(range: KeyRange, limit: number, stampsOnly: boolean): Promise<HeldAt[]> {
+    const { scanOrder } = this.#plan;
+    const ordered = (key: readonly Bound[] | null): Bound[] =>
+      key === null ? [] : scanOrder.map((place) => key[place] as Bound);
+    const values = [...ordered(range.after), ...ordered(range.upTo), BigInt(limit)];
+    const bounds = { after: range.after !== null, upTo: range.upTo !== null };
+    // Planned for its bounds, as a plan for any would read from the beginning of the table.
+    const rows = await this.#read((stamped) => ({
+      sql: pageText(this.#plan, { stamped, stampsOnly, ...bounds }),
+      values,
+      fresh: true,
+    }));
+    return rows.map((row) => this.#heldAt(row, scanOrder));
+  }
+
+  async list(unit: readonly Bound[], after: readonly Bound[] | null, limit: number): Promise<HeldAt[]> {
+    const { keys, unit: unitKeys } = this.#plan.layout;
+    const rest = keys.flatMap((key, i) => (unitKeys.includes(key) ? [] : [i]));
+    // A unit of the whole key has one record, and none behind it.
+    if (after !== null && rest.length === 0) return [];
+    const values = [...unit, ...(after === null ? [] : rest.map((i) => after[i] as Bound)), BigInt(limit)];
+    const rows = await this.#read((stamped) => ({
+      sql: listText(this.#plan, stamped, after !== null),
+      values,
+      fresh: true,
+    }));
+    const order = keys.map((_, i) => i);
+    return rows.map((row) => this.#heldAt(row, order));
+  }
+}

@@ -1,0 +1,246 @@
+import { NotPrepared, StoreFault } from '../../../src/core/errors.ts';
+import type { CasOutcome, PutFault, Rejection } from '../../../src/core/store.ts';
+import type { Held, Write } from '../dialect.ts';
+import { putInBatches, Refused } from '../server/batches.ts';
+import type { PgDatabase } from './database.ts';
+import type { PgClient } from './driver.ts';
+import { classify, storeFault } from './faults.ts';
+import { PipelineFailed, pipeline, type Rows } from './pipeline.ts';
+import type { Plan } from './plan.ts';
+import type { Reads } from './reads.ts';
+import { LIMITS } from './texts.ts';
+import { applied, type Sent, type Trip, Trips } from './trips.ts';
+
+const BATCH_ROWS = 500;
+/** How often a write is tried whose answer says that things have just changed. */
+const TRIES = 8;
+type Outcome = CasOutcome | PutFault;
+
+/** What a trip came to if not an outcome: look at what is stored, or do it again otherwise. */
+type Turn = 'look' | 'again';
+
+const ROLLBACK: Sent = { steps: [{ sql: 'ROLLBACK', values: [] }] };
+
+/** The connection cannot be asked to end its transaction. */
+const isLost = (error: unknown): boolean => error instanceof PipelineFailed && classify(error).kind === 'lost';
+
+/** Writes to one table: most in one trip, guarded by what the statements themselves say. */
+export class Writes {
+  readonly #database: PgDatabase;
+  readonly #plan: Plan;
+  readonly #reads: Reads;
+  readonly #trips: Trips;
+
+  constructor(database: PgDatabase, plan: Plan, reads: Reads) {
+    this.#database = database;
+    this.#plan = plan;
+    this.#reads = reads;
+    this.#trips = new Trips(plan, reads);
+  }
+
+  async write(writes: readonly Write[]): Promise<Outcome[]> {
+    const [only] = writes;
+    if (only !== undefined && writes.length === 1) return [await this.#settled(only)];
+    return this.#many(writes);
+  }
+
+  /** One write; a fault is its outcome, everything else that is wrong is thrown. */
+  async #settled(write: Write): Promise<Outcome> {
+    try {
+      return await this.#one(write);
+    } catch (error) {
+      if (!(error instanceof StoreFault)) throw error;
+      return { kind: 'fault', outcome: error.outcome, message: error.message, pressure: error.pressure };
+    }
+  }
+
+  async #one(write: Write): Promise<CasOutcome> {
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      if (this.#database.now() >= write.deadline) return { kind: 'expired' };
+      if (write.stamp !== null && !this.#reads.stamped) await this.#mustBePrepared();
+      const trip = write.rejection === null ? this.#trips.of(write) : null;
+      const turn =
+        trip === null
+          ? write.rejection === null
+            ? await this.#judged(write)
+            : 'look'
+          : await this.#inOneTrip(write, trip);
+      if (turn === 'again') continue;
+      if (turn !== 'look') return turn;
+      const verdict = await this.#verdict(write);
+      if (verdict !== null) return verdict;
+      if (this.#plan.shared && tries > 0) {
+        return this.#refused('another record has the part of the key that is unique by itself');
+      }
+    }
+    throw new StoreFault(`${this.#database.label}: others changed the record again and again`, {
+      outcome: 'nothing-written',
+      pressure: true,
+    });
+  }
+
+  #refused(message: string): Rejection {
+    return { kind: 'rejected', reason: 'constraint', message };
+  }
+
+  async #mustBePrepared(): Promise<void> {
+    if (await this.#reads.lookForStamps()) return;
+    throw new NotPrepared(`${this.#database.label}: the stamp table "${this.#plan.layout.stampTable}" is missing`, {
+      remedy: '`changeover prepare`',
+    });
+  }
+
+  /** What the stored version says to a write; null if it would be applied. */
+  async #verdict(write: Write): Promise<CasOutcome | null> {
+    const [held] = await this.#reads.read([write.key], !write.looksAtRow);
+    return write.judge(held);
+  }
+
+  // --- one trip ----------------------------------------------------------------------------------
+
+  async #inOneTrip(write: Write, trip: Trip): Promise<CasOutcome | Turn> {
+    const { steps } = trip;
+    try {
+      const answers = await this.#database.use(write.deadline, (client) => pipeline(client, steps));
+      return trip.outcome(answers) ?? 'look';
+    } catch (error) {
+      return this.#failed(write, error, trip);
+    }
+  }
+
+  /** What a failed trip means for a write. @throws StoreFault */
+  async #failed(write: Write, error: unknown, sent: Sent): Promise<CasOutcome | Turn> {
+    if (!(error instanceof PipelineFailed)) throw error;
+    const failure = classify(error);
+    if (failure.kind === 'rejected') {
+      if (error.step === sent.inTime || sent.steps[error.step]?.sql === LIMITS) return { kind: 'expired' };
+      if (error.step === sent.mustOwn) return 'look';
+      if (error.step === sent.noTable) {
+        await this.#reads.lookForStamps();
+        return 'again';
+      }
+      // When in doubt, the stored stamp decides: what is refused must be what would have been applied.
+      return (await this.#verdict(write)) ?? failure.rejection;
+    }
+    if (failure.kind === 'waited' && this.#database.overdue(write.deadline)) return { kind: 'expired' };
+    if (failure.kind === 'stale') return 'again';
+    if (failure.kind === 'no-table') {
+      if (!(await this.#reads.lookForStamps()) && write.stamp !== null) await this.#mustBePrepared();
+      return 'again';
+    }
+    throw storeFault(this.#database.label, error, true);
+  }
+
+  // --- two trips ---------------------------------------------------------------------------------
+
+  /** Locks the key, looks, judges, writes: what no statement can say, a value above all. */
+  async #judged(write: Write): Promise<CasOutcome | Turn> {
+    let sent: Sent = { steps: [] };
+    const send = (client: PgClient, next: Sent): Promise<readonly Rows[]> => {
+      sent = next;
+      return pipeline(client, next.steps);
+    };
+    try {
+      return await this.#database.use(write.deadline, async (client) => {
+        try {
+          const first = this.#trips.locking(write);
+          const held = first.held(await send(client, first));
+          const verdict = write.judge(held);
+          if (verdict !== null) {
+            await send(client, ROLLBACK);
+            return verdict;
+          }
+          const there = held !== undefined && held.row !== null;
+          const steps = this.#trips.changing(write, there);
+          // Behind the look at the clock there is COMMIT.
+          await send(client, { steps, inTime: steps.length - 2 });
+          return applied(there);
+        } catch (error) {
+          // The connection goes back without a transaction, or not at all.
+          if (!isLost(error)) await pipeline(client, ROLLBACK.steps);
+          throw error;
+        }
+      });
+    } catch (error) {
+      return this.#failed(write, error, sent);
+    }
+  }
+
+  // --- many --------------------------------------------------------------------------------------
+
+  #many(writes: readonly Write[]): Promise<Outcome[]> {
+    return putInBatches(writes, BATCH_ROWS, async (batch) => {
+      if (this.#plan.shared) return Promise.all(batch.map((write) => this.#settled(write)));
+      if (!this.#reads.stamped) await this.#mustBePrepared();
+      const outcomes: Outcome[] = new Array(batch.length);
+      const parts = Map.groupBy(batch.keys(), (i) => {
+        const { rejection, row } = batch[i] as Write;
+        return rejection !== null ? 'refused' : row === null ? 'buried' : 'put';
+      });
+      for (const kind of ['put', 'buried', 'refused'] as const) {
+        const places = parts.get(kind) ?? [];
+        const part = places.map((i) => batch[i] as Write);
+        if (part.length === 0) continue;
+        const found = kind === 'refused' ? await this.#looked(part) : await this.#together(part, kind);
+        for (const [n, i] of places.entries()) outcomes[i] = found[n] as Outcome;
+      }
+      return outcomes;
+    });
+  }
+
+  /** Answers by what is stored; writes one by one what would be applied after all. */
+  async #looked(writes: readonly Write[]): Promise<Outcome[]> {
+    let found: readonly (Held | undefined)[];
+    try {
+      found = await this.#reads.read(
+        writes.map(({ key }) => key),
+        true,
+      );
+    } catch (error) {
+      return writes.map(() => this.#fault(error));
+    }
+    return Promise.all(writes.map((write, i) => write.judge(found[i]) ?? this.#settled(write)));
+  }
+
+  #fault(error: unknown): PutFault {
+    const { outcome, message, pressure } = storeFault(this.#database.label, error, true);
+    return { kind: 'fault', outcome, message, pressure };
+  }
+
+  /** Writes with different keys in one transaction, all of the same kind. @throws Refused when a row breaks a rule */
+  async #together(writes: readonly Write[], kind: 'put' | 'buried'): Promise<Outcome[]> {
+    const [first] = writes;
+    if (first === undefined || writes.length === 1) return Promise.all(writes.map((write) => this.#settled(write)));
+    const deadline = Math.min(...writes.map((write) => write.deadline));
+    const expired = (): Outcome[] => writes.map(() => ({ kind: 'expired' }));
+    if (this.#database.now() >= deadline) return expired();
+    const steps = this.#trips.many(writes, kind, deadline);
+    let answers: readonly Rows[];
+    try {
+      answers = await this.#database.use(deadline, (client) => pipeline(client, steps));
+    } catch (error) {
+      if (!(error instanceof PipelineFailed)) return writes.map(() => this.#fault(error));
+      const failure = classify(error);
+      if (failure.kind === 'rejected') {
+        if (error.step === 0 || error.step === steps.length - 1) return expired();
+        throw new Refused(failure.rejection);
+      }
+      if (failure.kind === 'waited' && this.#database.overdue(deadline)) return expired();
+      if (failure.kind === 'waited' || failure.kind === 'stale' || failure.kind === 'no-table') {
+        // One by one: whoever waits for a lock keeps nobody else.
+        return Promise.all(writes.map((write) => this.#settled(write)));
+      }
+      return writes.map(() => this.#fault(error));
+    }
+    const [, won = [], removed = []] = answers;
+    const outcomes: (Outcome | undefined)[] = new Array(writes.length);
+    const gone = new Set(removed.map(([n]) => n));
+    for (const [n = null, fresh = null] of won) {
+      outcomes[Number(n) - 1] = applied(kind === 'put' ? fresh !== 't' : gone.has(n));
+    }
+    const left = writes.flatMap((_, i) => (outcomes[i] === undefined ? [i] : []));
+    const looked = await this.#looked(left.map((i) => writes[i] as Write));
+    for (const [n, i] of left.entries()) outcomes[i] = looked[n];
+    return outcomes as Outcome[];
+  }
+}

@@ -1,0 +1,36 @@
+import { InvalidConfiguration } from '../../../src/core/errors.ts';
+import type { KnexPool } from './server-pool.ts';
+
+/** knex warns on the console; what it would say there reaches callers as faults. */
+const SILENT = Object.freeze({ warn() {}, error() {}, deprecate() {}, debug() {} });
+
+/** What knex is given besides a silent logger. */
+export interface KnexSettings {
+  readonly client: string;
+  readonly connection: unknown;
+  readonly pool: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Makes a Knex whose driver `importDriver` loads (a literal `import('pg')`). Connects to nothing.
+ * @throws InvalidConfiguration when they are not installed
+ */
+export async function loadKnex<C>(
+  driver: string,
+  importDriver: () => Promise<unknown>,
+  settings: KnexSettings,
+): Promise<KnexPool<C>> {
+  try {
+    await importDriver();
+    const { default: knex } = await import('knex');
+    return knex({ ...settings, log: SILENT } as Parameters<typeof knex>[0]) as unknown as KnexPool<C>;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
+      throw new InvalidConfiguration(`sql: knex or ${driver} is not installed`, {
+        remedy: `npm install knex ${driver}`,
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
