@@ -1,9 +1,11 @@
 import { Command, CommanderError } from 'commander';
 import { InvalidArgument } from '../core/errors.ts';
 import { VERSION } from '../service/version.ts';
+import { acceptCommand } from './accept.ts';
 import { backfillCommand } from './backfill.ts';
 import { cohortCommand } from './cohort.ts';
 import { demoCommand } from './demo-command.ts';
+import { doctorCommand } from './doctor.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { reportFailure } from './failure.ts';
 import { finishCommand } from './finish.ts';
@@ -16,17 +18,21 @@ import { examples, type Run } from './registration.ts';
 import { repairCommand } from './repair.ts';
 import { rollbackCommand } from './rollback.ts';
 import { routeCommand } from './route.ts';
+import { serveCommand } from './serve.ts';
 import { Session } from './session.ts';
 import { setCommand } from './set.ts';
 import { stageCommand } from './stage.ts';
 import { statusCommand } from './status.ts';
 import { Terminal } from './terminal.ts';
+import { tokenCommand } from './token.ts';
 import { verifyCommand } from './verify.ts';
 
 /** In the order in which a migration meets them. */
 const COMMANDS = [
   initCommand,
+  doctorCommand,
   prepareCommand,
+  acceptCommand,
   statusCommand,
   routeCommand,
   setCommand,
@@ -39,6 +45,8 @@ const COMMANDS = [
   historyCommand,
   fleetCommand,
   finishCommand,
+  serveCommand,
+  tokenCommand,
   demoCommand,
 ];
 
@@ -70,7 +78,7 @@ export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
       const session = new Session(terminal, signal, config);
       try {
         const outcome = await handler(session, ...args);
-        if (terminal.json) terminal.document(outcome.data);
+        if (terminal.json && outcome.data !== undefined) terminal.document(outcome.data);
         code = outcome.code;
       } catch (error) {
         code = reportFailure(error, terminal);

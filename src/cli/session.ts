@@ -4,7 +4,7 @@ import type { Controller } from '../control/controller.ts';
 import type { Authorship } from '../control/publish.ts';
 import { ControlUnavailable, InvalidArgument, MigrationFinished, UnknownMigration } from '../core/errors.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
-import type { Config, MigrationDefinition } from '../service/config.ts';
+import { type Config, defineConfig, type MigrationDefinition } from '../service/config.ts';
 import { type Control, control } from '../service/control.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
 import type { ExitCode } from './exit-code.ts';
@@ -12,7 +12,7 @@ import { findConfig, loadConfig } from './load-config.ts';
 import { didYouMean } from './nearest.ts';
 import type { Terminal } from './terminal.ts';
 
-/** What a command came to: its exit code and its document. */
+/** What a command came to: its exit code and its document; undefined where it has printed that itself. */
 export interface Outcome {
   readonly code: ExitCode;
   readonly data: unknown;
@@ -36,8 +36,15 @@ export class Session {
 
   /** @throws InvalidConfiguration */
   config(): Promise<Config> {
-    this.#config ??= loadConfig(findConfig(this.folder, this.#configPath));
+    this.#config ??= loadConfig(findConfig(this.folder, this.#configPath)).then(withOwnToken);
     return this.#config;
+  }
+
+  /** Takes another control plane than the configuration's, before anything is opened. @throws InvalidConfiguration */
+  controlledBy(control: string): void {
+    this.#config = this.config().then((config) => defineConfig({ ...config, control }));
+    // Whoever awaits it hears of it.
+    this.#config.catch(() => {});
   }
 
   /** @throws UnknownMigration names the nearest */
@@ -103,6 +110,14 @@ export class Session {
       });
     }
   }
+}
+
+/** Whoever works at a server does so with a token of their own, not with that of the services. */
+function withOwnToken(config: Config): Config {
+  const token = process.env['CHANGEOVER_TOKEN'];
+  return token === undefined || token === '' || !/^https?:/.test(config.control)
+    ? config
+    : defineConfig({ ...config, token });
 }
 
 /** Who acts: the user of the operating system, unless CHANGEOVER_ACTOR names somebody else. */

@@ -173,6 +173,26 @@ export class Interrupted extends ChangeoverError {
   override readonly retryable = true;
 }
 
+// --- what a client of the server meets -----------------------------------------------------------
+
+/** The request carries no token, or one that is unknown, expired or revoked. */
+export class Unauthenticated extends ChangeoverError {
+  override readonly code = 'UNAUTHENTICATED';
+}
+/** The token's role or its migrations do not allow this. */
+export class Forbidden extends ChangeoverError {
+  override readonly code = 'FORBIDDEN';
+}
+/** The server has nothing under this address or id. */
+export class NotFound extends ChangeoverError {
+  override readonly code = 'NOT_FOUND';
+}
+/** Too many requests by one token, or too many wrong tokens from one address. */
+export class RateLimited extends ChangeoverError {
+  override readonly code = 'RATE_LIMITED';
+  override readonly retryable = true;
+}
+
 // --- what an adapter throws ---------------------------------------------------------------------
 
 /** How much an adapter knows about a failed call. */

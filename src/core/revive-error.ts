@@ -45,6 +45,10 @@ const PLAIN: readonly PlainClass[] = [
   errors.NotPrepared,
   errors.ControlUnavailable,
   errors.Interrupted,
+  errors.Unauthenticated,
+  errors.Forbidden,
+  errors.NotFound,
+  errors.RateLimited,
 ];
 
 const REGISTRY: ReadonlyMap<string, Revive> = new Map<string, Revive>([

@@ -1,0 +1,238 @@
+import {
+  ANY,
+  array,
+  BOOLEAN,
+  COUNT,
+  ID,
+  MS,
+  NAME,
+  nullable,
+  object,
+  oneOf,
+  POSITION,
+  POSITIONS,
+  REASON,
+  REVISION,
+  type Schema,
+  SIDE,
+  STAMP,
+  THRESHOLD,
+  text,
+  whole,
+} from './schemas.ts';
+
+/** The parts of the control plane's calls, as processes and controllers send them. */
+
+/** Whoever calls passes more along, of which nothing is taken. */
+const LOOSE: Schema = { additionalProperties: true };
+
+const WHO = { actor: text(500), reason: REASON };
+
+export const AUTHORSHIP: Schema = object(WHO, LOOSE);
+
+/** A key as JSON: strings, numbers and booleans stand for themselves. */
+const KEY: Schema = {
+  type: 'object',
+  minProperties: 1,
+  additionalProperties: {
+    anyOf: [
+      { type: 'string' },
+      { type: 'number' },
+      { type: 'boolean' },
+      object({ type: text(40, 1), text: { type: 'string' } }),
+    ],
+  },
+};
+
+const DIVERGENCE_KIND = oneOf('missing', 'extra', 'different', 'stale');
+const DIRT_KIND = oneOf('lost', 'rejected');
+const REPLAY_KIND = oneOf('backfill', 'repair');
+const CAUSE = text(10_000);
+
+const DIVERGENCE: Schema = object({
+  migration: NAME,
+  key: KEY,
+  position: POSITION,
+  kind: DIVERGENCE_KIND,
+  cause: nullable(CAUSE),
+  fields: array(object({ path: { type: 'string' }, 'old?': ANY, 'new?': ANY })),
+  at: MS,
+});
+
+export const DIVERGENCES: Schema = array(DIVERGENCE);
+
+const NODE: Schema = object({
+  host: text(500),
+  pid: COUNT,
+  processId: text(500),
+  version: text(100),
+  name: text(500),
+});
+
+export const JOIN: Schema = object({
+  session: text(200, 1),
+  // What every control plane holds in its column.
+  attempt: whole(0, 2 ** 31 - 1),
+  node: NODE,
+  migrations: { ...array(NAME, 1_000), uniqueItems: true },
+  deadlineLimit: MS,
+  stampLimit: STAMP,
+});
+
+export const REPORT: Schema = object({
+  incarnation: ID,
+  acknowledged: { type: 'object', propertyNames: NAME, additionalProperties: REVISION },
+  dirt: array(
+    object({
+      migration: NAME,
+      target: SIDE,
+      kind: DIRT_KIND,
+      position: POSITION,
+      key: nullable(KEY),
+      revision: REVISION,
+      cause: CAUSE,
+      notBefore: nullable(MS),
+    }),
+  ),
+  divergences: DIVERGENCES,
+  shadow: array(object({ migration: NAME, compared: COUNT, divergent: COUNT }), 1_000),
+  deadlineLimit: MS,
+  stampLimit: STAMP,
+  health: object({
+    mirrorQueue: COUNT,
+    shed: COUNT,
+    operations: COUNT,
+    errors: COUNT,
+    memoryBytes: { type: 'number', minimum: 0 },
+    aheadMs: { type: 'number' },
+    highWater: STAMP,
+  }),
+});
+
+const MOVE: Schema = {
+  anyOf: [
+    object({ dial: oneOf('dual-write', 'shadow-read', 'cutover'), to: THRESHOLD }),
+    object({ dial: oneOf('retire-old'), to: BOOLEAN }),
+  ],
+};
+
+/** What an inspection of a store found. */
+const FINDINGS: Schema = array(
+  object(
+    {
+      name: text(1_000, 1),
+      kind: text(100),
+      level: oneOf('info', 'risk', 'problem'),
+      message: text(10_000),
+      remedy: text(10_000),
+    },
+    LOOSE,
+  ),
+);
+
+export const MOVE_REQUEST: Schema = object(
+  {
+    ...WHO,
+    // A preview's author stands nowhere.
+    actor: text(500),
+    migration: NAME,
+    move: MOVE,
+    evidence: object({
+      prepared: nullable(object({ old: BOOLEAN, new: BOOLEAN })),
+      findings: object({ old: nullable(FINDINGS), new: nullable(FINDINGS) }),
+      mapping: text(200),
+    }),
+    force: BOOLEAN,
+    dryRun: BOOLEAN,
+    ifRevision: nullable(REVISION),
+  },
+  LOOSE,
+);
+
+export const BURIAL: Schema = object(
+  { ...WHO, incarnation: ID, deadlineLimit: MS, notBefore: nullable(object({ old: MS, new: MS })) },
+  LOOSE,
+);
+
+const PARTITION: Schema = {
+  type: 'object',
+  properties: { id: { type: 'string' } },
+  required: ['id'],
+  additionalProperties: { type: ['string', 'number', 'boolean', 'null'] },
+};
+
+export const REPLAY_REQUEST: Schema = object(
+  {
+    ...WHO,
+    migration: NAME,
+    kind: REPLAY_KIND,
+    target: SIDE,
+    positions: nullable(POSITIONS),
+    mapping: text(200, 1),
+    runner: text(200, 1),
+    leaseMs: { type: 'number', minimum: 0, maximum: 3_600_000 },
+    estimate: nullable({ type: 'number', minimum: 0 }),
+    sourceTime: { type: 'number', minimum: -8.64e15, maximum: 8.64e15 },
+    partitions: array(PARTITION),
+  },
+  LOOSE,
+);
+
+export const REPLAY_KINDS = REPLAY_KIND;
+
+export const CHECKPOINTS: Schema = array(
+  object({
+    partition: ID,
+    cursor: nullable(text(100_000)),
+    done: BOOLEAN,
+    scanned: COUNT,
+    applied: COUNT,
+    skipped: COUNT,
+    rejected: COUNT,
+  }),
+);
+
+export const REJECTED: Schema = object({ key: nullable(KEY), cause: CAUSE, revision: REVISION });
+
+export const VERIFICATION: Schema = object({
+  id: COUNT,
+  migration: NAME,
+  verdict: oneOf('consistent', 'divergent', 'inconclusive'),
+  positions: POSITIONS,
+  revision: REVISION,
+  mapping: text(200),
+  startedAt: MS,
+  finishedAt: MS,
+  expiresAt: MS,
+  report: ANY,
+});
+
+export const CENSUS: Schema = object({
+  id: COUNT,
+  migration: NAME,
+  mapping: text(200, 1),
+  sampled: COUNT,
+  exhaustive: BOOLEAN,
+  losses: array(text(2_000)),
+  report: ANY,
+  startedAt: MS,
+  finishedAt: MS,
+});
+
+const ACCEPTED = { ...WHO, migration: NAME, withdraw: BOOLEAN };
+
+export const ACCEPT_REQUEST: Schema = {
+  anyOf: [object({ ...ACCEPTED, finding: text(1_000, 1), side: SIDE }), object({ ...ACCEPTED, mapping: text(200, 1) })],
+};
+
+export const PAGE: Schema = object({ 'before?': ID, limit: { type: 'integer', minimum: 1, maximum: 10_000 } });
+
+/** A token as it is stored; its secret is made, shown and forgotten by whoever creates it. */
+export const NEW_TOKEN: Schema = object({
+  name: text(100, 1),
+  hash: { type: 'string', pattern: '^[0-9a-f]{64}$' },
+  role: oneOf('viewer', 'service', 'operator', 'admin'),
+  migrations: nullable(array(NAME, 1_000)),
+  expiresAt: nullable(MS),
+  createdBy: text(500),
+});

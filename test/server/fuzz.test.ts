@@ -1,0 +1,125 @@
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { until } from '../support/memory-service.ts';
+import { type Answer, ApiServer } from './api-server.ts';
+import { type ApiOperation, addressOf, operationsOf, spoilt, valid } from './requests.ts';
+
+/** A stream does not end by itself; the health check has no input. */
+const LEFT_OUT = new Set(['followRulesets', 'signOut']);
+/** What makes everybody wait for a process that is none, or ends a migration, comes last. */
+const LAST = ['control_join', 'finish', 'control_advanceFinish'];
+
+const RUNS = 6;
+
+let api: ApiServer;
+let all: readonly ApiOperation[];
+
+beforeEach(async () => {
+  api = await ApiServer.start({ rateLimits: { perSecond: 1e6, burst: 1e6 } });
+  const found = operationsOf((await api.call('/api/v1/openapi.json')).json).filter(({ id }) => !LEFT_OUT.has(id));
+  all = found.toSorted((a, b) => LAST.indexOf(a.id) - LAST.indexOf(b.id));
+});
+afterEach(() => api?.[Symbol.asyncDispose]());
+
+/** Everything that a request could change. */
+async function state(): Promise<string> {
+  const { plane } = api.operations;
+  const migrations = await plane.migrations();
+  const each = await Promise.all(
+    migrations.map(async (name) => [
+      await plane.ruleset(name),
+      await plane.status(name),
+      await plane.history(name, { limit: 5 }),
+      await plane.dirt(name, null, 100),
+      await plane.divergences(name, 0, 100),
+      await plane.acceptances(name),
+      await plane.censuses(name),
+      await plane.verifications(name, { limit: 5 }),
+    ]),
+  );
+  const tokens = (await plane.tokens()).map(({ usedAt: _, usedFrom: __, ...token }) => token);
+  const fleet = await plane.fleet(null);
+  return JSON.stringify([migrations, each, tokens, fleet]);
+}
+
+const idle = () =>
+  until(
+    async () => (await api.call('/api/v1/jobs')).json.every((job: { state: string }) => job.state !== 'running'),
+    'the end of all jobs',
+  );
+
+/** Params, query and body of an operation, of which some part may be spoilt. */
+function requests(operation: ApiOperation, bad: boolean): fc.Arbitrary<{ path: string; body: unknown }> {
+  const { params, query, body } = operation;
+  const record = (schemas: ApiOperation['params']) =>
+    fc.record(Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, valid(schema)])), {
+      noNullPrototype: true,
+    });
+  const texts = fc.oneof(
+    fc.string({ unit: 'grapheme', maxLength: 50 }),
+    fc.constantFrom('..', '%00', '1e9', '-1', 'null', "';--"),
+  );
+  const odd = (schemas: ApiOperation['params']) =>
+    Object.keys(schemas).length === 0
+      ? fc.constant({})
+      : fc
+          .tuple(record(schemas), fc.constantFrom(...Object.keys(schemas)), texts)
+          .map(([good, name, text]) => ({ ...good, [name]: text }));
+  const bodyOf = body === null ? fc.constant(undefined) : bad ? spoilt(body) : valid(body);
+  return fc
+    .tuple(bad && body === null ? odd(params) : record(params), bad ? odd(query) : record(query), bodyOf)
+    .map(([path, search, content]) => ({ path: addressOf(operation, path, search), body: content }));
+}
+
+/** Never a failure of the server, and never a word about its inside. */
+function checkAnswer(operation: ApiOperation, { status, text, headers, json }: Answer): void {
+  expect(status, `${operation.id}: ${text}`).toBeLessThan(500);
+  expect(text).not.toMatch(/\.ts:\d+|node_modules|\bat \w+ \(/);
+  if (status < 400) return;
+  expect(headers.get('content-type')).toMatch(/^application\/problem\+json/);
+  expect(json).toMatchObject({ status, code: expect.stringMatching(/^[A-Z_]+$/), detail: expect.any(String) });
+}
+
+describe('requests made from the OpenAPI document', () => {
+  test.each(['spoilt', 'well-formed'])(
+    '%s ones never fail the server, and one that is refused has changed nothing',
+    { timeout: 300_000 },
+    async (kind) => {
+      const outcomes = new Map<string, number>();
+      for (const operation of all) {
+        await fc.assert(
+          fc.asyncProperty(requests(operation, kind === 'spoilt'), async ({ path, body }) => {
+            const before = await state();
+            const answer = await api.call(path, { method: operation.method, body });
+            checkAnswer(operation, answer);
+            const outcome = answer.status < 400 ? 'done' : 'refused';
+            outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+            if (outcome === 'refused') expect(await state()).toBe(before);
+            else if (operation.method !== 'GET') await idle();
+          }),
+          { numRuns: RUNS, endOnFailure: true },
+        );
+      }
+      // Both ways of ending were met, or nothing was tested.
+      expect(outcomes.get('refused')).toBeGreaterThan(30);
+      expect(outcomes.get('done')).toBeGreaterThan(30);
+    },
+  );
+
+  test.each([
+    ['no JSON', '{"dial":', 400],
+    ['a prototype', '{"__proto__": {"admin": true}}', 400],
+    ['too much', JSON.stringify({ reason: 'x'.repeat(300_000) }), 413],
+    ['nothing at all', '', 400],
+  ])('%s in a body is refused', async (_, body, status) => {
+    const answer = await api.call('/api/v1/migrations/items/dials', { body });
+    expect(answer.status).toBe(status);
+    expect(answer.json.code).toBe('INVALID_ARGUMENT');
+  });
+
+  test('a body of another type is refused', async () => {
+    const headers = { 'content-type': 'text/plain' };
+    const { status, json } = await api.call('/api/v1/migrations/items/dials', { body: '{}', headers });
+    expect([status, json.code]).toEqual([415, 'INVALID_ARGUMENT']);
+  });
+});
