@@ -332,10 +332,12 @@ describePostgres('an inspection', () => {
       ALTER TABLE things REPLICA IDENTITY NOTHING; ALTER TABLE things ENABLE ROW LEVEL SECURITY;
       ALTER TABLE things FORCE ROW LEVEL SECURITY`);
     const role = `reader_${Math.random().toString(36).slice(2)}`;
-    await place.rows(`CREATE ROLE ${role} LOGIN`);
+    const password = Math.random().toString(36).slice(2);
+    await place.rows(`CREATE ROLE ${role} LOGIN PASSWORD '${password}'`);
     await place.rows(`GRANT SELECT ON things TO ${role}`);
     const url = new URL(place.url);
     url.username = role;
+    url.password = password;
     const connection = { connectionString: url.href, options: '-c default_transaction_read_only=on' };
     const store = await place.open({ connection, columns: { n: 'n' } }, keys);
     const inspection = await store.inspect?.();
