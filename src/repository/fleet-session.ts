@@ -10,7 +10,7 @@ import type {
 } from '../core/control-client.ts';
 import { ChangeoverError, Closed, ControlUnavailable, NotRegistered } from '../core/errors.ts';
 import { makeStamp, type Stamp, StampClock, stampMs } from '../core/stamp.ts';
-import type { Logger } from '../core/telemetry.ts';
+import type { Logger, Metrics } from '../core/telemetry.ts';
 import { MigrationSession } from './migration-session.ts';
 
 export interface FleetSessionOptions {
@@ -30,6 +30,8 @@ export interface FleetSessionOptions {
    */
   readonly leaseMs?: number;
   readonly memoryBytes?: () => number;
+  /** @default null */
+  readonly metrics?: Metrics | null;
 }
 
 /** One registered run of this process (R1, R8): its stamps, and how late its deadlines may be. */
@@ -60,6 +62,7 @@ export class FleetSession {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  readonly metrics: Metrics | null;
   readonly #control: ControlClient;
   readonly #node: NodeInfo;
   readonly #session: string;
@@ -86,6 +89,7 @@ export class FleetSession {
     this.clock = options.clock;
     this.random = options.random;
     this.logger = options.logger;
+    this.metrics = options.metrics ?? null;
     this.#control = options.control;
     this.#node = options.node;
     this.#session = options.session;

@@ -2,6 +2,7 @@ import type { DirtReport, DivergenceReport } from '../core/control-client.ts';
 import { HandoverInProgress, NotRegistered } from '../core/errors.ts';
 import { type Route, Ruleset, type RulesetDocument } from '../core/ruleset.ts';
 import type { Stamp } from '../core/stamp.ts';
+import type { MigrationMetrics } from '../core/telemetry.ts';
 import { acknowledgeable, Epoch, type InFlightWrite } from './epoch.ts';
 import type { FleetSession, Membership, Taken } from './fleet-session.ts';
 
@@ -22,6 +23,7 @@ interface Held {
 export class MigrationSession {
   readonly name: string;
   readonly fleet: FleetSession;
+  readonly metrics: MigrationMetrics | null;
   /** Mirror puts waiting or under way, for the health report. */
   mirrorPending = 0;
   /** Mirror puts dropped because the queue was full, since the start. */
@@ -37,10 +39,18 @@ export class MigrationSession {
   #reported = 0;
   #idle: (() => void)[] = [];
   #closed = false;
+  readonly #unobserve: (() => void) | undefined;
 
   constructor(name: string, fleet: FleetSession) {
     this.name = name;
     this.fleet = fleet;
+    this.metrics = fleet.metrics?.migration(name) ?? null;
+    this.#unobserve = this.metrics?.observe(() => ({
+      mirrorQueue: this.mirrorPending,
+      shed: this.shed,
+      unreported: this.#dirt.length,
+      revision: this.#epochs.at(-1)?.revision ?? 0,
+    }));
   }
 
   /** The epoch in force. @throws NotRegistered before the first ruleset. */
@@ -146,6 +156,7 @@ export class MigrationSession {
   /** Counts a finished comparison; one of records that diverged comes with its report. */
   countComparison(divergence: DivergenceReport | null, divergent = divergence !== null): void {
     this.#compared += 1;
+    this.metrics?.comparison(divergent ? (divergence?.kind ?? 'different') : 'equal');
     if (!divergent) return;
     this.#divergent += 1;
     if (divergence === null) return;
@@ -203,6 +214,7 @@ export class MigrationSession {
 
   close(): void {
     this.#closed = true;
+    this.#unobserve?.();
   }
 
   #wait(unit: string, write: boolean): Promise<void> {

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import { isUsable } from '../control/tokens.ts';
-import { type Clock, systemClock } from '../core/clock.ts';
+import { type Clock, systemClock, type TimerHandle } from '../core/clock.ts';
 import { InvalidConfiguration } from '../core/errors.ts';
 import { changeoverServer, type PluginOptions } from './plugin.ts';
 import { newSecret, tokenText } from './token-text.ts';
@@ -79,8 +79,29 @@ export async function startServer(options: ListenOptions): Promise<RunningServer
     app,
     // Only now: a server that could not start shows nothing.
     firstToken: fresh ? await makeFirst(plane, clock) : null,
-    close: () => app.close(),
+    close: () => closeApp(app, clock),
   };
+}
+
+/** Between two looks for connections that have nothing more to say. */
+const IDLE_LOOK_MS = 25;
+
+/** How long answers that are under way may take when streams and jobs have ended. */
+const GRACE_MS = 500;
+
+/** A connection that is kept for a next request, or never sent one, would be waited for until its time-out. */
+async function closeApp(app: FastifyInstance, clock: Clock): Promise<void> {
+  const { server } = app;
+  let timer: TimerHandle;
+  let since: number | null = null;
+  const look = (): void => {
+    server.closeIdleConnections();
+    if (!server.listening) since ??= clock.monotonic();
+    if (since !== null && clock.monotonic() - since > GRACE_MS) server.closeAllConnections();
+    timer = clock.after(IDLE_LOOK_MS, look, true);
+  };
+  look();
+  await app.close().finally(() => timer.cancel());
 }
 
 async function anyToken(plane: ControlPlaneApi, clock: Clock): Promise<boolean> {

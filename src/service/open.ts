@@ -7,10 +7,12 @@ import { FleetSession } from '../repository/fleet-session.ts';
 import { Operation, type OperationDefinition } from '../repository/operation.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
+import type { Meter } from '../telemetry/metrics.ts';
 import { type Config, definitionOf, type MigrationDefinition } from './config.ts';
 import { controlPlaneOf } from './control-plane-of.ts';
 import { Janitor } from './janitor.ts';
 import { loggerOf } from './logger-of.ts';
+import { metricsOf } from './metrics-of.ts';
 import { closeStores, openStores, type StorePair } from './open-stores.ts';
 import { probeProcess, thisProcess } from './process-identity.ts';
 import { makeController, makeRepository } from './service-runtime.ts';
@@ -21,6 +23,8 @@ export interface OpenOptions {
   readonly name?: string;
   /** A level, for JSON lines on standard error; a pino logger, or anything like it. @default silent */
   readonly logger?: Logger | LogLevel;
+  /** Where measurements go, by the OpenTelemetry API. @default the global meter provider; nothing where there is none */
+  readonly meter?: Meter;
   /** Only these migrations of the configuration. @default all */
   readonly migrations?: readonly string[];
 }
@@ -105,6 +109,7 @@ class OpenService {
     const names = options.migrations ?? Object.keys(config.migrations);
     const definitions = names.map((name) => [name, definitionOf(config, name)] as const);
     const logger = await loggerOf(options.logger);
+    const metrics = await metricsOf(options.meter);
     const plane = await controlPlaneOf(config);
     const stores = new Map<string, StorePair>();
     try {
@@ -117,6 +122,7 @@ class OpenService {
         clock: systemClock,
         random: Math.random,
         logger,
+        metrics,
       });
       await session.open();
       return new OpenService(config, plane, session, stores, new DeadlineSweep(systemClock), logger);

@@ -6,6 +6,8 @@ import type { Clock, Random } from '../core/clock.ts';
 import type { Logger } from '../core/telemetry.ts';
 import type { DeadlineSweep } from '../repository/deadline-sweep.ts';
 import type { FleetSession } from '../repository/fleet-session.ts';
+import { MeasuredRepository } from '../repository/measured-repository.ts';
+import { measuredStore } from '../repository/measured-store.ts';
 import { Mirror } from '../repository/mirror.ts';
 import { Repository } from '../repository/repository.ts';
 import { ShadowReads, type ShowField } from '../repository/shadow-reads.ts';
@@ -32,16 +34,27 @@ export function makeRepository<R extends object>(
   sweep: DeadlineSweep,
 ): Repository<R> {
   const migration = session.migration(name);
-  return new Repository<R>({
+  const { metrics } = migration;
+  const { keys } = definition;
+  // Measured only where somebody collects: elsewhere there is nothing that could cost anything.
+  const used =
+    metrics === null
+      ? stores
+      : {
+          old: measuredStore(stores.old, 'old', metrics, migration, keys),
+          new: measuredStore(stores.new, 'new', metrics, migration, keys),
+        };
+  const parts = {
     session: migration,
-    keys: definition.keys,
-    stores,
+    keys,
+    stores: used,
     sweep,
-    mirror: new Mirror(migration, stores, sweep),
-    shadow: new ShadowReads(migration, stores, sweep, definition.rules, definition.showValues ? shown : masked),
+    mirror: new Mirror(migration, used, sweep),
+    shadow: new ShadowReads(migration, used, sweep, definition.rules, definition.showValues ? shown : masked),
     schema: definition.schema,
     queries: definition.queries,
-  });
+  };
+  return metrics === null ? new Repository<R>(parts) : new MeasuredRepository<R>(parts, metrics);
 }
 
 export interface ControllerDependencies {

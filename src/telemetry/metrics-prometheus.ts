@@ -1,6 +1,6 @@
 import type { Meter } from '@opentelemetry/api';
 import { PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
-import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
+import { AggregationTemporality, InstrumentType, MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
 
 /** Collects when it is asked to, and at no other time. */
 class PullReader extends MetricReader {
@@ -28,7 +28,11 @@ export const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
  * createServer(async (_, response) => response.end(await metrics.text())).listen(9464);
  */
 export function prometheusMetrics(scope = 'changeover'): PrometheusMetrics {
-  const reader = new PullReader();
+  const reader = new PullReader({
+    // A gauge that nobody observes any more is gone: a process that has left must not be shown for ever.
+    aggregationTemporalitySelector: (type) =>
+      type === InstrumentType.OBSERVABLE_GAUGE ? AggregationTemporality.DELTA : AggregationTemporality.CUMULATIVE,
+  });
   const provider = new MeterProvider({ readers: [reader] });
   const serializer = new PrometheusSerializer('', false, undefined, true, true);
   return {

@@ -35,8 +35,8 @@ export async function mongodbPlace(): Promise<Place> {
 }
 
 /** As the old store, the table was made by an application long ago; as the new one, it is for `prepare` to make. */
-export async function dynamodbPlace(side: 'old' | 'new'): Promise<Place> {
-  const { url, missing } = testServer('dynamodb');
+export async function dynamodbPlace(side: 'old' | 'new', server = testServer('dynamodb')): Promise<Place> {
+  const { url, missing } = server;
   if (url === undefined) throw new Error(missing);
   const client = new DynamoDBClient({ ...DYNAMODB_ACCESS, endpoint: url });
   const TableName = `events-${randomBytes(6).toString('hex')}`;

@@ -1,18 +1,20 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import type { FinalRecord } from '../../src/cli/demo/audit.ts';
 import { Child } from '../../src/cli/demo/child.ts';
 import { eventOf, seedKey, seedWrite, type WebhookEvent } from '../../src/cli/demo/events.ts';
-import { type History, keyText, readJournals, type WriteRecord } from '../../src/cli/demo/journal.ts';
+import { type History, JournalTail, keyText, readJournals, type WriteRecord } from '../../src/cli/demo/journal.ts';
 import type { TrafficSample } from '../../src/cli/demo/traffic.ts';
+import type { ReplaySummary } from '../../src/control/backfill.ts';
 import type { Controller, MoveResult } from '../../src/control/controller.ts';
 import type { MigrationStatus } from '../../src/control/status.ts';
 import { type DialName, parseDialValue } from '../../src/core/dial.ts';
-import { FleetTimeout, GatesRefused, HandoverInProgress } from '../../src/core/errors.ts';
+import { ChangeoverError, FleetTimeout, GatesRefused, HandoverInProgress } from '../../src/core/errors.ts';
+import type { Settings } from '../../src/core/settings.ts';
 import { type Control, control } from '../../src/service/control.ts';
 import type { VerifyReport } from '../../verify/verify-report.ts';
 import type { Place } from './place.ts';
@@ -29,7 +31,28 @@ const TRIES = 6;
 const TRIES_IN_TIME = 60;
 const MENDABLE: ReadonlySet<string> = new Set(['dirty', 'fleet', 'handover', 'divergences', 'shadow-reads']);
 const COMPARISONS = 40;
+/** Between two looks at something that is waited for. */
+const LOOK_MS = 25;
 const RECHECK_MS = [50, 150, 300] as const;
+
+export interface PairOptions {
+  /** Of each service. @default 50 */
+  readonly operationsPerSecond?: number;
+  readonly settings?: Partial<Settings>;
+}
+
+/** What callers met since the last look. */
+export interface Experience {
+  readonly calls: number;
+  /** How many calls failed, by code. */
+  readonly failures: Readonly<Record<string, number>>;
+}
+
+/** A service and where it writes down what it does. */
+interface Running {
+  readonly child: Child;
+  readonly journal: string;
+}
 
 /** An old store with events in it, a new one, services that use them, and an operator. */
 export class Pair {
@@ -38,58 +61,99 @@ export class Pair {
   readonly #folder: string;
   readonly #spec: PairSpec;
   readonly #control: Control;
-  readonly #services: Child[] = [];
+  readonly #options: PairOptions;
+  readonly #services: Running[] = [];
   readonly #journals: string[] = [];
+  /** All processes that were ever started, so that none is left behind. */
+  readonly #children: Child[] = [];
   #controller: Controller | undefined;
 
-  private constructor(folder: string, places: { readonly old: Place; readonly new: Place }, operations: Control) {
+  private constructor(
+    folder: string,
+    places: { readonly old: Place; readonly new: Place },
+    operations: Control,
+    options: PairOptions,
+  ) {
     this.#folder = folder;
     this.old = places.old;
     this.new = places.new;
     this.#spec = specOf(folder, places);
     this.#control = operations;
+    this.#options = options;
   }
 
-  static async open(makeOld: (folder: string) => Promise<Place>, makeNew: () => Promise<Place>): Promise<Pair> {
+  static async open(
+    makeOld: (folder: string) => Promise<Place>,
+    makeNew: () => Promise<Place>,
+    options: PairOptions = {},
+  ): Promise<Pair> {
     const folder = mkdtempSync(join(tmpdir(), 'changeover-pair-'));
     const places = { old: await makeOld(folder), new: await makeNew() };
     await places.old.seed(seeds().map(({ event }) => event));
-    return new Pair(folder, places, await control(configOf(specOf(folder, places))));
+    return new Pair(folder, places, await control(configOf(specOf(folder, places))), options);
   }
 
   async startServices(): Promise<void> {
-    const script = pathToFileURL(join(import.meta.dirname, 'service.ts')).href;
-    for (let n = 1; n <= SERVICES; n += 1) {
-      const label = `s${n}`;
-      const journal = join(this.#folder, `${label}.jsonl`);
-      const orders: ServiceOrders = {
-        pair: this.#spec,
-        journal,
-        label,
-        seeds: SEEDS,
-        operationsPerSecond: OPERATIONS_PER_SECOND,
-      };
-      this.#journals.push(journal);
-      this.#services.push(new Child(label, script, [JSON.stringify(orders)], join(this.#folder, `${label}.log`)));
-    }
-    await Promise.all(this.#services.map((service) => service.ready()));
+    await Promise.all(Array.from({ length: SERVICES }, (_, place) => this.startService(place)));
+  }
+
+  /** Starts a service, in place of another one where there was one. */
+  async startService(place: number): Promise<void> {
+    const label = `s${this.#journals.length + 1}`;
+    const journal = join(this.#folder, `${label}.jsonl`);
+    const orders: ServiceOrders = {
+      pair: this.#spec,
+      journal,
+      label,
+      seeds: SEEDS,
+      operationsPerSecond: this.#options.operationsPerSecond ?? OPERATIONS_PER_SECOND,
+    };
+    this.#journals.push(journal);
+    const child = this.#startChild(label, 'service.ts', orders);
+    await child.ready();
+    this.#services[place] = { child, journal };
+  }
+
+  /**
+   * kill -9 for a service at a moment when its journal ends with a write that has no answer yet, and another one in its
+   * place. Resolves when the fleet knows that the killed one has ended.
+   */
+  async killService(place: number): Promise<void> {
+    const { child, journal } = this.#services[place] as Running;
+    const tail = new JournalTail(journal);
+    while (!tail.endsInWrite()) await nextTurn();
+    await child.kill();
+    tail.close();
+    await this.startService(place);
+    const dead = async (): Promise<boolean> =>
+      (await this.#control.plane.fleet('dead')).some(({ node }) => node.info.pid === child.pid);
+    while (!(await dead())) await pause(LOOK_MS);
   }
 
   async stopServices(): Promise<void> {
-    await Promise.all(this.#services.map((service) => service.ask('stop')));
-    await Promise.all(this.#services.map((service) => service.kill()));
+    await Promise.all(this.#services.map(({ child }) => child.ask('stop')));
+    await Promise.all(this.#services.map(({ child }) => child.kill()));
   }
 
   /** Codes of the calls that failed since the last look. */
   async failures(): Promise<Readonly<Record<string, number>>> {
-    const samples = (await Promise.all(this.#services.map((service) => service.ask('take')))) as TrafficSample[];
-    return Object.assign({}, ...samples.map(({ errors }) => errors));
+    return (await this.experience()).failures;
+  }
+
+  /** What callers met since the last look. */
+  async experience(): Promise<Experience> {
+    const asked = this.#services.map(({ child }) => child.ask('take'));
+    const samples = (await Promise.all(asked)) as TrafficSample[];
+    return {
+      calls: samples.reduce((sum, { latenciesMs }) => sum + latenciesMs.length, 0),
+      failures: Object.assign({}, ...samples.map(({ errors }) => errors)),
+    };
   }
 
   async prepare(): Promise<void> {
     await this.#control.prepare(MIGRATION);
     this.#controller = await this.#control.migration(MIGRATION);
-    await this.#control.plane.changeSettings(MIGRATION, { noOutsideWriters: true }, WHY);
+    await this.#control.plane.changeSettings(MIGRATION, { noOutsideWriters: true, ...this.#options.settings }, WHY);
     await this.#acceptRisks();
   }
 
@@ -109,8 +173,52 @@ export class Pair {
     return this.#insist(() => this.#operator.rollback(WHY));
   }
 
-  async backfill(): ReturnType<Controller['backfill']> {
+  /** For a new store that hangs: needs no connection to it. */
+  async emergency(): Promise<MoveResult> {
+    const controller = await this.#control.emergencyController(MIGRATION);
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await controller.emergency(WHY);
+      } catch (error) {
+        if (!isSlow(error) || tries === TRIES_IN_TIME) throw error;
+      }
+    }
+  }
+
+  backfill(): Promise<ReplaySummary> {
     return this.#operator.backfill(WHY);
+  }
+
+  /**
+   * An operator's process begins to backfill and is killed in the middle; another one goes on when the lease of the first
+   * one has ended.
+   */
+  async backfillKilledOnce(): Promise<{ readonly before: number; readonly summary: ReplaySummary }> {
+    const first = this.#startChild('operator-1', 'operator.ts', this.#spec);
+    first.ask('backfill').catch(() => {});
+    let before = 0;
+    while (before === 0) {
+      await pause(LOOK_MS);
+      before = (await first.ask('scanned')) as number;
+    }
+    await first.kill();
+    while (await this.#replayIsLeased()) await pause(LOOK_MS);
+    const second = this.#startChild('operator-2', 'operator.ts', this.#spec);
+    return { before, summary: (await second.ask('backfill')) as ReplaySummary };
+  }
+
+  /** Repairs until nothing is dirty; the test's own time-out ends it. */
+  async drain(): Promise<void> {
+    for (;;) {
+      const { dirty } = await this.status();
+      if (dirty.ranges + dirty.rejected === 0) return;
+      try {
+        await this.#operator.repair(WHY);
+      } catch (error) {
+        if (!(error instanceof ChangeoverError && error.retryable)) throw error;
+        await pause(LOOK_MS);
+      }
+    }
   }
 
   /** Verifies until the verdict is no question any more: what is dirty or divergent is repaired in between. */
@@ -134,10 +242,23 @@ export class Pair {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#services.map((service) => service.kill()));
+    await Promise.all(this.#children.map((child) => child.kill()));
     await this.#control.close();
     for (const place of [this.old, this.new]) await place.drop();
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Whether nobody else may go on with the backfill yet, because its runner has been heard of just now. */
+  async #replayIsLeased(): Promise<boolean> {
+    const running = await this.#control.plane.runningReplay(MIGRATION, 'backfill', 'new');
+    return running !== null && running.runner !== null && running.leaseUntil > Date.now();
+  }
+
+  #startChild(name: string, script: string, orders: object): Child {
+    const url = pathToFileURL(join(import.meta.dirname, script)).href;
+    const child = new Child(name, url, [JSON.stringify(orders)], join(this.#folder, `${name}.log`));
+    this.#children.push(child);
+    return child;
   }
 
   /** What a store might refuse or change (MariaDB checks its JSON columns) is accepted by name, as an operator would. */
@@ -170,7 +291,7 @@ export class Pair {
         return await move();
       } catch (error) {
         const refused = error instanceof GatesRefused ? error.gates.filter(({ passed }) => !passed) : [];
-        const slow = error instanceof HandoverInProgress || error instanceof FleetTimeout;
+        const slow = isSlow(error);
         if (!slow && refused.length === 0) throw error;
         if (tries === (slow ? TRIES_IN_TIME : TRIES) || refused.some(({ gate }) => !MENDABLE.has(gate))) throw error;
         const names = refused.map(({ gate }) => gate);
@@ -180,6 +301,8 @@ export class Pair {
     }
   }
 }
+
+const isSlow = (error: unknown): boolean => error instanceof HandoverInProgress || error instanceof FleetTimeout;
 
 const specOf = (folder: string, places: { readonly old: Place; readonly new: Place }): PairSpec => ({
   control: join(folder, 'control.db'),

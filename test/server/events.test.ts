@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ControlPlaneApi } from '../../src/control/control-plane.ts';
 import { systemClock } from '../../src/core/clock.ts';
@@ -174,6 +175,8 @@ describe('a process that works through the server', () => {
         await items.put(item);
         written.set(`${item.user} ${item.id}`, n);
         expect(await items.get(item)).toEqual(item);
+        // Stores in memory answer in the same turn; timers and sockets want theirs.
+        await turn();
       }
     });
     await controller.set({ dial: 'dual-write', to: 100_000 }, { ...WHY, force: true });

@@ -18,7 +18,9 @@ interface HistoryLine {
 const why = (reason: string): readonly string[] => ['--reason', reason];
 
 describe('a fleet and a command line that work through a server', () => {
-  test('walk a migration to its cutover, with the server killed and started again on the way', async () => {
+  test('walk a migration to its cutover, with the server killed and started again on the way', {
+    timeout: 180_000,
+  }, async () => {
     await using served = await ServedProject.create();
     const { project } = served;
     project.seed(500);

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { command } from './command.ts';
 import { freePort } from './free-port.ts';
+import type { KeptProcess } from './keeper-orders.ts';
 import type { LocalServer } from './local-server.ts';
 
 const VERSION = '2.6.1';
@@ -39,23 +40,26 @@ export const LOCAL_DYNAMODB: LocalServer = {
 
   async start({ folder }, keeper) {
     const port = await freePort();
-    const kept = keeper.start({
-      name: 'dynamodb',
-      program: 'java',
-      args: [
-        ...['-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', `-Dchangeover.run=${keeper.folder}`],
-        ...[`-Djava.library.path=${join(folder, 'lib')}`, '-cp', join(folder, 'lib/*')],
-        ...['com.amazonaws.services.dynamodbv2.local.main.ServerRunner', '-inMemory', '-sharedDb'],
-        ...['-disableTelemetry', '-port', String(port)],
-      ],
-      env: {},
-      cwd: keeper.folder,
-      log: join(keeper.folder, 'dynamodb.log'),
-      stopSignal: 'SIGTERM',
-    });
+    const kept = keeper.start(dynamodbProcess(folder, keeper.folder, port, ['-inMemory']));
     return { url: `http://127.0.0.1:${port}`, gone: kept.gone };
   },
 };
+
+/** The server out of its jars; `storage` says where it keeps its data. */
+export const dynamodbProcess = (jars: string, own: string, port: number, storage: readonly string[]): KeptProcess => ({
+  name: 'dynamodb',
+  program: 'java',
+  args: [
+    ...['-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', `-Dchangeover.run=${own}`],
+    ...[`-Djava.library.path=${join(jars, 'lib')}`, '-cp', join(jars, 'lib/*')],
+    ...['com.amazonaws.services.dynamodbv2.local.main.ServerRunner', ...storage, '-sharedDb'],
+    ...['-disableTelemetry', '-port', String(port)],
+  ],
+  env: {},
+  cwd: own,
+  log: join(own, 'dynamodb.log'),
+  stopSignal: 'SIGTERM',
+});
 
 function digest(folder: string): string {
   const sha256 = (data: Buffer | string): string => createHash('sha256').update(data).digest('hex');
