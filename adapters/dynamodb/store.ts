@@ -64,6 +64,10 @@ export class DynamoDbStore implements Store {
     });
   }
 
+  get pressure(): number {
+    return this.#wire.pressure;
+  }
+
   get native(): unknown {
     return this.#wire.client;
   }

@@ -41,6 +41,7 @@ export class Wire {
   readonly #options: ResolvedOptions;
   readonly #owned: boolean;
   #offsetMs = 0;
+  #pressure = 0;
   #tells = false;
   #closed = false;
 
@@ -69,6 +70,17 @@ export class Wire {
 
   get maxInFlight(): number {
     return this.#options.maxInFlight;
+  }
+
+  /** How often the server throttled a request or left a part of it undone. */
+  get pressure(): number {
+    return this.#pressure;
+  }
+
+  #classify(error: unknown): Verdict {
+    const verdict = classify(error);
+    if (verdict.kind === 'fault' && verdict.pressure) this.#pressure += 1;
+    return verdict;
   }
 
   /** The server's time: the local clock, corrected where the server's `Date` header showed it to be off. */
@@ -111,7 +123,7 @@ export class Wire {
         return await this.#once(send, this.#options.readTimeoutMs, signal);
       } catch (error) {
         if (signal?.aborted) throw this.#interrupted(operation, signal);
-        const verdict = classify(error);
+        const verdict = this.#classify(error);
         const again = verdict.passing || verdict.broken === true;
         if (!again || attempt >= this.#options.maxAttempts) {
           throw faultOf(this.label, operation, verdict, false, error);
@@ -138,7 +150,7 @@ export class Wire {
         const output = await this.#once(send, left);
         return { kind: 'done', attributes: asItem(output.Attributes) };
       } catch (error) {
-        const verdict = classify(error);
+        const verdict = this.#classify(error);
         if (verdict.kind === 'unmet') return { kind: 'unmet', item: this.#itemOf(error) };
         if (verdict.kind === 'invalid') return { kind: 'invalid', name: verdict.name };
         const lost = verdict.outcome === 'unknown';
@@ -212,6 +224,7 @@ export class Wire {
       const before = left.length;
       left = await send(left);
       if (left.length === 0) return;
+      this.#pressure += 1;
       if (left.length < before) attempt = 1;
       if (attempt >= this.#options.maxAttempts) {
         const verdict = { kind: 'fault', outcome: 'nothing-written', pressure: true, passing: true } as const;

@@ -162,6 +162,12 @@ export interface Store {
   /** The native handle that named queries get (a Knex, a client). */
   readonly native: unknown;
 
+  /**
+   * How often the store has asked for less load (throttling, requests left unprocessed), also where sending again then
+   * succeeded; it only grows. Absent where a store never says so.
+   */
+  readonly pressure?: number;
+
   /** Connects and measures the clock. Idempotent. @throws NotPrepared when the records' own place is missing. */
   open(): Promise<void>;
   /** Releases everything; idempotent. */

@@ -21,6 +21,8 @@ export interface PutNewerResult {
   /** The target has these versions or newer ones. */
   readonly skipped: number;
   readonly rejected: readonly { readonly entry: Entry; readonly rejection: Rejection }[];
+  /** The target asked for less load meanwhile. */
+  readonly pressed: boolean;
 }
 
 /** An entry as a replay puts it: what never had a stamp is older than everything that has one. */
@@ -33,6 +35,8 @@ export const asReplayed = (entry: Entry): Entry => (entry.stamp === null ? { ...
  */
 export async function putNewer(entries: readonly Entry[], options: PutNewerOptions): Promise<PutNewerResult> {
   const { target, clock, random, signal } = options;
+  const pressureBefore = target.pressure ?? 0;
+  let pressed = false;
   const present = await again(options, () => target.getMany(entries, { stampsOnly: true }));
   let open = entries.map(asReplayed).filter((entry, i) => {
     const there = present[i];
@@ -73,10 +77,13 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
       if (outcome.kind === 'applied') applied += 1;
       else if (outcome.kind === 'superseded') skipped += 1;
       else if (outcome.kind === 'rejected') rejected.push({ entry, rejection: outcome });
-      else open.push(entry);
+      else {
+        if (outcome.kind === 'fault' && outcome.pressure) pressed = true;
+        open.push(entry);
+      }
     });
   }
-  return { applied, skipped, rejected };
+  return { applied, skipped, rejected, pressed: pressed || (target.pressure ?? 0) > pressureBefore };
 }
 
 /** Repeats a read of a store through passing faults. */

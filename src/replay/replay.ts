@@ -118,6 +118,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
         signal,
         deadline,
       });
+      if (result.pressed) throttle.ease();
       for (const { entry, rejection } of result.rejected) await options.onRejected(entry, rejection);
       applied += result.applied;
       skipped += result.skipped;

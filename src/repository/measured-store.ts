@@ -40,6 +40,9 @@ export function measuredStore(
     get native() {
       return store.native;
     },
+    get pressure() {
+      return store.pressure ?? 0;
+    },
     get: (id, key) => measure('get', key, () => store.get(id, key)),
     getMany: (refs, options) => measure('getMany', refs[0]?.key, () => store.getMany(refs, options)),
     putIfNewer: (entry, deadline) => measure('putIfNewer', entry.key, () => store.putIfNewer(entry, deadline)),

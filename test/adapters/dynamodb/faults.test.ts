@@ -79,8 +79,10 @@ onEveryServer((t) => {
       t.proxy.next('PutItem', THROTTLED, 3);
       expect(await store.putIfNewer(entry(10), later(store))).toEqual({ kind: 'applied', previous: 'absent' });
       expect(t.proxy.count('PutItem')).toBe(4);
+      expect(store.pressure, 'what was absorbed is told all the same').toBe(3);
       t.proxy.next('PutItem', SERVER_ERROR, 2);
       expect((await store.putIfNewer(entry(11), later(store))).kind).toBe('applied');
+      expect(store.pressure, 'a failure is no request for less').toBe(3);
     });
 
     it('that stays busy is reported as pressure, with nothing written', async () => {
@@ -126,6 +128,7 @@ onEveryServer((t) => {
       const found = await store.getMany(entries);
       expect(found.map((one) => one?.stamp)).toEqual(entries.map(({ stamp }) => stamp));
       expect(asked).toBe(3);
+      expect(store.pressure).toBe(2);
     });
 
     it('is asked again for the deletes that it did not get to', async () => {
