@@ -52,7 +52,9 @@ async function call(method: string, path: string, body?: unknown): Promise<{ sta
     if (response.status >= 500) count(`${response.status} ${(json as { code?: string }).code ?? ''}`);
     return { status: response.status, json };
   } catch (error) {
-    count(error instanceof Error ? error.name : String(error));
+    // fetch says "fetch failed"; why is its cause: ECONNREFUSED where the service is gone.
+    const { name, cause } = error as Error & { cause?: { code?: string } };
+    count(cause?.code ?? name);
     return { status: 0, json: null };
   }
 }

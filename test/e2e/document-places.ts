@@ -34,9 +34,12 @@ export async function mongodbPlace(): Promise<Place> {
   };
 }
 
-/** As the old store, the table was made by an application long ago; as the new one, it is for `prepare` to make. */
-export async function dynamodbPlace(side: 'old' | 'new', server = testServer('dynamodb')): Promise<Place> {
-  const { url, missing } = server;
+/**
+ * As the old store, the table was made by an application long ago; as the new one, it is for `prepare` to make. On a
+ * server of the test's own, which may hang or be gone by then, it stays in the end.
+ */
+export async function dynamodbPlace(side: 'old' | 'new', own?: { readonly url: string }): Promise<Place> {
+  const { url, missing } = own === undefined ? testServer('dynamodb') : { url: own.url, missing: '' };
   if (url === undefined) throw new Error(missing);
   const client = new DynamoDBClient({ ...DYNAMODB_ACCESS, endpoint: url });
   const TableName = `events-${randomBytes(6).toString('hex')}`;
@@ -76,7 +79,7 @@ export async function dynamodbPlace(side: 'old' | 'new', server = testServer('dy
       return found;
     },
     async drop() {
-      await client.send(new DeleteTableCommand({ TableName }));
+      if (own === undefined) await client.send(new DeleteTableCommand({ TableName }));
       client.destroy();
     },
   };

@@ -153,8 +153,12 @@ export class Pair {
   async prepare(): Promise<void> {
     await this.#control.prepare(MIGRATION);
     this.#controller = await this.#control.migration(MIGRATION);
-    await this.#control.plane.changeSettings(MIGRATION, { noOutsideWriters: true, ...this.#options.settings }, WHY);
+    await this.change({ noOutsideWriters: true, ...this.#options.settings });
     await this.#acceptRisks();
+  }
+
+  async change(settings: Partial<Settings>): Promise<void> {
+    await this.#control.plane.changeSettings(MIGRATION, settings, WHY);
   }
 
   status(): Promise<MigrationStatus> {
