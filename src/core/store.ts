@@ -269,6 +269,11 @@ export interface Codec {
   /** The record as this store shall hold it. May throw `InvalidRecord`. */
   encode(record: StoredRecord): StoredRecord;
   decode(stored: StoredRecord): StoredRecord;
+  /**
+   * Names what the codec does: change it when that changes. Replays and verdicts are bound to it. Without it they are
+   * bound to the text of the two functions, which differs between a build and its source.
+   */
+  readonly version?: string;
 }
 
 /** What a store is told about the migration it serves. */

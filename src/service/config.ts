@@ -122,13 +122,18 @@ export function migration<R extends object>(options: MigrationOptions<R>): Migra
       ...(['old', 'new'] as const).flatMap((side) => [
         options[side].adapter,
         JSON.stringify(options[side].mapping),
-        String(codecs[side].encode),
-        String(codecs[side].decode),
+        nameOf(codecs[side]),
       ]),
       JSON.stringify(rules),
       String(rules.custom),
     ]),
   });
+}
+
+/** What a codec does, as far as it can be told. */
+function nameOf(codec: Codec): string {
+  if (codec === identityCodec) return 'identity';
+  return codec.version === undefined ? `${codec.encode} ${codec.decode}` : `version ${codec.version}`;
 }
 
 /** The names that a migration may have: they go into file names, URLs and metrics. */

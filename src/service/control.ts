@@ -133,8 +133,16 @@ export class Control {
     }
     const old = await stores.old.prepare({ dryRun });
     const fresh = await stores.new.prepare({ dryRun });
+    if (dryRun) return { old, new: fresh, inspections, census: null };
     const why = { actor: 'changeover', reason: 'prepare' };
-    return { old, new: fresh, inspections, census: dryRun ? null : await controller.census({ ...why, ...census }) };
+    const made = old.actions.length + fresh.actions.length > 0;
+    return {
+      old,
+      new: fresh,
+      // What was missing is there now, and is no finding any more.
+      inspections: made ? await controller.inspect() : inspections,
+      census: await controller.census({ ...why, ...census }),
+    };
   }
 
   /**
