@@ -60,6 +60,7 @@ describe('errors', () => {
       'HandoverInProgress',
       'Interrupted',
       'NotRegistered',
+      'RateLimited',
       'RevisionConflict',
       'StoreUnavailable',
     ]);
