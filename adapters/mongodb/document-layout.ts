@@ -48,6 +48,17 @@ function isKeyPart(value: Value): boolean {
   return value instanceof Date || value instanceof Uint8Array || value instanceof Decimal;
 }
 
+/** Fills a path, unless something below it is filled. */
+function fill(fields: Map<string, unknown>, [first = '', ...rest]: readonly string[], filler: object): void {
+  if (rest.length === 0) {
+    if (!fields.has(first)) fields.set(first, filler);
+    return;
+  }
+  const inner = (fields.get(first) ?? new Map()) as Map<string, unknown>;
+  fields.set(first, inner);
+  fill(inner, rest, filler);
+}
+
 const bare = (document: StoredRecord): boolean => Object.keys(document).length === 1 && '_id' in document;
 
 /** How entries stand in documents. */
@@ -60,7 +71,7 @@ export class DocumentLayout {
   readonly #context: StoreContext;
   readonly #taken: ReadonlySet<string>;
   readonly #hidden: ReadonlySet<string>;
-  /** Paths that a tombstone must fill with something unique, because a unique index counts a missing field as one. */
+  /** Paths that a tombstone must fill with something unique, because a unique index may count a missing field as one. */
   fillPaths: readonly string[] = [];
 
   constructor(driver: DriverModule, options: ResolvedOptions, context: StoreContext) {
@@ -177,15 +188,8 @@ export class DocumentLayout {
 
   #tombstone(key: NativeKey): [string, unknown][] {
     const fields = new Map<string, unknown>([['_id', key._id], ...key.beside]);
-    for (const path of this.fillPaths) {
-      const [first = '', ...rest] = path.split('.');
-      if (fields.has(first)) continue;
-      const filler: unknown = { [this.#options.reserved.tombstone]: key._id };
-      fields.set(
-        first,
-        rest.reduceRight((inner, name) => ({ [name]: inner }), filler),
-      );
-    }
+    const filler = { [this.#options.reserved.tombstone]: key._id };
+    for (const path of this.fillPaths) fill(fields, path.split('.'), filler);
     return [...fields, [this.#options.reserved.tombstone, true]];
   }
 

@@ -72,7 +72,8 @@ export class Upkeep {
     }
     const indexes = info === null ? [] : await this.indexes();
     const before = this.#layout.fillPaths.join('\n');
-    this.#layout.fillPaths = indexes.filter(countsMissing).flatMap(({ key }) => this.#fillable(Object.keys(key)));
+    const unique = indexes.filter((index) => index.unique === true);
+    this.#layout.fillPaths = this.#fillable(new Set(unique.flatMap(({ key }) => Object.keys(key))));
     if (before !== this.#layout.fillPaths.join('\n')) this.#knowledge += 1;
   }
 
@@ -96,10 +97,11 @@ export class Upkeep {
     this.#knowledge += 1;
   }
 
-  #fillable(paths: readonly string[]): readonly string[] {
+  /** Sparse and partial indexes too: a field of the key, or a filter for null, lets a tombstone into them. */
+  #fillable(paths: ReadonlySet<string>): readonly string[] {
     const own = new Set(['_id', ...this.#layout.besideFields, ...Object.values(this.#options.reserved)]);
     // The longest first: a field that is filled further down is unique, too.
-    return paths.filter((path) => !own.has(path.split('.')[0] ?? '')).sort((a, b) => b.length - a.length);
+    return [...paths].filter((path) => !own.has(path.split('.')[0] ?? '')).sort((a, b) => b.length - a.length);
   }
 
   /** What a command that puts these entries says of validation. */
@@ -250,11 +252,6 @@ export class Upkeep {
   }
 }
 
-/** Unique, and for an index of this kind a field that is not there is a value like any other. */
-export function countsMissing({ unique, sparse, partialFilterExpression }: IndexDescriptionInfo): boolean {
-  return unique === true && sparse !== true && partialFilterExpression === undefined;
-}
-
 /** Why a collection cannot be a store at all, or null. */
 export function unfitness(info: Document | null): string | null {
   if (info === null) return null;
@@ -262,7 +259,6 @@ export function unfitness(info: Document | null): string | null {
   if (info['type'] === 'view') return 'a view';
   if (info['type'] === 'timeseries') return 'a time series';
   if (options['capped'] === true) return 'capped, so that it drops documents by itself';
-  if (options['clusteredIndex'] !== undefined) return null;
   const locale = ((options['collation'] ?? {}) as Document)['locale'];
   return locale === undefined || locale === 'simple' ? null : 'one whose collation makes different keys equal';
 }

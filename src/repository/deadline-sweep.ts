@@ -3,7 +3,7 @@ import { StoreFault } from '../core/errors.ts';
 
 /** A call that may have to be given up; one link of the list of all of them. */
 class Waiting {
-  readonly at: number;
+  at: number;
   readonly giveUp: () => void;
   before: Waiting | null = null;
   after: Waiting | null = null;
@@ -89,6 +89,12 @@ export class DeadlineSweep {
     return true;
   }
 
+  /** While the process did not run nobody could hear an answer: that time counts for no call. */
+  #forgive(ms: number): void {
+    if (ms <= 0) return;
+    for (let waiting = this.#first; waiting !== null; waiting = waiting.after) waiting.at += ms;
+  }
+
   #giveUp(now: number): void {
     const late: Waiting[] = [];
     for (let waiting = this.#first; waiting !== null; waiting = waiting.after) {
@@ -103,6 +109,7 @@ export class DeadlineSweep {
     this.#timer = this.#clock.after(this.#stepMs, () => {
       this.#timer = undefined;
       const later = this.#clock.monotonic();
+      this.#forgive(later - this.#now - 2 * this.#stepMs);
       this.#giveUp(later);
       if (this.#first !== null && this.#timer === undefined) this.#arm(later);
     });

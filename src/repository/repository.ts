@@ -334,9 +334,7 @@ export class Repository<R extends object = StoredRecord> {
   }
 
   #shadow(ruleset: Ruleset, route: Route, target: Target, entry: Entry | undefined): void {
-    // The caller may change what it got while the comparison goes on.
-    const copy = entry === undefined ? undefined : { ...entry, value: cloneValue(entry.value) };
-    this.#parts.shadow.begin(ruleset, route, target.unit, target.id, target.key, copy);
+    this.#parts.shadow.begin(ruleset, route, target.unit, target.id, target.key, entry);
   }
 
   #readLead(route: Route, target: Target): Promise<Entry | undefined> {

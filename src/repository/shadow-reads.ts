@@ -6,7 +6,7 @@ import type { Route, Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import { STAMP_MIN, type Stamp } from '../core/stamp.ts';
 import type { Entry, Store } from '../core/store.ts';
-import type { Key } from '../core/value.ts';
+import { cloneValue, type Key } from '../core/value.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { MigrationSession } from './migration-session.ts';
 
@@ -54,8 +54,17 @@ export class ShadowReads {
     const { random, logger } = this.#session.fleet;
     if (this.#running >= settings.shadowConcurrency) return;
     if (settings.shadowSample < 1 && random() >= settings.shadowSample) return;
+    let first: Entry | undefined;
+    try {
+      // The caller may change what it got while the comparison goes on.
+      first = authority === undefined ? undefined : { ...authority, value: cloneValue(authority.value) };
+    } catch (error) {
+      // A codec can make what nobody can copy: the read itself has not failed.
+      logger.error({ err: error }, 'a shadow read failed');
+      return;
+    }
     this.#running += 1;
-    this.#compare(ruleset, route, unit, id, key, authority)
+    this.#compare(ruleset, route, unit, id, key, first)
       .catch((error: unknown) => {
         // A follower that cannot be read proves nothing; the mirror's health shows it.
         if (!(error instanceof StoreFault)) logger.error({ err: error }, 'a shadow read failed');

@@ -288,14 +288,18 @@ describe.skipIf(missing !== undefined)(`mongodb documents${missing ? ` (${missin
 
   describe('tombstones', () => {
     it.for([
-      ['one field', { slug: 1 }],
-      ['a field further down', { 'profile.mail': 1, 'profile.mail.host': 1 }],
-      ['several fields', { owner: 1, slug: 1 }],
-    ] as const)('of many records fit a unique index of %s, and free what it keeps unique', async ([, index]) => {
+      ['of one field', [{ slug: 1 }], {}],
+      ['of a field further down', [{ 'profile.mail': 1, 'profile.mail.host': 1 }], {}],
+      ['of several fields', [{ owner: 1, slug: 1 }], {}],
+      ['and another beside it in one field', [{ slug: 1 }, { 'profile.mail': 1 }, { 'profile.phone': 1 }], {}],
+      ['and another above it', [{ slug: 1 }, { profile: 1 }, { 'profile.mail.host': 1 }], {}],
+      ['that is sparse and has a field of the key', [{ owner: 1, slug: 1 }], { sparse: true }],
+      ['of what is not marked as gone', [{ slug: 1 }], { partialFilterExpression: { goneAt: null } }],
+    ] as const)('of many records fit a unique index %s, and free what it keeps unique', async ([, indexes, more]) => {
       const store = await open(TWO);
-      await raw().createIndex(index as never, { unique: true });
+      for (const index of indexes) await raw().createIndex(index as never, { unique: true, ...more });
       const entry = (n: number, ms: number, slug = `slug ${n}`) =>
-        entryOf(TWO, { owner: 'ada', id: n, slug, profile: { mail: { host: slug } } }, ms);
+        entryOf(TWO, { owner: 'ada', id: n, slug, profile: { mail: { host: slug }, phone: slug } }, ms);
       // The index was made after the store looked: the first tombstone that it refuses makes it look again.
       const first = await Promise.all([1, 2, 3, 6, 7].map((n) => put(store, gone(entry(n, 10)))));
       expect(first.map(({ kind }) => kind)).toEqual(Array(5).fill('applied'));

@@ -178,11 +178,18 @@ describe.skipIf(missing !== undefined)(`mongodb upkeep${missing ? ` (${missing})
 
   it('collections that cannot be a store are refused', async () => {
     const db = database.client.db(database.name);
-    const [capped, german, series] = [database.fresh(), database.fresh(), database.fresh()];
+    const [capped, german, clustered, series] = [
+      database.fresh(),
+      database.fresh(),
+      database.fresh(),
+      database.fresh(),
+    ];
     await db.createCollection(capped, { capped: true, size: 4096 });
     await db.createCollection(german, { collation: { locale: 'de', strength: 1 } });
+    const clusteredIndex = { key: { _id: 1 }, unique: true };
+    await db.createCollection(clustered, { clusteredIndex, collation: { locale: 'en', strength: 2 } });
     await db.createCollection(series, { timeseries: { timeField: 'at' } });
-    for (const collection of [capped, german, series]) {
+    for (const collection of [capped, german, clustered, series]) {
       await expect(database.store(KEYS, { collection, id: 'id' })).rejects.toBeInstanceOf(InvalidConfiguration);
     }
   });

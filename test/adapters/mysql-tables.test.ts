@@ -238,6 +238,10 @@ describe.skipIf(missing !== undefined)("the table's own rules", () => {
     ],
     ['a check', ['CREATE TABLE things (id VARCHAR(20) PRIMARY KEY, n INT CHECK (n <> 7))']],
     [
+      'a check that is out of range',
+      ['CREATE TABLE things (id VARCHAR(20) PRIMARY KEY, n INT CHECK (CAST(6 AS UNSIGNED) - n >= 0))'],
+    ],
+    [
       'a trigger',
       [
         SIMPLE,

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import type { StoredRecord } from '../../src/core/value.ts';
 import {
   AlreadyExists,
   Closed,
+  type Codec,
   InvalidArgument,
   InvalidRecord,
   StoreRejected,
@@ -333,6 +335,22 @@ describe('a schema', () => {
 });
 
 describe('codecs', () => {
+  test('that make what cannot be copied fail no compared read, and no process', async () => {
+    class Odd {}
+    const old = {
+      encode: (record: StoredRecord) => record,
+      decode: (stored: StoredRecord) => ({ ...stored, note: new Odd() }),
+    };
+    await using service = await startService({ codecs: { old: old as unknown as Codec } });
+    await service.to('off');
+    await service.items.put(item('ada', '1', 4));
+    await service.set('dual-write', 100_000);
+    await service.set('shadow-read', 100_000);
+    expect(service.items.route('ada').compare).toBe(true);
+    expect((await service.items.get(key('ada', '1')))?.note).toBeInstanceOf(Odd);
+    expect(await service.items.getMany([key('ada', '1')])).toMatchObject([{ n: 4 }]);
+  });
+
   test('that change their argument harm neither side nor caller', async () => {
     const spoiling = (mark: string) => ({
       encode: (record: object) => Object.assign(record, { [mark]: true }) as never,

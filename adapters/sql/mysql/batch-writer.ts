@@ -178,6 +178,7 @@ export class BatchWriter {
     const { label } = this.#place;
     switch (failure.kind) {
       case 'asserted':
+        if (failed !== 'in time') throw new Refused(failure.rejection);
         return puts.map(() => ({ kind: 'expired' }));
       case 'locked':
         return AGAIN;

@@ -16,7 +16,8 @@ const NATIVE_CONNECTIONS = 4;
 const SETUP = [
   'SET NAMES utf8mb4 COLLATE utf8mb4_bin',
   "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', " +
-    'foreign_key_checks = 1, unique_checks = 1, sql_safe_updates = 0, autocommit = 1',
+    'foreign_key_checks = 1, unique_checks = 1, sql_safe_updates = 0, ' +
+    'sql_select_limit = 18446744073709551615, autocommit = 1',
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',
 ];
 const NATIVE_SETUP = ["SET SESSION time_zone = '+00:00'"];

@@ -9,8 +9,8 @@ export type Failure =
   | { readonly kind: 'rejected'; readonly rejection: Rejection }
   /** Another transaction was in the way; nothing is left of this one, once it is rolled back. */
   | { readonly kind: 'locked' }
-  /** The assertion that the deadline has not passed failed. */
-  | { readonly kind: 'asserted' }
+  /** An assertion of ours failed; in a statement that asserts nothing, an expression of the table's own. */
+  | { readonly kind: 'asserted'; readonly rejection: Rejection }
   | { readonly kind: 'no table' }
   /** The connection is gone, and with it the answer. */
   | { readonly kind: 'lost' }
@@ -100,7 +100,9 @@ export function classify(error: unknown): Failure {
   const limit = LIMITS[errno];
   if (limit !== undefined) return { kind: 'rejected', rejection: rejected('limit', limit) };
   if (LOCKED.has(errno)) return { kind: 'locked' };
-  if (errno === ASSERTED) return { kind: 'asserted' };
+  if (errno === ASSERTED) {
+    return { kind: 'asserted', rejection: rejected('constraint', 'an expression of the table is out of range') };
+  }
   if (errno === NO_TABLE) return { kind: 'no table' };
   return { kind: 'fault', pressure: PRESSURE.has(errno) };
 }

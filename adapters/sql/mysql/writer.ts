@@ -167,13 +167,13 @@ export class Writer {
     if (expected?.kind === 'version' && expected.stamp !== stamp) return { kind: 'conflict' };
     if (write.stamp !== null && stamp !== null && stamp > write.stamp) return { kind: 'superseded', stamp };
     if (late || (failed === 'in time' && failure.kind === 'asserted')) return { kind: 'expired' };
-    if (failure.kind === 'locked' || failure.kind === 'asserted') return AGAIN;
+    if (failure.kind === 'locked' || (failed === 'found' && failure.kind === 'asserted')) return AGAIN;
     if (failure.kind === 'duplicate') {
       // A unique index of the stamp table is its key. One of the records' may be another one's.
       const raced = failed === 'stamp' || failed === 'place' || (failed === 'insert' && exists);
       return raced ? AGAIN : failure.rejection;
     }
-    if (failure.kind === 'rejected') return failure.rejection;
+    if (failure.kind === 'rejected' || failure.kind === 'asserted') return failure.rejection;
     return faultOf(label, storeFault(label, error, 'nothing-written'));
   }
 

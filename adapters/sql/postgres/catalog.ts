@@ -23,6 +23,8 @@ export interface PgTable {
   readonly partitioned: boolean;
   readonly columns: readonly PgColumn[];
   readonly indexes: readonly PgIndex[];
+  /** Something in the database is checked, or a trigger run, only when a transaction commits. */
+  readonly deferring: boolean;
   /** Text columns that sort by their bytes. */
   readonly binary: ReadonlySet<string>;
 }
@@ -78,6 +80,9 @@ const INDEXES = `SELECT c.relname, a.attname
     AND i.indpred IS NULL AND i.indexprs IS NULL AND k.n <= i.indnkeyatts
   ORDER BY i.indisprimary DESC, c.relname, k.n`;
 
+/** Of any table: triggers of this one may write to others. */
+const DEFERRING = 'SELECT EXISTS (SELECT 1 FROM pg_trigger WHERE tginitdeferred)';
+
 const isTrue = (cell: string | null | undefined): boolean => cell === 't';
 
 function columnOf(row: readonly (string | null)[]): PgColumn {
@@ -105,9 +110,10 @@ export async function findTable(ask: Ask, table: string): Promise<PgTable | unde
   const found = answers.map(([row]) => row).find((row) => row !== undefined && /^[rp]$/.test(String(row[3])));
   if (found === undefined) return undefined;
   const [oid, schema, name, kind] = found.map(String) as [string, string, string, string];
-  const [columns = [], indexes = []] = await ask([
+  const [columns = [], indexes = [], deferring = []] = await ask([
     { sql: COLUMNS, values: [oid] },
     { sql: INDEXES, values: [oid] },
+    { sql: DEFERRING, values: [] },
   ]);
   const grouped = Map.groupBy(indexes, ([index]) => String(index));
   return {
@@ -117,6 +123,7 @@ export async function findTable(ask: Ask, table: string): Promise<PgTable | unde
     partitioned: kind === 'p',
     columns: columns.map(columnOf),
     indexes: [...grouped].map(([index, rows]) => ({ name: index, columns: rows.map((row) => String(row[1])) })),
+    deferring: isTrue(deferring[0]?.[0]),
     binary: new Set(columns.filter((row) => isTrue(row[9])).map(([column]) => String(column))),
   };
 }

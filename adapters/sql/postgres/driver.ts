@@ -9,6 +9,7 @@ export interface PgWire {
   parse(statement: { readonly name: string; readonly text: string }): void;
   bind(values: { readonly statement: string; readonly values: readonly (string | Buffer | null)[] }): void;
   execute(): void;
+  close(statement: { readonly type: 'S'; readonly name: string }): void;
   sync(): void;
   readonly stream: { cork?(): void; uncork?(): void; destroy(): void };
 }

@@ -55,6 +55,9 @@ const rejected = (reason: Rejection['reason'], message: string): Failure => ({
   rejection: { kind: 'rejected', reason, message },
 });
 
+/** Connection, resources, shutdown, time-outs of sessions, system, internal: what ends connections. */
+const GONE = /^(08|25P0[34]|53|57P|58|F0|XX)/;
+
 /** An invalid text at this point is that of an enum: all other values were looked at before. */
 const INVALID_TEXT = '22P02';
 
@@ -76,6 +79,8 @@ export function classify(failed: unknown): Failure {
   if (kind === 'P0' || kind === '09' || kind === '27') {
     return rejected('constraint', `a trigger of the table refuses the record (${code})`);
   }
+  // In other languages the severity is another word; after these the connection, or the server, may well be gone.
+  if (severity !== 'ERROR' && GONE.test(code)) return { kind: 'lost', code, pressure: kind === '53' };
   if (code === '55P03' || code === '57014') return { kind: 'waited' };
   if (code === '42P01') return { kind: 'no-table' };
   if (code === '0A000' || code === '26000') return { kind: 'stale' };

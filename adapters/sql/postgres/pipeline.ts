@@ -28,8 +28,14 @@ export class PipelineFailed extends Error {
   }
 }
 
-/** The statements that a connection has been given a name for, by their text. */
-const prepared = new WeakMap<PgClient, Map<string, string>>();
+/** The names of the statements of a connection, by their text. */
+interface Prepared {
+  readonly known: Map<string, string>;
+  /** Those that the server may hold, but that are to be parsed again: closed first, as it never forgets one by itself. */
+  readonly doubtful: Map<string, string>;
+}
+
+const prepared = new WeakMap<PgClient, Prepared>();
 let names = 0;
 
 const hex = (bytes: Uint8Array): string =>
@@ -55,8 +61,9 @@ function wire(value: Value): string | Buffer | null {
  */
 class Pipeline implements PgQuery {
   readonly #steps: readonly Step[];
-  readonly #known: Map<string, string>;
-  readonly #fresh: string[] = [];
+  readonly #prepared: Prepared;
+  /** What was parsed for the first time, with the place of its step. */
+  readonly #first = new Map<string, number>();
   readonly #resolve: (answers: readonly Rows[]) => void;
   readonly #reject: (error: unknown) => void;
   readonly #answers: Rows[] = [];
@@ -69,23 +76,30 @@ class Pipeline implements PgQuery {
     reject: (error: unknown) => void,
   ) {
     this.#steps = steps;
-    this.#known = prepared.get(client) ?? new Map();
-    prepared.set(client, this.#known);
+    this.#prepared = prepared.get(client) ?? { known: new Map(), doubtful: new Map() };
+    prepared.set(client, this.#prepared);
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
   submit(connection: PgWire): Error | null {
     const { stream } = connection;
+    const { known, doubtful } = this.#prepared;
     stream.cork?.();
     try {
-      for (const { sql, values, fresh = false } of this.#steps) {
-        let name = fresh ? '' : this.#known.get(sql);
+      for (const [step, { sql, values, fresh = false }] of this.#steps.entries()) {
+        let name = fresh ? '' : known.get(sql);
         if (name === undefined) {
-          names += 1;
-          name = `changeover_${names}`;
-          this.#known.set(sql, name);
-          this.#fresh.push(sql);
+          name = doubtful.get(sql);
+          if (name === undefined) {
+            names += 1;
+            name = `changeover_${names}`;
+          } else {
+            doubtful.delete(sql);
+            connection.close({ type: 'S', name });
+          }
+          known.set(sql, name);
+          this.#first.set(sql, step);
           connection.parse({ name, text: sql });
         } else if (fresh) {
           connection.parse({ name, text: sql });
@@ -118,8 +132,10 @@ class Pipeline implements PgQuery {
   handlePortalSuspended(): void {}
 
   handleError(error: unknown): void {
-    // Those behind the failed step were never parsed; a name is used once, so that forgetting all of them is safe.
-    for (const sql of this.#fresh) this.#known.delete(sql);
+    // Those before the failed step are parsed, those behind it are not, and of itself nobody knows.
+    for (const [sql, step] of this.#first) {
+      if (step >= this.#answers.length) doubt(this.#prepared, sql);
+    }
     this.#reject(new PipelineFailed(this.#answers.length, this.#answers, error));
   }
 
@@ -135,7 +151,15 @@ export function pipeline(client: PgClient, steps: readonly Step[]): Promise<read
   });
 }
 
+function doubt({ known, doubtful }: Prepared, sql: string): void {
+  const name = known.get(sql);
+  known.delete(sql);
+  if (name !== undefined) doubtful.set(sql, name);
+}
+
 /** Forgets the statements of a connection, because what they read was changed. */
-export const forgetStatements = (client: PgClient): void => {
-  prepared.delete(client);
-};
+export function forgetStatements(client: PgClient): void {
+  const statements = prepared.get(client);
+  if (statements === undefined) return;
+  for (const sql of [...statements.known.keys()]) doubt(statements, sql);
+}

@@ -22,6 +22,9 @@ export const LIMITS =
 /** Fails once a deadline has passed, and the transaction with it. The last step: every lock is held by then. */
 export const IN_TIME = `SELECT 1 / CASE WHEN ${inTime(1)} THEN 1 ELSE 0 END`;
 
+/** Does now what would be done at the commit, which looks at no clock: a check may wait for others' locks. */
+export const UNDEFERRED = 'SET CONSTRAINTS ALL IMMEDIATE';
+
 /** Fails where there is a table of this name, for what is right only without one. */
 export const NO_TABLE = 'SELECT 1 / CASE WHEN to_regclass($1::text) IS NULL THEN 1 ELSE 0 END';
 
@@ -63,13 +66,23 @@ export interface WriteTexts {
   readonly setStamp: string;
   readonly update: string;
   readonly insert: string;
-  /** Of many, as `put` and `bury`: a list for each parameter. Answer the numbers of the rows that were written. */
+  /**
+   * Of many, as `put` and `bury`: a list for each parameter. Answer the numbers of the rows that were written; of puts
+   * also a row of number 0.
+   */
   readonly putMany: string;
   readonly buryMany: string;
   readonly removeManyBuried: string;
 }
 
 const list = (parts: readonly string[], between = ', '): string => parts.join(between);
+
+/**
+ * 0, or fails with {@link NO_LOGARITHM} if there are stamps whose record a trigger kept from being written, without an
+ * error of its own. Not by a division, as checks of tables may divide too.
+ */
+const BOTH = 'ln(CASE WHEN (SELECT count(*) FROM st) = (SELECT count(*) FROM rec) THEN 1 ELSE 0 END)';
+export const NO_LOGARITHM = '2201E';
 
 export function writeTexts(plan: Plan): WriteTexts {
   const { layout, records, stamps, arbiter, changing, table, shared } = plan;
@@ -114,9 +127,9 @@ export function writeTexts(plan: Plan): WriteTexts {
     `UPDATE ${stamps} AS s SET ${stamp} = $${at}::bytea, ${deleted} = ${gone} WHERE ${where('s', values)} ` +
     `AND s.${stamp} = $${at + 2}::bytea AND s.${stamp} < $${at}::bytea AND ${inTime(at + 1)}`;
   const insertion = `INSERT INTO ${records} AS r (${all}) SELECT ${list(given)}`;
-  const withRecord = (stampStep: string, recordStep: string): string =>
+  const withRecord = (stampStep: string, recordStep: string, both = false): string =>
     `WITH st AS (${stampStep} RETURNING 1), rec AS (${recordStep} RETURNING ${fresh(keyOfRow)} AS fresh) ` +
-    'SELECT (SELECT count(*) FROM st), (SELECT fresh FROM rec)';
+    `SELECT (SELECT count(*) FROM st), (SELECT fresh FROM rec)${both ? `, ${BOTH}` : ''}`;
   const updating = (condition: string): string =>
     `UPDATE ${records} AS r SET ${list(touched.map((name) => `${quote(name)} = ${given[names.indexOf(name)]}`))} ` +
     `WHERE ${where('r', keyOfRow)}${condition}`;
@@ -125,12 +138,16 @@ export function writeTexts(plan: Plan): WriteTexts {
 
   const many = manyTexts(plan, { stamp, deleted, keyNames, ifNewer, upsert });
   return {
-    put: withRecord(`${stampInsert(keyOfRow, false, n + 1)} ${ifNewer(n + 1)}`, `${insertion} FROM st ${upsert}`),
+    put: withRecord(
+      `${stampInsert(keyOfRow, false, n + 1)} ${ifNewer(n + 1)}`,
+      `${insertion} FROM st ${upsert}`,
+      !shared,
+    ),
     create: withRecord(
       `${stampInsert(keyOfRow, false, n + 1)} ${ifNewer(n + 1)}`,
       `${insertion} FROM st ${unlessThere}`,
     ),
-    replace: withRecord(stampOver(keyOfRow, false, n + 1), `${insertion} FROM st ${upsert}`),
+    replace: withRecord(stampOver(keyOfRow, false, n + 1), `${insertion} FROM st ${upsert}`, !shared),
     adopt:
       `WITH st AS (${stampInsert(keyOfRow, false, n + 1)} ON CONFLICT (${keyList}) DO NOTHING RETURNING 1), ` +
       `rec AS (${updating(' AND EXISTS (SELECT 1 FROM st)')} RETURNING false AS fresh) ` +
@@ -138,7 +155,7 @@ export function writeTexts(plan: Plan): WriteTexts {
     bury: `${stampInsert(keyGiven, true, k + 1)} ${ifNewer(k + 1)} RETURNING 1`,
     buryOne: `${stampOver(keyGiven, true, k + 1)} RETURNING 1`,
     removeBuried: `DELETE FROM ${records} AS r WHERE ${where('r', keyGiven)} AND ${ownStamp} RETURNING 1`,
-    mustOwn: `SELECT 1 / CASE WHEN ${ownStamp} AND NOT ${ownRecord} THEN 0 ELSE 1 END`,
+    mustOwn: `SELECT ln(CASE WHEN ${ownStamp} AND NOT ${ownRecord} THEN 0 ELSE 1 END)`,
     mustOwnPlain: `SELECT 1 / CASE WHEN ${ownRecord} THEN 1 ELSE 0 END`,
     overwrite: `${insertion} ${upsert} RETURNING ${fresh(keyOfRow)}`,
     insertPlain: `${insertion} ${unlessThere} RETURNING true`,
@@ -195,7 +212,7 @@ function manyTexts(plan: Plan, parts: ManyParts): Pick<WriteTexts, 'putMany' | '
       `rec AS (INSERT INTO ${records} AS r (${list(names.map(quote))}) SELECT ${list(cells.map((cell) => `g.${cell}`))} ` +
       `FROM given AS g JOIN st ON ${joined('st', keyCells)} ORDER BY g.n ${upsert} ` +
       `RETURNING ${list(keyNames.map((name) => `r.${name}`))}${freshColumn}) ` +
-      `SELECT g.n, ${was} FROM given AS g JOIN rec AS r ON ${joined('r', keyCells)}`,
+      `SELECT g.n, ${was} FROM given AS g JOIN rec AS r ON ${joined('r', keyCells)} UNION ALL SELECT 0, ${BOTH} = 0`,
     buryMany:
       `WITH ${keyRow}, st AS (${stampsOf(onlyKeys, true, keys.length + 2)}) ` +
       `SELECT g.n FROM given AS g JOIN st ON ${joined('st', onlyKeys)}`,

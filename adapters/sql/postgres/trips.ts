@@ -5,7 +5,7 @@ import type { Held, Write } from '../dialect.ts';
 import type { Rows, Step } from './pipeline.ts';
 import type { Plan } from './plan.ts';
 import type { Reads } from './reads.ts';
-import { IN_TIME, LIMITS, NO_TABLE, type WriteTexts, writeTexts } from './texts.ts';
+import { IN_TIME, LIMITS, NO_TABLE, UNDEFERRED, type WriteTexts, writeTexts } from './texts.ts';
 
 /** One row that somebody holds must not hold up a whole batch until its deadline. */
 const BATCH_WAIT_MS = 1_000;
@@ -24,6 +24,8 @@ export interface Sent {
   readonly inTime?: number;
   /** Place of the step that fails if what was expected is not there. */
   readonly mustOwn?: number;
+  /** Place of the step that fails if the stamp was written without its record. */
+  readonly both?: number;
   /** Place of the step that fails because there is a stamp table after all. */
   readonly noTable?: number;
 }
@@ -52,8 +54,16 @@ export class Trips {
     return { sql: LIMITS, values: [deadline, BigInt(waitMs)] };
   }
 
-  #inTime(deadline: number): Step {
-    return { sql: IN_TIME, values: [deadline] };
+  /** Everything is done when the clock is looked at for the last time. */
+  #inTime(deadline: number): readonly Step[] {
+    const inTime = { sql: IN_TIME, values: [deadline] };
+    return this.#plan.table.deferring ? [{ sql: UNDEFERRED, values: [] }, inTime] : [inTime];
+  }
+
+  /** A trip whose last step looks at the clock. */
+  #timed(steps: readonly Step[], deadline: number): { readonly steps: readonly Step[]; readonly inTime: number } {
+    const all = [...steps, ...this.#inTime(deadline)];
+    return { steps: all, inTime: all.length - 1 };
   }
 
   /** The statements of a write whose guard SQL can say; null for the others. */
@@ -63,23 +73,15 @@ export class Trips {
     const stamp = stampToBytes(write.stamp);
     const texts = this.#texts;
     const guarded = (sql: string, values: readonly Bound[], mustOwn: boolean): Trip => ({
-      steps: [
-        this.#limits(deadline),
-        { sql, values },
-        ...(mustOwn ? [{ sql: texts.mustOwn, values: key }] : []),
-        this.#inTime(deadline),
-      ],
-      ...(mustOwn ? { mustOwn: 2, inTime: 3 } : { inTime: 2 }),
+      ...this.#timed(
+        [this.#limits(deadline), { sql, values }, ...(mustOwn ? [{ sql: texts.mustOwn, values: key }] : [])],
+        deadline,
+      ),
+      ...(mustOwn ? { mustOwn: 2 } : { both: 1 }),
       outcome: ([, rows]) => putOutcome(rows),
     });
     const buried = (sql: string, values: readonly Bound[]): Trip => ({
-      steps: [
-        this.#limits(deadline),
-        { sql, values },
-        { sql: texts.removeBuried, values: key },
-        this.#inTime(deadline),
-      ],
-      inTime: 3,
+      ...this.#timed([this.#limits(deadline), { sql, values }, { sql: texts.removeBuried, values: key }], deadline),
       outcome: ([, won = [], removed = []]) => (won.length === 1 ? applied(removed.length === 1) : null),
     });
     if (expected === null) {
@@ -108,20 +110,19 @@ export class Trips {
       stamped ? { sql: texts.unstamp, values: key } : { sql: NO_TABLE, values: [this.#plan.stamps] },
     ];
     const mustOwn = { sql: texts.mustOwnPlain, values: key };
-    const end = this.#inTime(deadline);
     const common = stamped ? {} : { noTable: 1 };
     if (row === null) {
-      const steps = [...before, { sql: texts.removePlain, values: key }, end];
-      return { ...common, steps, inTime: 3, outcome: ([, , removed = []]) => applied(removed.length === 1) };
+      const sent = this.#timed([...before, { sql: texts.removePlain, values: key }], deadline);
+      return { ...common, ...sent, outcome: ([, , removed = []]) => applied(removed.length === 1) };
     }
     if (expected !== null) {
-      const steps = [...before, { sql: texts.insertPlain, values: row }, mustOwn, end];
-      return { ...common, steps, mustOwn: 3, inTime: 4, outcome: () => applied(false) };
+      const sent = this.#timed([...before, { sql: texts.insertPlain, values: row }, mustOwn], deadline);
+      return { ...common, ...sent, mustOwn: 3, outcome: () => applied(false) };
     }
     const own = this.#plan.shared ? [mustOwn] : [];
-    const steps = [...before, { sql: texts.overwrite, values: row }, ...own, end];
+    const sent = this.#timed([...before, { sql: texts.overwrite, values: row }, ...own], deadline);
     const outcome = ([, , written = []]: readonly Rows[]) => applied(written[0]?.[0] !== 't');
-    return { ...common, ...(this.#plan.shared ? { mustOwn: 3, inTime: 4 } : { inTime: 3 }), steps, outcome };
+    return { ...common, ...sent, ...(this.#plan.shared ? { mustOwn: 3 } : {}), outcome };
   }
 
   /** Locks the key and looks at it. */
@@ -160,7 +161,7 @@ export class Trips {
   }
 
   /** Writes what is locked, and commits. */
-  changing({ key, row, stamp, deadline }: Write, there: boolean): readonly Step[] {
+  changing({ key, row, stamp, deadline }: Write, there: boolean): Sent {
     const texts = this.#texts;
     const stampStep =
       stamp !== null
@@ -174,7 +175,10 @@ export class Trips {
           ? [{ sql: texts.removePlain, values: key }]
           : []
         : [{ sql: there ? texts.update : texts.insert, values: row }];
-    return [...stampStep, ...recordStep, this.#inTime(deadline), { sql: 'COMMIT', values: [] }];
+    const both = stamp !== null && row !== null;
+    const written = [...stampStep, ...recordStep, ...(both ? [{ sql: texts.mustOwn, values: key }] : [])];
+    const { steps, inTime } = this.#timed(written, deadline);
+    return { steps: [...steps, { sql: 'COMMIT', values: [] }], inTime, ...(both ? { both: written.length - 1 } : {}) };
   }
 
   /** Writes rows with different keys, all of a kind. */
@@ -188,9 +192,9 @@ export class Trips {
     const end = this.#inTime(deadline);
     if (kind === 'buried') {
       const bury = { sql: texts.buryMany, values: [...keys, stamps, deadline] };
-      return [limits, bury, { sql: texts.removeManyBuried, values: keys }, end];
+      return [limits, bury, { sql: texts.removeManyBuried, values: keys }, ...end];
     }
     const rows = columns(writes.map(({ row }) => row as readonly Bound[]));
-    return [limits, { sql: texts.putMany, values: [...rows, stamps, deadline] }, end];
+    return [limits, { sql: texts.putMany, values: [...rows, stamps, deadline] }, ...end];
   }
 }

@@ -4,11 +4,11 @@ import type { Held, Write } from '../dialect.ts';
 import { putInBatches, Refused } from '../server/batches.ts';
 import type { PgDatabase } from './database.ts';
 import type { PgClient } from './driver.ts';
-import { classify, storeFault } from './faults.ts';
+import { classify, codeOf, storeFault } from './faults.ts';
 import { PipelineFailed, pipeline, type Rows } from './pipeline.ts';
 import type { Plan } from './plan.ts';
 import type { Reads } from './reads.ts';
-import { LIMITS } from './texts.ts';
+import { LIMITS, NO_LOGARITHM } from './texts.ts';
 import { applied, type Sent, type Trip, Trips } from './trips.ts';
 
 const BATCH_ROWS = 500;
@@ -119,8 +119,12 @@ export class Writes {
         await this.#reads.lookForStamps();
         return 'again';
       }
+      const kept = error.step === sent.both && codeOf(error) === NO_LOGARITHM;
       // When in doubt, the stored stamp decides: what is refused must be what would have been applied.
-      return (await this.#verdict(write)) ?? failure.rejection;
+      return (
+        (await this.#verdict(write)) ??
+        (kept ? this.#refused('a trigger of the table keeps the record from being written') : failure.rejection)
+      );
     }
     if (failure.kind === 'waited' && this.#database.overdue(write.deadline)) return { kind: 'expired' };
     if (failure.kind === 'stale') return 'again';
@@ -151,9 +155,7 @@ export class Writes {
             return verdict;
           }
           const there = held !== undefined && held.row !== null;
-          const steps = this.#trips.changing(write, there);
-          // Behind the look at the clock there is COMMIT.
-          await send(client, { steps, inTime: steps.length - 2 });
+          await send(client, this.#trips.changing(write, there));
           return applied(there);
         } catch (error) {
           // The connection goes back without a transaction, or not at all.
@@ -236,6 +238,7 @@ export class Writes {
     const outcomes: (Outcome | undefined)[] = new Array(writes.length);
     const gone = new Set(removed.map(([n]) => n));
     for (const [n = null, fresh = null] of won) {
+      if (n === '0') continue;
       outcomes[Number(n) - 1] = applied(kind === 'put' ? fresh !== 't' : gone.has(n));
     }
     const left = writes.flatMap((_, i) => (outcomes[i] === undefined ? [i] : []));

@@ -136,6 +136,30 @@ describePostgres('a write that waits for a lock', () => {
     expect(await store.get(...key('a'))).toEqual(entry('a', 5, 5));
   });
 
+  it('that waits again when a check of the table is due at its end is late then too', async () => {
+    await using place = await onPostgres(`CREATE TABLE parents (n int4 PRIMARY KEY); INSERT INTO parents VALUES (1);
+      CREATE TABLE things (id text PRIMARY KEY, n int4 REFERENCES parents DEFERRABLE INITIALLY DEFERRED)`);
+    const [store] = await twoStores(place);
+    for (const [id, put] of [
+      ['a', (e: Entry, deadline: number) => store.putIfNewer(e, deadline)],
+      ['b', (e: Entry, deadline: number) => store.putManyIfNewer([e, entry('c', 9, 1)], deadline)],
+    ] as const) {
+      await store.putIfNewer(entry(id, 5, null), later(store));
+      const stamps = await begun(place, 'SELECT 1 FROM things_changeover FOR UPDATE');
+      const parents = await begun(place, 'DELETE FROM parents');
+      const deadline = store.now() + 900;
+      const done = put(entry(id, 9, 1), deadline);
+      await waiting(place, 1);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await stamps.query('ROLLBACK');
+      // Each wait is shorter than the whole time that there was, and both together are longer.
+      while (store.now() < deadline + 150) await new Promise((resolve) => setTimeout(resolve, 20));
+      await parents.query('ROLLBACK');
+      for (const outcome of [await done].flat()) expect(outcome).toEqual({ kind: 'expired' });
+      expect(await place.rows('SELECT * FROM things')).toEqual([]);
+    }
+  });
+
   it('that is late already when it arrives changes nothing, whatever its client thinks of the time', async () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place);

@@ -1,4 +1,6 @@
+import type { Knex } from 'knex';
 import { describe, expect, it } from 'vitest';
+import { storeFault } from '../../../adapters/sql/postgres/faults.ts';
 import { Closed, InvalidConfiguration, NotPrepared } from '../../../src/core/errors.ts';
 import { KeySpec } from '../../../src/core/record-key.ts';
 import { makeStamp } from '../../../src/core/stamp.ts';
@@ -206,6 +208,82 @@ describePostgres("the table's own rules", () => {
       { ...entry('b', 0, { n: 1 }), stamp: null },
       entry('c', 5, null),
     ]);
+  });
+});
+
+describePostgres('a trigger that keeps a record from being written', () => {
+  it('rejects the put, and leaves no stamp that says it was written', async () => {
+    await using place = await onPostgres(`${SIMPLE};
+      CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.n < 0 THEN RETURN NULL; END IF; RETURN NEW; END';
+      CREATE TRIGGER skip BEFORE INSERT OR UPDATE ON things FOR EACH ROW EXECUTE FUNCTION skip()`);
+    const store = await place.open({}, keys);
+    await store.prepare();
+    const refused = { kind: 'rejected', reason: 'constraint', message: expect.stringContaining('trigger') };
+    const batch = [1, -1, 2, -2].map((n, i) => entry(`k${i}`, 5, { n }));
+    const kinds = (await store.putManyIfNewer(batch, later(store))).map(({ kind }) => kind);
+    expect(kinds).toEqual(['applied', 'rejected', 'applied', 'rejected']);
+    const bad = batch.filter(({ value }) => Number(value?.['n']) < 0);
+    expect((await store.putManyIfNewer(bad, later(store))).map(({ kind }) => kind)).toEqual(['rejected', 'rejected']);
+    expect(await store.putIfNewer(entry('k9', 5, { n: -3 }), later(store))).toMatchObject(refused);
+    const stamp = makeStamp(5, 0, 1);
+    const over = entry('k0', 6, { n: -4 });
+    for (const value of [undefined, { id: 'k0', n: 1 }]) {
+      const expected = { kind: 'version', stamp, ...(value && { value }) } as const;
+      expect(await store.compareAndSet(over, expected, later(store))).toMatchObject(refused);
+    }
+    expect(await scanned(store)).toEqual([batch[0], batch[2]]);
+  });
+});
+
+describePostgres('a connection', () => {
+  it('holds each statement once, however often it fails or has to be parsed anew', async () => {
+    await using place = await onPostgres(SIMPLE);
+    const store = await place.open({ pool: 1 }, keys);
+    await store.prepare();
+    await store.putIfNewer(entry('a', 5, { n: 1 }), later(store));
+    const held = async (): Promise<number> => {
+      const { rows } = await (store.native as Knex).raw('SELECT count(*) FROM pg_prepared_statements');
+      return Number(rows[0].count);
+    };
+    const conflict = async (ms: number): Promise<void> => {
+      const taken = entry('a', ms, { n: 2 });
+      expect(await store.compareAndSet(taken, { kind: 'absent' }, later(store))).toEqual({ kind: 'conflict' });
+    };
+    const read = async (): Promise<void> => {
+      expect(await store.get(entry('a', 5).id, { id: 'a' })).toMatchObject({ stamp: makeStamp(5, 0, 1) });
+    };
+    await read();
+    await conflict(6);
+    const before = await held();
+    for (let ms = 7; ms < 20; ms += 1) await conflict(ms);
+    expect(await held()).toBe(before);
+    for (let n = 0; n < 4; n += 1) {
+      await place.rows(`ALTER TABLE things ALTER n TYPE ${n % 2 === 0 ? 'int8' : 'int4'}`);
+      await read();
+    }
+    await conflict(30);
+    expect(await held()).toBe(before);
+    expect(await store.compareAndSet(entry('b', 5, { n: 3 }), { kind: 'absent' }, later(store))).toEqual({
+      kind: 'applied',
+      previous: 'absent',
+    });
+  });
+});
+
+describe('an error of a server', () => {
+  it.each(['FATAL', 'PANIC', 'PANIK', 'ВАЖНО'])(
+    'that is a %s and ends the connection leaves the outcome unknown',
+    (severity) => {
+      for (const code of ['57P01', '58030', '53100', 'XX000']) {
+        expect(storeFault('store', { code, severity }, true)).toMatchObject({ outcome: 'unknown' });
+      }
+    },
+  );
+
+  it.each(['ERROR', 'FEHLER'])('that is a %s of one transaction has surely undone it', (severity) => {
+    for (const code of ['40P01', '40001', '42501', '25006']) {
+      expect(storeFault('store', { code, severity }, true)).toMatchObject({ outcome: 'nothing-written' });
+    }
   });
 });
 
