@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { Bound } from '../column-codec.ts';
 import type { PgClient, PgQuery, PgWire } from './driver.ts';
 
@@ -36,7 +37,9 @@ interface Prepared {
 }
 
 const prepared = new WeakMap<PgClient, Prepared>();
-let names = 0;
+
+/** Named by its text, so that a pooler which mixes up connections cannot make one statement run as another. */
+const nameOf = (sql: string): string => `changeover_${hash('sha256', sql, 'hex').slice(0, 32)}`;
 
 const hex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
@@ -92,8 +95,7 @@ class Pipeline implements PgQuery {
         if (name === undefined) {
           name = doubtful.get(sql);
           if (name === undefined) {
-            names += 1;
-            name = `changeover_${names}`;
+            name = nameOf(sql);
           } else {
             doubtful.delete(sql);
             connection.close({ type: 'S', name });
