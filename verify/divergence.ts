@@ -1,3 +1,4 @@
+import { InvalidRecord } from '../src/core/errors.ts';
 import type { Stamp } from '../src/core/stamp.ts';
 import { STAMP_MIN, stampMs } from '../src/core/stamp.ts';
 import type { Entry } from '../src/core/store.ts';
@@ -112,14 +113,25 @@ export function classify(
   let fields: readonly FieldDifference[] = [];
   if (state === 'record' && other === 'record') {
     const [old, fresh] = context.authority === 'old' ? [authority, follower] : [follower, authority];
-    fields = compareRecords(old?.value, fresh?.value, rules);
-    if (fields.length === 0) return EQUAL;
+    const differences = differencesOf(old?.value, fresh?.value, rules);
+    if (differences?.length === 0) return EQUAL;
+    fields = differences ?? [];
   }
   const newest = relation === 'newer' ? follower?.stamp : authority?.stamp;
   const ageMs = newest == null || newest === STAMP_MIN ? null : Math.max(0, context.now - stampMs(newest));
   const cause = context.knownCause ?? causeOf(authority, follower, relation, ageMs, context);
   const certain = relation === 'same' && newest != null;
   return { word: wordOf(kind, relation, ageMs, context), kind, cause, fields, ageMs, certain };
+}
+
+/** Null where one holds what is no value of records: that it differs is all that can be said. */
+function differencesOf(old: unknown, fresh: unknown, rules: CompareRules): readonly FieldDifference[] | null {
+  try {
+    return compareRecords(old, fresh, rules);
+  } catch (error) {
+    if (error instanceof InvalidRecord) return null;
+    throw error;
+  }
 }
 
 const EQUAL: Classification = Object.freeze({ word: 'equal' });

@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto';
+import { inspect } from 'node:util';
 import { canonicalBytes } from '../src/core/canonical.ts';
+import { InvalidRecord } from '../src/core/errors.ts';
 import type { StoredRecord } from '../src/core/value.ts';
 import { type CompareRules, withoutIgnored } from './compare.ts';
 
@@ -15,6 +17,18 @@ export interface RecordDigest {
  * records of one key with equal digests have no differences by `rules`.
  */
 export function recordDigest(id: string, value: StoredRecord, rules: CompareRules): RecordDigest {
-  const bytes = canonicalBytes([id, withoutIgnored(value, rules)]);
+  const bytes = encoded(id, value, rules);
   return { digest: hash('sha256', bytes, 'hex').slice(0, 32), bytes: bytes.length };
+}
+
+/** What a store holds but no record may (a date out of range, say) has no encoding, and is told apart all the same. */
+function encoded(id: string, value: StoredRecord, rules: CompareRules): Buffer {
+  const compared = withoutIgnored(value, rules);
+  try {
+    return canonicalBytes([id, compared]);
+  } catch (error) {
+    if (!(error instanceof InvalidRecord)) throw error;
+    const text = inspect(compared, { depth: null, maxArrayLength: null, maxStringLength: null, sorted: true });
+    return canonicalBytes(['no value of records', id, text.toWellFormed()]);
+  }
 }

@@ -1,4 +1,5 @@
 import type { StoreDefinition } from '../../src/core/store.ts';
+import { loadBson } from '../load-bson.ts';
 import { checkKeyFields, type DynamoDbOptions, resolveOptions } from './options.ts';
 
 export type { CreateTableOptions, DynamoDbOptions } from './options.ts';
@@ -30,12 +31,8 @@ export function dynamodb(options: DynamoDbOptions): StoreDefinition {
     }),
     async create(context) {
       checkKeyFields(resolved, context.keys);
-      const [sdk, { DynamoDbStore }, bson] = await Promise.all([
-        import('@aws-sdk/client-dynamodb'),
-        import('./store.ts'),
-        import('bson').catch(() => null),
-      ]);
-      return new DynamoDbStore(sdk, resolved, context, bson);
+      const [sdk, { DynamoDbStore }] = await Promise.all([import('@aws-sdk/client-dynamodb'), import('./store.ts')]);
+      return new DynamoDbStore(sdk, resolved, context, loadBson());
     },
   } satisfies StoreDefinition);
 }

@@ -67,7 +67,7 @@ export class BsonReader {
       decimal: (bytes) => {
         const decimal = new driver.Decimal128(bytes);
         const text = decimal.toString();
-        return /^-?\d/.test(text) ? new Decimal(text) : decimal;
+        return /^-?\d/.test(text) ? new Decimal(text) : driver.Decimal128.fromString(text);
       },
     };
     this.#exact = {

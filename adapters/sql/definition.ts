@@ -1,6 +1,6 @@
-import type { BsonLibrary } from '../../src/core/bson.ts';
 import { InvalidConfiguration } from '../../src/core/errors.ts';
 import type { StoreContext, StoreDefinition } from '../../src/core/store.ts';
+import { loadBson } from '../load-bson.ts';
 import type { Dialect } from './dialect.ts';
 import { extendedJson } from './extended-json.ts';
 import { PLAIN_JSON } from './json-text.ts';
@@ -37,7 +37,7 @@ export function sql(options: SqlOptions): StoreDefinition {
     async create({ keys, codec, clock }: StoreContext): Promise<SqlStore> {
       const session = await dialect.load(resolved, clock);
       // Only where it is installed: values then have the classes that the service knows.
-      const bson: BsonLibrary | null = await import('bson').catch(() => null);
+      const bson = loadBson();
       const forms = { json: json === 'extended' ? extendedJson(bson) : PLAIN_JSON, bson };
       return new SqlStore({ dialect, session, options: resolved, keys, codec, clock, forms });
     },

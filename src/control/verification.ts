@@ -5,7 +5,7 @@ import type { VerifyReport } from '../../verify/verify-report.ts';
 import { below } from '../core/dial.ts';
 import { InvalidArgument } from '../core/errors.ts';
 import { type Intervals, includes } from '../core/intervals.ts';
-import { keyToJson } from '../core/key-json.ts';
+import { keyFromJson, keyToJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import type { Authorship } from './publish.ts';
@@ -36,6 +36,11 @@ export async function verifyMigration(parts: ControllerParts, options: Verificat
   }
   const dirt = await plane.dirt(migration, null, MOST_DIVERGENCES);
   const dirty = dirt.filter((row) => positions.some(([from, to]) => row.fromPosition < to && row.toPosition > from));
+  const byId = new Map(
+    dirty.flatMap(({ key, kind }) =>
+      key === null ? [] : [[keys.id(keyFromJson(key)), kind === 'rejected' ? 'rejected' : 'lost mirror'] as const],
+    ),
+  );
   const report = await verifyStores({
     migration,
     old: stores.old,
@@ -53,6 +58,7 @@ export async function verifyMigration(parts: ControllerParts, options: Verificat
       ranges: dirty.filter((row) => row.kind === 'lost').length,
       rejected: dirty.filter((row) => row.kind === 'rejected').length,
     },
+    knownDirt: (_unit, id) => byId.get(id),
     signal: options.signal,
     onProgress: options.onProgress,
     maxDivergences: options.maxDivergences ?? MOST_DIVERGENCES,

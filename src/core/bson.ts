@@ -78,6 +78,13 @@ export function isBson(value: object): value is BsonValue {
   }
 }
 
+/** The parts of a JavaScript code with a scope: MongoDB holds it, records do not. */
+export function codeWithScope(value: object): { readonly code: string; readonly scope: object } | null {
+  if (bsonTypeOf(value) !== 'Code' || Object.hasOwn(value, '_bsontype')) return null;
+  const { code, scope } = value as Parts;
+  return typeof scope === 'object' && scope !== null ? { code, scope } : null;
+}
+
 /** What to pass instead of a BSON class that is no {@link BsonValue}, or undefined. */
 export function insteadOfBson(value: object): string | undefined {
   const type = bsonTypeOf(value);

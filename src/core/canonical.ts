@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { bsonText, isBson } from './bson.ts';
+import { bsonText, codeWithScope, isBson } from './bson.ts';
 import { InvalidRecord } from './errors.ts';
 import { Decimal, isPlainObject } from './value.ts';
 
@@ -152,6 +152,13 @@ function write(out: Writer, value: unknown): void {
     out.tag(TAG.X);
     out.text(TAG.S, value._bsontype);
     out.text(TAG.S, bsonText(value));
+  } else if (codeWithScope(value) !== null) {
+    // No value of records, but what a store holds must be told apart all the same.
+    const { code, scope } = codeWithScope(value) as { readonly code: string; readonly scope: unknown };
+    out.tag(TAG.X);
+    out.text(TAG.S, 'CodeWithScope');
+    out.text(TAG.S, code);
+    write(out, scope);
   } else {
     throw new InvalidRecord(`a ${value.constructor?.name ?? 'class instance'} has no canonical encoding`);
   }

@@ -1,4 +1,4 @@
-import * as bson from 'bson';
+import { BSON as bson } from 'mongodb';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { extendedJson } from '../../adapters/sql/extended-json.ts';

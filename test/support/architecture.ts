@@ -71,8 +71,12 @@ export const RULES: Readonly<Record<string, FolderRule>> = {
   'verify/': { files: ['src/core/'], packages: [] },
   'migrations/': { files: [], packages: ['knex'] },
   'adapters/memory/': { files: ['src/core/'], packages: [] },
-  'adapters/sql/': { files: ['src/core/'], packages: ['bson', 'knex', 'better-sqlite3', 'pg', 'mysql2'] },
-  'adapters/dynamodb/': { files: ['src/core/'], packages: ['@aws-sdk/client-dynamodb', 'bson'] },
+  'adapters/load-bson.ts': { files: ['src/core/'], packages: ['bson', 'mongodb'] },
+  'adapters/sql/': {
+    files: ['src/core/', 'adapters/load-bson.ts'],
+    packages: ['knex', 'better-sqlite3', 'pg', 'mysql2'],
+  },
+  'adapters/dynamodb/': { files: ['src/core/', 'adapters/load-bson.ts'], packages: ['@aws-sdk/client-dynamodb'] },
   'adapters/mongodb/': { files: ['src/core/'], packages: ['bson', 'mongodb'] },
   'adapters/conformance/': { files: ['src/core/'], packages: ['vitest', 'fast-check'] },
   'examples/': {

@@ -1,5 +1,5 @@
 import { ScanCommand } from '@aws-sdk/client-dynamodb';
-import { ObjectId } from 'bson';
+import { ObjectId } from 'mongodb';
 import type { Harness, OpenOptions } from '../../adapters/conformance/index.ts';
 import { UNUSUAL_KEYS, UNUSUAL_VALUES, type UnusualKey, type UnusualValue } from '../../adapters/conformance/index.ts';
 import { dynamodb } from '../../adapters/dynamodb/index.ts';

@@ -13,7 +13,7 @@ import {
   ObjectId,
   Timestamp,
   UUID,
-} from 'bson';
+} from 'mongodb';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { equalValues } from '../../../src/core/canonical.ts';

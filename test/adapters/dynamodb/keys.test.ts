@@ -1,4 +1,4 @@
-import { Binary, BSONRegExp, ObjectId, UUID } from 'bson';
+import { Binary, BSONRegExp, ObjectId, UUID } from 'mongodb';
 import { describe, expect, it } from 'vitest';
 import { equalValues } from '../../../src/core/canonical.ts';
 import { KeySpec } from '../../../src/core/record-key.ts';

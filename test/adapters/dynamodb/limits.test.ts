@@ -1,5 +1,5 @@
 import { UpdateTableCommand } from '@aws-sdk/client-dynamodb';
-import { Binary, ObjectId, Timestamp } from 'bson';
+import { Binary, ObjectId, Timestamp } from 'mongodb';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { equalValues } from '../../../src/core/canonical.ts';

@@ -1,4 +1,4 @@
-import * as bson from 'bson';
+import { BSON as bson } from 'mongodb';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FieldType } from '../../../adapters/sql/index.ts';
