@@ -102,8 +102,9 @@ export class Gatekeeper {
     const key = `${token.id}:${hashOf(token.secret)}`;
     const known = this.#cache.get(key);
     if (known !== undefined && known.until > now) return known.row;
-    // Before anybody is asked: who guesses must not keep the control plane busy.
-    this.#wrong.check(from);
+    // Before anybody is asked: who guesses must not keep the control plane busy. A token that was good shortly before
+    // is no guess, though somebody behind the same address may be guessing.
+    if (known === undefined) this.#wrong.check(from);
     const row = await this.#plane.tokenRow(token.id);
     if (row === null || !sameHash(token.secret, row.hash)) return null;
     if (this.#cache.size >= MOST_CACHED) this.#cache.clear();

@@ -1,5 +1,5 @@
-import { BSON as bson } from 'mongodb';
 import fc from 'fast-check';
+import { BSON as bson } from 'mongodb';
 import { describe, expect, it } from 'vitest';
 import { extendedJson } from '../../adapters/sql/extended-json.ts';
 import { parseExactly } from '../../adapters/sql/json-text.ts';

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import {
   Binary,
   BSONRegExp,
@@ -14,7 +15,6 @@ import {
   Timestamp,
   UUID,
 } from 'mongodb';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { equalValues } from '../../../src/core/canonical.ts';
 import type { Value } from '../../../src/core/value.ts';

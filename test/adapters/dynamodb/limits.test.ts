@@ -1,6 +1,6 @@
 import { UpdateTableCommand } from '@aws-sdk/client-dynamodb';
-import { Binary, ObjectId, Timestamp } from 'mongodb';
 import fc from 'fast-check';
+import { Binary, ObjectId, Timestamp } from 'mongodb';
 import { describe, expect, it } from 'vitest';
 import { equalValues } from '../../../src/core/canonical.ts';
 import { KeySpec } from '../../../src/core/record-key.ts';

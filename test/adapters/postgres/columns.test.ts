@@ -1,5 +1,5 @@
-import { BSON as bson } from 'mongodb';
 import fc from 'fast-check';
+import { BSON as bson } from 'mongodb';
 import { describe, expect, it } from 'vitest';
 import type { FieldType } from '../../../adapters/sql/index.ts';
 import { equalValues } from '../../../src/core/canonical.ts';
