@@ -393,9 +393,13 @@ export class ControlPlane {
     });
   }
 
-  /** Forgets divergences that were looked at again and are gone. */
+  /** Forgets divergences that were looked at again and are gone, and the comparisons that may have met them. */
   clearDivergences(name: string, ids: readonly number[]): Promise<number> {
-    return this.#storage.transaction((tx) => tx.remove('divergences', { migration: name, id: { in: ids } }));
+    return this.#storage.transaction(async (tx) => {
+      const gone = await tx.remove('divergences', { migration: name, id: { in: ids } });
+      if (gone > 0) await replays.forgetComparisons(tx, name, this.#clock.now());
+      return gone;
+    });
   }
 
   recordVerification(row: VerificationRow, authorship: Authorship): Promise<number> {

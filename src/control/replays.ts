@@ -311,6 +311,7 @@ export async function endReplay(
     target === 'old' ? { coverageOld: covered } : { coverageNew: covered },
   );
   const cleared = await clearLost(tx, row);
+  if (cleared > 0) await forgetComparisons(tx, row.migration, now);
   await tx.update('replays', { id: replay }, { state: 'done', finishedAt: now, runner: null });
   await remember(
     tx,
@@ -324,6 +325,11 @@ export async function endReplay(
     now,
   );
   return { covered: row.coverable, cleared };
+}
+
+/** What was compared while a store was known to be wrong says nothing about what it holds now. */
+export async function forgetComparisons(tx: Transaction, migration: string, now: number): Promise<void> {
+  await tx.update('migrations', { name: migration }, { shadowCompared: 0, shadowDivergent: 0, shadowSince: now });
 }
 
 async function clearLost(tx: Transaction, row: ReplayRow): Promise<number> {

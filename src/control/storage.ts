@@ -33,7 +33,7 @@ export interface MigrationRow {
   coverageNew: Intervals;
   /** The latest revision that turned a mirror on anywhere, in either direction (R11). */
   mirrorOnRevision: number;
-  /** Comparisons since `shadowSince`. */
+  /** Comparisons since `shadowSince`, when a dial moved or a repair mended something last. */
   shadowCompared: number;
   shadowDivergent: number;
   shadowSince: number;
