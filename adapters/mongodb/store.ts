@@ -29,7 +29,7 @@ import { Reads } from './reads.ts';
 import { isRejection } from './rejection.ts';
 import { UnitList } from './unit-list.ts';
 import { Upkeep } from './upkeep.ts';
-import { Wire } from './wire.ts';
+import { CLOCK_ERROR_MS, Wire } from './wire.ts';
 import { Writes } from './writes.ts';
 
 /** A collection as a store. */
@@ -61,7 +61,7 @@ export class MongoDbStore implements Store {
   }
 
   get capabilities(): Capabilities {
-    return { lateBoundMs: 0, clockErrorMs: this.#wire.serverClock.errorMs, list: true, batchSize: 1_000 };
+    return { lateBoundMs: 0, clockErrorMs: CLOCK_ERROR_MS, list: true, batchSize: 1_000 };
   }
 
   /** The driver's Collection. */

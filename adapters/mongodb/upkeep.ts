@@ -34,7 +34,7 @@ export class Upkeep {
   async look(): Promise<void> {
     const hello = await this.#wire.read('hello', (signal) => this.#wire.db.command({ hello: 1 }, { signal }));
     this.#wire.replicated = hello['setName'] !== undefined || hello['msg'] === 'isdbgrid';
-    await this.#wire.read('hello', () => this.#wire.serverClock.measure());
+    await this.#wire.read('hello', () => this.#wire.serverClock.start());
     await this.learn();
   }
 

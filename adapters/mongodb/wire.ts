@@ -1,10 +1,10 @@
 import type { Collection, Db, Document, FindOptions, MongoClient } from 'mongodb';
 import { type Clock, sleep } from '../../src/core/clock.ts';
 import { Closed, Interrupted, InvalidConfiguration } from '../../src/core/errors.ts';
+import { ServerClock } from '../../src/core/server-clock.ts';
 import type { DriverModule, RawDocument } from './bson-reader.ts';
 import { classify, faultOf, type Verdict } from './faults.ts';
 import type { ResolvedOptions } from './options.ts';
-import { ServerClock } from './server-clock.ts';
 
 /** A command that writes, made for the moment at which it may start at the latest. */
 export type WriteCommand = (latest: Date) => Document;
@@ -22,6 +22,8 @@ const SELECTION_MS = 3_000;
 /** How long after the server's own limit an answer is awaited; longer than a primary is looked for. */
 const ANSWER_SLACK_MS = 3_500;
 const FIRST_DELAY_MS = 20;
+/** So exactly is the server's clock told, or it is not used at all. */
+export const CLOCK_ERROR_MS = 250;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const POOL_SIZE = 100;
 
@@ -74,9 +76,10 @@ export class Wire {
     this.db = this.client.db(options.database, { ...LOSSLESS, readPreference: 'primary' });
     const strong = { readPreference: 'primary', readConcern: { level: 'majority' } } as const;
     this.collection = this.db.collection(options.collection, { ...LOSSLESS, ...strong, ignoreUndefined: true });
-    this.serverClock = new ServerClock(clock, async () => {
+    this.serverClock = new ServerClock(clock, this.label, CLOCK_ERROR_MS, async () => {
       const { localTime } = await this.db.command({ hello: 1 });
-      return (localTime as Date).getTime();
+      // The server says whole milliseconds.
+      return (localTime as Date).getTime() + 0.5;
     });
   }
 
@@ -91,6 +94,7 @@ export class Wire {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.serverClock.stop();
     if (this.#owned) await this.client.close();
   }
 

@@ -1,6 +1,6 @@
 import { type CompareRules, compareRecords, type FieldDifference } from '../../verify/compare.ts';
 import type { DivergenceReport } from '../core/control-client.ts';
-import { StoreFault } from '../core/errors.ts';
+import { Closed, StoreFault } from '../core/errors.ts';
 import { keyToJson } from '../core/key-json.ts';
 import type { Route, Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
@@ -66,8 +66,9 @@ export class ShadowReads {
     this.#running += 1;
     this.#compare(ruleset, route, unit, id, key, first)
       .catch((error: unknown) => {
-        // A follower that cannot be read proves nothing; the mirror's health shows it.
-        if (!(error instanceof StoreFault)) logger.error({ err: error }, 'a shadow read failed');
+        // A follower that cannot be read proves nothing; the mirror's health shows it. A closed one had its time.
+        if (!(error instanceof StoreFault || error instanceof Closed))
+          logger.error({ err: error }, 'a shadow read failed');
       })
       .finally(() => {
         this.#running -= 1;

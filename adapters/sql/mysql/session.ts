@@ -1,11 +1,11 @@
 import type { Clock } from '../../../src/core/clock.ts';
 import { InvalidConfiguration, StoreFault } from '../../../src/core/errors.ts';
+import { ServerClock } from '../../../src/core/server-clock.ts';
 import type { Inspection } from '../../../src/core/store.ts';
 import type { ColumnCodec, ValueForms } from '../column-codec.ts';
 import type { ColumnDescription, Session, TableAccess, TableDescription } from '../dialect.ts';
 import type { Layout } from '../layout.ts';
 import type { FieldType, ResolvedSqlOptions } from '../options.ts';
-import { ServerClock } from '../server/server-clock.ts';
 import { ServerPool } from '../server/server-pool.ts';
 import { fieldTypeOf, mysqlCodec } from './columns.ts';
 import { breaks, type MysqlConnection, StatementFailed, select } from './connection.ts';
@@ -110,7 +110,7 @@ export class MysqlSession implements Session {
   }
 
   inspect(layout: Layout | null): Promise<Inspection> {
-    return inspectMysql((sql) => this.#select(sql), layout, this.now() - this.#clock.now());
+    return inspectMysql((sql) => this.#select(sql), layout, this.#serverClock.aheadMs);
   }
 
   table(layout: Layout): TableAccess {

@@ -1,6 +1,6 @@
 import type { Clock } from '../../../src/core/clock.ts';
 import type { StoreFault } from '../../../src/core/errors.ts';
-import { ServerClock } from '../server/server-clock.ts';
+import { ServerClock } from '../../../src/core/server-clock.ts';
 import { type KnexPool, ServerPool } from '../server/server-pool.ts';
 import type { PgClient } from './driver.ts';
 import { classify, storeFault } from './faults.ts';
@@ -45,6 +45,11 @@ export class PgDatabase {
 
   now(): number {
     return this.#clock.now();
+  }
+
+  /** How far the server's clock is ahead of this machine's, ms. */
+  get aheadMs(): number {
+    return this.#clock.aheadMs;
   }
 
   /** Whether a deadline that the server's own timer has ended something for may have passed. */

@@ -19,12 +19,10 @@ export class PgSession implements Session {
   readonly #knex: KnexPool<PgClient>;
   readonly #database: PgDatabase;
   #table: PgTable | undefined;
-  readonly #clock: Clock;
   #opening: Promise<void> | undefined;
 
   constructor(knex: KnexPool<PgClient>, options: ResolvedSqlOptions, clock: Clock) {
     this.#knex = knex;
-    this.#clock = clock;
     this.#database = new PgDatabase(knex, clock, `postgres ${options.table}`);
   }
 
@@ -76,8 +74,7 @@ export class PgSession implements Session {
   }
 
   inspect(layout: Layout | null): Promise<Inspection> {
-    const offset = this.#database.now() - this.#clock.now();
-    return inspectPostgres((steps) => this.#database.read(steps), this.#table, layout, offset);
+    return inspectPostgres((steps) => this.#database.read(steps), this.#table, layout, this.#database.aheadMs);
   }
 
   table(layout: Layout): TableAccess {

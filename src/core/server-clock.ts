@@ -1,5 +1,5 @@
-import type { Clock, TimerHandle } from '../../../src/core/clock.ts';
-import { StoreFault } from '../../../src/core/errors.ts';
+import type { Clock, TimerHandle } from './clock.ts';
+import { StoreFault } from './errors.ts';
 
 const SAMPLES = 4;
 const MOST_SAMPLES = 16;
@@ -19,6 +19,7 @@ export class ServerClock {
   #offset: number | undefined;
   #latest = 0;
   #timer: TimerHandle | undefined;
+  #measuring: Promise<void> | undefined;
   #stopped = false;
 
   /** `ask` gives the server's time in ms since 1970; `errorMs` is how far off the estimate may be. */
@@ -31,7 +32,8 @@ export class ServerClock {
 
   /** Measures, and goes on measuring now and then. @throws StoreFault when answers are too slow to tell the time. */
   async start(): Promise<void> {
-    await this.#measure();
+    await this.measure();
+    this.#timer?.cancel();
     this.#refreshIn(REFRESH_MS);
   }
 
@@ -47,7 +49,23 @@ export class ServerClock {
     return this.#latest;
   }
 
-  async #measure(): Promise<void> {
+  /** How far the server's clock is ahead of this machine's, ms. */
+  get aheadMs(): number {
+    return this.now() - this.#clock.now();
+  }
+
+  /** Measures in the background, as after a failover it may be another server's clock. */
+  refresh(): void {
+    this.#measuring ??= this.measure()
+      // The estimate that is there stays good; calls report the server's state themselves.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#measuring = undefined;
+      });
+  }
+
+  /** Measures anew. @throws StoreFault when answers are too slow to tell the time. */
+  async measure(): Promise<void> {
     let best = Number.POSITIVE_INFINITY;
     let offset = 0;
     for (let i = 0; i < SAMPLES || (best / 2 > this.#errorMs && i < MOST_SAMPLES); i += 1) {
@@ -75,7 +93,7 @@ export class ServerClock {
     this.#timer = this.#clock.after(
       ms,
       () => {
-        this.#measure().then(
+        this.measure().then(
           () => next(REFRESH_MS),
           // The estimate that is there stays good; calls report the server's state themselves.
           () => next(SOON_MS),
