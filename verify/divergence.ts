@@ -15,12 +15,16 @@ export type DivergenceKind = 'missing' | 'extra' | 'different' | 'stale';
 export type DivergenceCause =
   /** The authority's version never came to the follower, and no put of it can still be on its way. */
   | 'lost mirror'
+  /** It stands in a range whose mirror writes are known to be missing: a repair is due. */
+  | 'dirty range'
   /** The follower refused the entry. */
   | 'rejected'
   /** The same version has another value: it was changed on its way into the follower or out of it. */
   | 'lossy codec'
   /** Somebody wrote past the repository. */
   | 'written outside'
+  /** The authority never had a record under this key, or lost it physically: nothing of ours leaves such a one. */
+  | 'orphan'
   /** The follower should have had the authority's version by now; its put may still be on its way. */
   | 'in flight for too long';
 
@@ -43,6 +47,8 @@ export interface ClassifyContext {
   readonly lostAfterMs: number;
   /** What the control plane knows about this key. */
   readonly knownCause?: DivergenceCause | undefined;
+  /** Whether the follower would give another value back for the authority's entry; undefined where nobody asked. */
+  readonly lossy?: ((authority: Entry) => boolean) | undefined;
 }
 
 export type Classification =
@@ -83,7 +89,13 @@ export function stateOf(entry: Entry | undefined): EntryState {
   return entry.value === null ? 'tombstone' : 'record';
 }
 
-const rank = (entry: Entry | undefined): string => (entry === undefined ? '' : (entry.stamp ?? '-'));
+/** What a replay puts for a plain record has the lowest stamp: it is the same version. */
+const plain = (stamp: Stamp | null): boolean => stamp === null || stamp === STAMP_MIN;
+
+function rank(entry: Entry | undefined): string {
+  if (entry === undefined) return '';
+  return plain(entry.stamp) ? '-' : (entry.stamp as string);
+}
 
 /** How the follower's version stands to the authority's. */
 export function relationOf(authority: Entry | undefined, follower: Entry | undefined): StampRelation {
@@ -120,7 +132,7 @@ export function classify(
   const newest = relation === 'newer' ? follower?.stamp : authority?.stamp;
   const ageMs = newest == null || newest === STAMP_MIN ? null : Math.max(0, context.now - stampMs(newest));
   const cause = context.knownCause ?? causeOf(authority, follower, relation, ageMs, context);
-  const certain = relation === 'same' && newest != null;
+  const certain = relation === 'same' && newest != null && newest !== STAMP_MIN;
   return { word: wordOf(kind, relation, ageMs, context), kind, cause, fields, ageMs, certain };
 }
 
@@ -152,12 +164,14 @@ function causeOf(
   follower: Entry | undefined,
   relation: StampRelation,
   ageMs: number | null,
-  { unchangedMs, lostAfterMs }: ClassifyContext,
+  { unchangedMs, lostAfterMs, lossy }: ClassifyContext,
 ): DivergenceCause | null {
   // Mirrors and replays always stamp, so a plain record on the follower is not ours.
   if (follower !== undefined && follower.stamp === null) return 'written outside';
+  if (authority === undefined) return 'orphan';
   if (relation === 'same') {
-    return stateOf(authority) === 'record' && stateOf(follower) === 'record' ? 'lossy codec' : 'written outside';
+    if (stateOf(authority) !== 'record' || stateOf(follower) !== 'record') return 'written outside';
+    return lossy === undefined || lossy(authority) ? 'lossy codec' : 'written outside';
   }
   if (relation === 'newer') return 'written outside';
   if (ageMs === null) return null; // plain on the authority and never replayed

@@ -1,13 +1,18 @@
 import type { Clock, Random } from '../src/core/clock.ts';
 import { Interrupted, InvalidArgument } from '../src/core/errors.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
-import type { Store } from '../src/core/store.ts';
+import type { Side } from '../src/core/stage.ts';
+import type { Entry, KeyRef, Partition, Store } from '../src/core/store.ts';
+import type { Key } from '../src/core/value.ts';
 import { type CompareRules, validateRules } from './compare.ts';
 import type { DivergenceCause } from './divergence.ts';
 import { readAgain, settleAll } from './in-parallel.ts';
 import { joinSpills } from './join.ts';
-import { Recheck } from './recheck.ts';
-import { scanStore } from './scan-store.ts';
+import { Planting } from './planting.ts';
+import { Recheck, type Settled } from './recheck.ts';
+import { digestSeed, RecordDigests } from './record-digest.ts';
+import { adoptChunk, inSample, type Sample, type ScanShare, sharesOf } from './scan-share.ts';
+import { scanPartition, scanStore } from './scan-store.ts';
 import { Spill } from './spill.ts';
 import { Tally, type VerifyProgress } from './tally.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
@@ -21,8 +26,14 @@ export interface VerifyOptions {
   readonly keys: KeySpec;
   /** Which store leads a unit under the revision that is verified. */
   readonly authority: (unit: string) => 'old' | 'new';
-  /** Whether the unit's position is verified. */
-  readonly includes: (unit: string) => boolean;
+  /** Whether a unit is verified; null is all of them. */
+  readonly includes: ((unit: string) => boolean) | null;
+  /** Only this unit, by its fields: it is listed, and nothing else read, where a store can list. @default all */
+  readonly unit?: Key | null;
+  /** Only this share of the units, others in every run, the same in both stores: above 0, at most 1. @default 1 */
+  readonly sample?: number;
+  /** Plants known divergences in both stores, and is inconclusive if it does not find each of them. @default false */
+  readonly prove?: boolean;
   readonly rules: CompareRules;
   readonly clock: Clock;
   readonly revision: number;
@@ -57,6 +68,8 @@ export interface VerifyOptions {
   readonly maxDivergences?: number;
   /** @default Math.random */
   readonly random?: Random;
+  /** Has others scan too. One unit is read here alone. @default null */
+  readonly share?: ScanShare | null;
 }
 
 export const DEFAULT_RECHECK_MS: readonly number[] = Object.freeze([100, 400, 1_500, 3_000]);
@@ -99,6 +112,9 @@ function resolve(options: VerifyOptions): Resolved {
   const recheckMs = options.recheckMs ?? DEFAULT_RECHECK_MS;
   const resolved: Resolved = {
     ...options,
+    unit: options.unit ?? null,
+    sample: options.sample ?? 1,
+    prove: options.prove ?? false,
     skipped: options.skipped ?? [],
     concurrency,
     partitions: options.partitions ?? concurrency,
@@ -109,11 +125,15 @@ function resolve(options: VerifyOptions): Resolved {
     lostAfterMs: options.lostAfterMs ?? 60_000,
     maxDivergences: options.maxDivergences ?? 100,
     random: options.random ?? Math.random,
+    share: options.share ?? null,
   };
   for (const name of ['concurrency', 'partitions', 'pageSize', 'memoryBudgetBytes'] as const) {
     if (!Number.isInteger(resolved[name]) || resolved[name] < 1) {
       throw new InvalidArgument(`${name} is ${resolved[name]}`, { expected: 'a whole number of at least 1' });
     }
+  }
+  if (!(resolved.sample > 0 && resolved.sample <= 1)) {
+    throw new InvalidArgument(`the sample is ${resolved.sample}`, { expected: 'a share above 0 and at most 1' });
   }
   for (const ms of [...recheckMs, resolved.youngMs, resolved.lostAfterMs, resolved.ttlMs, resolved.maxDivergences]) {
     if (!Number.isFinite(ms) || ms < 0) {
@@ -121,6 +141,19 @@ function resolve(options: VerifyOptions): Resolved {
     }
   }
   return resolved;
+}
+
+/** Which units are verified: the positions, one unit, a sample; null is all. */
+function includesOf({ keys, includes, unit }: Resolved, sample: Sample | null): ((unit: string) => boolean) | null {
+  const conditions: ((name: string) => boolean)[] = includes === null ? [] : [includes];
+  if (unit !== null) {
+    const only = keys.unit(unit);
+    conditions.push((name) => name === only);
+  }
+  if (sample !== null) conditions.push((name) => inSample(name, sample));
+  const [first, ...rest] = conditions;
+  if (first === undefined) return null;
+  return rest.length === 0 ? first : (name) => conditions.every((condition) => condition(name));
 }
 
 /** Enough that a few differences leave most partitions unread, and that one fits into its share of memory. */
@@ -137,9 +170,34 @@ async function run(
   own: AbortController,
   directory: TemporaryDirectory,
 ): Promise<VerifyReport> {
+  settings.signal.throwIfAborted();
+  const sample = settings.sample === 1 ? null : { share: settings.sample, salt: `${settings.random()} ` };
+  const includes = includesOf(settings, sample);
+  const planting = new Planting({ ...settings, includes });
+  const report = async (): Promise<VerifyReport> => {
+    if (settings.prove) await planting.plant();
+    return compare({ ...settings, includes }, sample, own, directory, planting);
+  };
+  const drawn = await report().catch(async (error: unknown) => {
+    await planting.remove();
+    throw error;
+  });
+  if (!settings.prove) return drawn;
+  const left = await planting.remove();
+  if (left.length === 0) return drawn;
+  const verdict = drawn.verdict === 'consistent' ? 'inconclusive' : drawn.verdict;
+  return { ...drawn, verdict, reasons: [...drawn.reasons, ...left] };
+}
+
+async function compare(
+  settings: Resolved & { readonly signal: AbortSignal },
+  sample: Sample | null,
+  own: AbortController,
+  directory: TemporaryDirectory,
+  planting: Planting,
+): Promise<VerifyReport> {
   const { clock, signal, memoryBudgetBytes } = settings;
   const startedAt = clock.now();
-  signal.throwIfAborted();
   const estimates = [settings.old, settings.new].map((store) => readAgain(settings, () => store.estimate()));
   await settleAll(estimates);
   const [oldEstimate = null, newEstimate = null] = await Promise.all(estimates);
@@ -149,6 +207,8 @@ async function run(
     old: new Spill(count, memoryBudgetBytes / 8, directory),
     new: new Spill(count, memoryBudgetBytes / 8, directory),
   };
+  const seed = digestSeed(settings.random);
+  const digests = new RecordDigests(settings.rules, seed);
   const tally = new Tally(settings, { old: oldEstimate, new: newEstimate }, count);
 
   // The first failure stops both scans; the failures that follow from the stop say nothing.
@@ -157,20 +217,54 @@ async function run(
     failure ??= { error };
     own.abort();
   };
-  const scan = (side: 'old' | 'new'): Promise<void> => {
-    const onPage = (records: number, bytes: number): void => tally.page(side, records, bytes);
-    return scanStore({ ...settings, store: settings[side], spill: spills[side], onPage, fail });
+  const leftover = (side: Side, ref: KeyRef): void => {
+    tally.leftover();
+    if (settings.prove) planting.leftover(side, ref);
+  };
+  const scanOf = (side: Side) => ({
+    ...settings,
+    digests,
+    store: settings[side],
+    sink: spills[side],
+    onPage: (records: number): void => tally.page(side, records),
+    planted: {
+      has: (id: string): boolean => planting.has(id),
+      leftover: (entry: Entry): void => leftover(side, entry),
+    },
+  });
+  const split = async (side: Side): Promise<readonly Partition[]> => {
+    const shares = sharesOf([oldEstimate, newEstimate], settings.partitions);
+    return readAgain(settings, () => settings[side].partitions(shares));
+  };
+  const share = async (): Promise<boolean> => {
+    if (settings.share === null || settings.unit !== null) return false;
+    const { pageSize } = settings;
+    const both = { old: await split('old'), new: await split('new') };
+    return settings.share({
+      ...settings,
+      plan: { seed, hashPartitions: count, pageSize, sample, planted: planting.ids },
+      partitions: both,
+      scanHere: (side, partition, from, stop) => scanPartition({ ...scanOf(side), signal: stop }, partition, from),
+      adopt: async (side, chunk) => {
+        for (const ref of chunk.leftovers) leftover(side, ref);
+        await adoptChunk(spills[side], chunk);
+        tally.page(side, chunk.records);
+      },
+    });
   };
   try {
-    await settleAll([scan('old'), scan('new')]);
+    if (!(await share())) {
+      await settleAll([scanStore({ ...scanOf('old'), fail }), scanStore({ ...scanOf('new'), fail })]);
+    }
+    for (const spill of [spills.old, spills.new]) await spill.seal();
   } catch (error) {
     throw (failure as { readonly error: unknown } | null)?.error ?? error;
   }
 
-  const recheck = new Recheck(
-    { ...settings, knownDirt: settings.knownDirt, onSettled: (settled) => tally.settled(settled) },
-    clock.monotonic(),
-  );
+  const onSettled = (settled: Settled): void => {
+    if (!planting.settled(settled.id, settled.word.word)) tally.settled(settled);
+  };
+  const recheck = new Recheck({ ...settings, digests, knownDirt: settings.knownDirt, onSettled }, clock.monotonic());
   await joinSpills(
     {
       directory,
@@ -186,6 +280,9 @@ async function run(
     spills.new,
   );
   await recheck.finish();
+  const keptBytes = { old: spills.old.totalBytes, new: spills.new.totalBytes };
   const spilledBytes = spills.old.fileBytes + spills.new.fileBytes;
-  return tally.report({ startedAt, spilledBytes, candidates: recheck.candidates });
+  const proof = settings.prove ? planting.outcome() : null;
+  const candidates = recheck.candidates - (proof?.planted ?? 0);
+  return tally.report({ startedAt, keptBytes, spilledBytes, candidates, proof });
 }

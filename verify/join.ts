@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto';
 import {
   compareVersions,
-  digestText,
   Spill,
   type SpilledRecord,
   sameDigest,
+  spilledDigest,
   spilledId,
   spilledStamp,
 } from './spill.ts';
@@ -125,5 +125,5 @@ async function tableOf(spill: Spill, partition: number): Promise<Map<string, Spi
 /** A side that was seen in two versions matches no later print, so it does not count as unchanged. */
 function spilledPrint(record: SpilledRecord | null | undefined): string {
   if (record === undefined) return NO_RECORD;
-  return record === null ? 'unsure' : printOf(spilledStamp(record), digestText(record));
+  return record === null ? 'unsure' : printOf(spilledStamp(record), spilledDigest(record));
 }

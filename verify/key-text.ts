@@ -1,8 +1,9 @@
+import { isBsonType, reviveBson } from '../src/core/bson.ts';
 import { InvalidRecord } from '../src/core/errors.ts';
 import type { Key, KeyPart } from '../src/core/value.ts';
 
 const PART =
-  /(?:"(?:[^"\\]|\\.)*")|(?:d'([^']*)')|(?:x'([0-9a-f]*)')|(?:true|false)|(?:-?\d+n)|(?:-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)/y;
+  /(?:"(?:[^"\\]|\\.)*")|(?:d'([^']*)')|(?:x'([0-9a-f]*)')|(?:true|false)|(?:-?\d+n)|([A-Z][A-Za-z0-9]*)\(("(?:[^"\\]|\\.)*")\)|(?:-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)/y;
 
 /**
  * The key that `KeySpec.id` wrote as this text: the text is injective, so the verifier keeps it alone.
@@ -24,7 +25,11 @@ export function keyFromId(id: string, fields: readonly string[]): Key {
   return key;
 }
 
-function part([text, date, bytes]: RegExpExecArray): KeyPart {
+function part([text, date, bytes, type, payload]: RegExpExecArray): KeyPart {
+  if (type !== undefined) {
+    if (!isBsonType(type)) throw notAnId(text);
+    return reviveBson(type, JSON.parse(payload as string) as string) as KeyPart;
+  }
   if (date !== undefined) return new Date(date);
   if (bytes !== undefined) return new Uint8Array(Buffer.from(bytes, 'hex'));
   if (text.startsWith('"')) return JSON.parse(text) as string;

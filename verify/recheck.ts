@@ -1,12 +1,12 @@
 import { sleep } from '../src/core/clock.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
 import type { Entry, KeyRef, Store } from '../src/core/store.ts';
-import type { CompareRules } from './compare.ts';
+import { type CompareRules, compareRecords } from './compare.ts';
 import { type Classification, classify, type DivergenceCause } from './divergence.ts';
 import { inParallel, type RetryContext, readAgain, settleAll } from './in-parallel.ts';
 import { type Candidate, NO_RECORD, printOf } from './join.ts';
 import { keyFromId } from './key-text.ts';
-import { recordDigest } from './record-digest.ts';
+import type { RecordDigests } from './record-digest.ts';
 
 /** The last word on a key: what both sides hold and what that means. */
 export interface Settled {
@@ -23,6 +23,7 @@ export interface RecheckJob extends RetryContext {
   readonly keys: KeySpec;
   readonly authority: (unit: string) => 'old' | 'new';
   readonly rules: CompareRules;
+  readonly digests: RecordDigests;
   readonly recheckMs: readonly number[];
   readonly youngMs: number;
   readonly lostAfterMs: number;
@@ -147,7 +148,8 @@ export class Recheck {
     const authority = this.#job.authority(unit);
     const [lead, follower] = authority === 'old' ? [old, fresh] : [fresh, old];
     const knownCause = knownDirt?.(unit, id);
-    const context = { authority, now: clock.now(), youngMs, unchangedMs, lostAfterMs, knownCause };
+    const lossy = (entry: Entry): boolean => this.#isLossy(entry, authority === 'old' ? 'new' : 'old');
+    const context = { authority, now: clock.now(), youngMs, unchangedMs, lostAfterMs, knownCause, lossy };
     const word = classify(lead, follower, rules, context);
     const settle = (word: Classification): null => {
       onSettled({ id, old, new: fresh, word });
@@ -161,9 +163,20 @@ export class Recheck {
     return unchanged ? suspect : { id, ...print, since: now, waitedMs: 0 };
   }
 
+  /** Whether a store would give back another value than it was given; what its codec refuses is lost too. */
+  #isLossy(entry: Entry, side: 'old' | 'new'): boolean {
+    try {
+      const answer = this.#job[side].roundTrip(entry);
+      if (answer.kind !== 'held') return true;
+      return compareRecords(entry.value, answer.value, this.#job.rules).length > 0;
+    } catch {
+      return true;
+    }
+  }
+
   #print(entry: Entry | undefined): string {
     if (entry === undefined || entry.value === null) return NO_RECORD;
-    return printOf(entry.stamp, recordDigest(entry.id, entry.value, this.#job.rules).digest);
+    return printOf(entry.stamp, this.#job.digests.text(entry.id, entry.value));
   }
 }
 

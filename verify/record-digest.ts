@@ -1,34 +1,55 @@
-import { hash } from 'node:crypto';
 import { inspect } from 'node:util';
-import { canonicalBytes } from '../src/core/canonical.ts';
+import type { Random } from '../src/core/clock.ts';
 import { InvalidRecord } from '../src/core/errors.ts';
+import { StructuralHash } from '../src/core/structural-hash.ts';
 import type { StoredRecord } from '../src/core/value.ts';
 import { type CompareRules, withoutIgnored } from './compare.ts';
 
-/** The digest of a record under its key, and how many bytes were hashed. */
-export interface RecordDigest {
-  /** The first 16 bytes of SHA-256, as 32 hex digits. */
-  readonly digest: string;
-  readonly bytes: number;
+/** Three numbers that nobody outside knows. */
+export type DigestSeed = readonly [number, number, number];
+
+export function digestSeed(random: Random): DigestSeed {
+  const word = (): number => Math.floor(random() * 2 ** 32);
+  return [word(), word(), word()];
 }
 
 /**
- * Hashes id and value together, so that the sum of a partition's digests tells which value belongs to which key. Two
- * records of one key with equal digests have no differences by `rules`.
+ * The digests of one verification, 96 bits each, from a seed of its own that all share who take part. A record is hashed together with its id, so
+ * that the sum of a partition's digests tells which value belongs to which key. Two records of one key with equal
+ * digests have no differences by `rules`, but for one pair in 2^96.
  */
-export function recordDigest(id: string, value: StoredRecord, rules: CompareRules): RecordDigest {
-  const bytes = encoded(id, value, rules);
-  return { digest: hash('sha256', bytes, 'hex').slice(0, 32), bytes: bytes.length };
-}
+export class RecordDigests {
+  /** The digest that was made last. */
+  readonly lanes = new Int32Array(3);
+  readonly #hash: StructuralHash;
+  readonly #rules: CompareRules;
 
-/** What a store holds but no record may (a date out of range, say) has no encoding, and is told apart all the same. */
-function encoded(id: string, value: StoredRecord, rules: CompareRules): Buffer {
-  const compared = withoutIgnored(value, rules);
-  try {
-    return canonicalBytes([id, compared]);
-  } catch (error) {
-    if (!(error instanceof InvalidRecord)) throw error;
-    const text = inspect(compared, { depth: null, maxArrayLength: null, maxStringLength: null, sorted: true });
-    return canonicalBytes(['no value of records', id, text.toWellFormed()]);
+  constructor(rules: CompareRules, seed: DigestSeed) {
+    this.#hash = new StructuralHash(seed);
+    this.#rules = rules;
+  }
+
+  /** Makes the digest of a record, in `lanes`; gives the hash of its id alone. */
+  make(id: string, value: StoredRecord): number {
+    const compared = withoutIgnored(value, this.#rules);
+    try {
+      return this.#hash.record(id, compared, this.lanes);
+    } catch (error) {
+      if (!(error instanceof InvalidRecord)) throw error;
+      // What a store holds but no record may (a date out of range, say) is told apart all the same.
+      const text = inspect(compared, { depth: null, maxArrayLength: null, maxStringLength: null, sorted: true });
+      return this.#hash.record(id, ['no value of records', text], this.lanes);
+    }
+  }
+
+  /** The digest of a record as text. */
+  text(id: string, value: StoredRecord): string {
+    this.make(id, value);
+    return digestText(this.lanes[0] as number, this.lanes[1] as number, this.lanes[2] as number);
   }
 }
+
+const hex = (lane: number): string => (lane >>> 0).toString(16).padStart(8, '0');
+
+/** A digest as text, by its lanes. */
+export const digestText = (a: number, b: number, c: number): string => hex(a) + hex(b) + hex(c);

@@ -1,34 +1,56 @@
-import { murmur3 } from '../src/core/bucket.ts';
 import { sleep } from '../src/core/clock.ts';
 import { StoreFault } from '../src/core/errors.ts';
+import { isPlanted } from '../src/core/planted.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
+import type { Stamp } from '../src/core/stamp.ts';
 import type { Entry, Partition, Store } from '../src/core/store.ts';
-import type { CompareRules } from './compare.ts';
+import type { Key } from '../src/core/value.ts';
 import { backOff, inParallel, type RetryContext, readAgain, STORE_ATTEMPTS } from './in-parallel.ts';
-import { recordDigest } from './record-digest.ts';
-import type { Spill } from './spill.ts';
+import type { RecordDigests } from './record-digest.ts';
 
-export interface ScanJob extends RetryContext {
+/** Where the digests of a scan go. */
+export interface DigestSink {
+  /** Hash partitions. */
+  readonly partitions: number;
+  append(partition: number, id: string, digest: Int32Array, stamp: Stamp | null): void;
+  /** Called after every page, with the place behind it where there is one. */
+  relieve(cursor: string | null): Promise<void>;
+}
+
+/** What a scan needs, whoever does it. */
+export interface PartitionScan extends RetryContext {
   readonly store: Store;
   readonly keys: KeySpec;
-  readonly includes: (unit: string) => boolean;
-  readonly rules: CompareRules;
-  readonly spill: Spill;
+  /** Null where every unit is. */
+  readonly includes: ((unit: string) => boolean) | null;
+  readonly digests: RecordDigests;
+  /** Which planted records are this run's; others are told of and left out. */
+  readonly planted: { has(id: string): boolean; leftover(entry: Entry): void };
+  readonly sink: DigestSink;
+  readonly pageSize: number;
+  readonly onPage: (records: number) => void;
+}
+
+export interface ScanJob extends PartitionScan {
+  /** Only this unit, where the store can list; `includes` tells it from others anyway. */
+  readonly unit: Key | null;
   /** Into how many shares the store is split, and how many of them are scanned at once. */
   readonly partitions: number;
   readonly concurrency: number;
-  readonly pageSize: number;
   /** Told of a failure at once, so that nothing goes on beside it. */
   readonly fail: (error: unknown) => void;
-  readonly onPage: (records: number, bytes: number) => void;
 }
 
 /** For how long the loop may keep the event loop to itself. */
 const SLICE_MS = 20;
 
-/** Reads all of a store, in the store's own order, into its spill. */
+/** Reads all of a store, in the store's own order. */
 export async function scanStore(job: ScanJob): Promise<void> {
   try {
+    if (job.unit !== null && job.store.capabilities.list) {
+      await listUnit(job, job.unit);
+      return;
+    }
     const partitions = await readAgain(job, () => job.store.partitions(job.partitions));
     await inParallel(partitions, job.concurrency, async (partition) => {
       await scanPartition(job, partition).catch((error: unknown) => {
@@ -36,16 +58,20 @@ export async function scanStore(job: ScanJob): Promise<void> {
         throw error;
       });
     });
-    await job.spill.seal();
   } catch (error) {
     job.fail(error);
     throw error;
   }
 }
 
-async function scanPartition(job: ScanJob, partition: Partition): Promise<void> {
-  const { store, spill, signal, clock, pageSize } = job;
-  let cursor: string | undefined;
+/** Reads one share of a store, from its beginning or from where an earlier scan of it stood. */
+export async function scanPartition(
+  job: PartitionScan,
+  partition: Partition,
+  from: string | null = null,
+): Promise<void> {
+  const { store, sink, signal, clock, pageSize } = job;
+  let cursor: string | undefined = from ?? undefined;
   let sliceFrom = clock.monotonic();
   for (let attempt = 1; ; attempt += 1) {
     signal.throwIfAborted();
@@ -55,7 +81,7 @@ async function scanPartition(job: ScanJob, partition: Partition): Promise<void> 
         attempt = 1;
         take(job, page.entries);
         cursor = page.cursor;
-        await spill.relieve();
+        await sink.relieve(cursor);
         if (clock.monotonic() - sliceFrom >= SLICE_MS) {
           await sleep(clock, 0, signal);
           sliceFrom = clock.monotonic();
@@ -69,18 +95,35 @@ async function scanPartition(job: ScanJob, partition: Partition): Promise<void> 
   }
 }
 
-function take({ keys, includes, rules, spill, onPage }: ScanJob, entries: readonly Entry[]): void {
-  let records = 0;
-  let bytes = 0;
-  for (const { id, key, stamp, value } of entries) {
-    // A tombstone is no record: for a key that the other side holds, the point read finds it.
-    if (value === null || !includes(keys.unit(key))) continue;
-    const digest = recordDigest(id, value, rules);
-    spill.append(partitionOf(id, spill.partitions), id, digest.digest, stamp);
-    records += 1;
-    bytes += digest.bytes;
+async function listUnit(job: ScanJob, unit: Key): Promise<void> {
+  const { store, sink, signal, pageSize } = job;
+  for (let after: Key | null = null; ; ) {
+    signal.throwIfAborted();
+    const from: Key | null = after;
+    const entries: readonly Entry[] = await readAgain(job, () => store.list(unit, from, pageSize));
+    take(job, entries);
+    await sink.relieve(null);
+    after = entries.at(-1)?.key ?? null;
+    if (entries.length < pageSize || after === null) return;
   }
-  onPage(records, bytes);
 }
 
-const partitionOf = (id: string, partitions: number): number => murmur3('', id) % partitions;
+function take({ keys, includes, digests, planted, sink, onPage }: PartitionScan, entries: readonly Entry[]): void {
+  let records = 0;
+  for (let i = 0; i < entries.length; i += 1) {
+    const entry = entries[i] as Entry;
+    const { id, stamp, value } = entry;
+    // A tombstone is no record: for a key that the other side holds, the point read finds it.
+    if (value === null) continue;
+    const ours = isPlanted(stamp);
+    if (ours && !planted.has(id)) {
+      planted.leftover(entry);
+      continue;
+    }
+    if (includes !== null && !includes(keys.unit(entry.key))) continue;
+    const partition = (digests.make(id, value) >>> 0) % sink.partitions;
+    sink.append(partition, id, digests.lanes, stamp);
+    if (!ours) records += 1;
+  }
+  onPage(records);
+}

@@ -1,15 +1,22 @@
 import { STAMP_MIN, type Stamp } from '../src/core/stamp.ts';
+import { digestText } from './record-digest.ts';
 import type { SpillFile, TemporaryDirectory } from './temporary-directory.ts';
 
 /*
- * A spilled record is 32 bytes and its id: digest (16), stamp (12, zeros for none: no write carries that stamp),
- * length of the id (4), id in UTF-8. In the arena, before sorting, the number of its partition (4) stands in front.
- * The key itself is not kept: its id is injective and can be read back (key-text.ts).
+ * A spilled record is 25 bytes and its id: digest (12), stamp (12, zeros for none: no write carries that stamp), length
+ * of the id (1; 5 from 255 bytes on), id in UTF-8. In the arena, before sorting, the number of its partition (2) stands
+ * in front. The key itself is not kept: its id is injective and can be read back (key-text.ts).
  */
-const DIGEST = 16;
+const PARTITION = 2;
+const DIGEST = 12;
 const STAMP = 12;
-const HEADER = DIGEST + STAMP + 4;
+const FIXED = DIGEST + STAMP;
+const LONG = 255;
 const SMALLEST = 4096;
+/** 32-bit parts of a digest. */
+const LANES = 3;
+/** The most partitions that the two bytes can number. */
+export const MOST_PARTITIONS = 65_536;
 
 /** Where the records of a partition lie in a spill file. */
 interface Extent {
@@ -26,10 +33,19 @@ export interface SpilledRecord {
   readonly end: number;
 }
 
-export const spilledId = ({ buffer, at, end }: SpilledRecord): string => buffer.toString('utf8', at + HEADER, end);
+/** Where the id of the record at a place begins. */
+const idAt = (buffer: Buffer, at: number): number => at + FIXED + (buffer[at + FIXED] === LONG ? 5 : 1);
+
+/** Where the record at a place ends. */
+function endOf(buffer: Buffer, at: number): number {
+  const length = buffer[at + FIXED] as number;
+  return length === LONG ? at + FIXED + 5 + buffer.readUInt32LE(at + FIXED + 1) : at + FIXED + 1 + length;
+}
+
+export const spilledId = ({ buffer, at, end }: SpilledRecord): string => buffer.toString('utf8', idAt(buffer, at), end);
 
 export function spilledStamp({ buffer, at }: SpilledRecord): Stamp | null {
-  const stamp = buffer.toString('hex', at + DIGEST, at + DIGEST + STAMP) as Stamp;
+  const stamp = buffer.toString('hex', at + DIGEST, at + FIXED) as Stamp;
   return stamp === STAMP_MIN ? null : stamp;
 }
 
@@ -39,12 +55,79 @@ export const sameDigest = (a: SpilledRecord, b: SpilledRecord): boolean =>
 
 /** Orders two versions of one record by their stamps. */
 export const compareVersions = (a: SpilledRecord, b: SpilledRecord): number =>
-  a.buffer.compare(b.buffer, b.at + DIGEST, b.at + DIGEST + STAMP, a.at + DIGEST, a.at + DIGEST + STAMP);
+  a.buffer.compare(b.buffer, b.at + DIGEST, b.at + FIXED, a.at + DIGEST, a.at + FIXED);
 
-export const digestText = ({ buffer, at }: SpilledRecord): string => buffer.toString('hex', at, at + DIGEST);
+export const spilledDigest = ({ buffer, at }: SpilledRecord): string =>
+  digestText(buffer.readInt32LE(at), buffer.readInt32LE(at + 4), buffer.readInt32LE(at + 8));
+
+/** The value of a hexadecimal digit, by its code. */
+const NIBBLE = Uint8Array.from({ length: 128 }, (_, code) => Number.parseInt(String.fromCharCode(code), 16) || 0);
+
+/** Writes a stamp's bytes. By hand, as the id: a call into the runtime costs more than the few bytes it writes. */
+function writeStamp(to: Buffer, at: number, stamp: Stamp | null): void {
+  if (stamp === null) {
+    to.fill(0, at, at + STAMP);
+    return;
+  }
+  for (let i = 0; i < STAMP; i += 1) {
+    const high = NIBBLE[stamp.charCodeAt(2 * i)] as number;
+    to[at + i] = (high << 4) | (NIBBLE[stamp.charCodeAt(2 * i + 1)] as number);
+  }
+}
+
+function writeLane(to: Buffer, at: number, lane: number): void {
+  to[at] = lane;
+  to[at + 1] = lane >>> 8;
+  to[at + 2] = lane >>> 16;
+  to[at + 3] = lane >>> 24;
+}
+
+const SHORT_ID = 96;
+
+/** Writes an id with its length; gives the end. */
+function writeId(to: Buffer, at: number, id: string): number {
+  if (id.length <= SHORT_ID) {
+    let i = 0;
+    for (; i < id.length; i += 1) {
+      const code = id.charCodeAt(i);
+      if (code >= 0x80) break;
+      to[at + 1 + i] = code;
+    }
+    if (i === id.length) {
+      to[at] = i;
+      return at + 1 + i;
+    }
+  }
+  const length = Buffer.byteLength(id);
+  to[at] = Math.min(length, LONG);
+  const text = length < LONG ? at + 1 : to.writeUInt32LE(length, at + 1);
+  return text + to.write(id, text, 'utf8');
+}
+
+/** The most that a record may take with its partition's number in front. */
+export const spilledRoom = (id: string): number => PARTITION + FIXED + 5 + id.length * 3;
+
+/** Writes a record with its partition's number in front; gives the end. */
+export function writeSpilled(
+  to: Buffer,
+  from: number,
+  partition: number,
+  id: string,
+  digest: Int32Array,
+  stamp: Stamp | null,
+): number {
+  const at = from + PARTITION;
+  to[from] = partition;
+  to[from + 1] = partition >>> 8;
+  writeLane(to, at, digest[0] as number);
+  writeLane(to, at + 4, digest[1] as number);
+  writeLane(to, at + 8, digest[2] as number);
+  writeStamp(to, at + DIGEST, stamp);
+  return writeId(to, at + FIXED, id);
+}
 
 /**
- * What one side's scan saw, by hash partition: a count and a sum modulo 2^128 of each partition's digests, and the
+ * What one side's scan saw, by hash partition: a count and a sum modulo 2^96 of each partition's digests, and the
  * records themselves, in memory up to `limitBytes` and in one sequentially written file beyond.
  */
 export class Spill {
@@ -69,8 +152,13 @@ export class Spill {
     this.#limit = Math.max(SMALLEST, limitBytes);
     this.#counts = new Float64Array(partitions);
     this.#bytes = new Float64Array(partitions);
-    this.#sums = new Uint32Array(partitions * 4);
+    this.#sums = new Uint32Array(partitions * LANES);
     this.#extents = Array.from({ length: partitions }, () => []);
+  }
+
+  /** Bytes that the records take, in memory or in the file. */
+  get totalBytes(): number {
+    return this.#bytes.reduce((sum, bytes) => sum + bytes, 0);
   }
 
   /** Bytes written to the file. */
@@ -89,31 +177,38 @@ export class Spill {
   /** Whether both sides of a partition hold the same records: same count, same sum. */
   agrees(other: Spill, partition: number): boolean {
     if (this.count(partition) !== other.count(partition)) return false;
-    for (let lane = partition * 4; lane < partition * 4 + 4; lane += 1) {
+    for (let lane = partition * LANES; lane < (partition + 1) * LANES; lane += 1) {
       if (this.#sums[lane] !== other.#sums[lane]) return false;
     }
     return true;
   }
 
-  /** Takes a record; `digest` is of its key and value together. Follow up with {@link relieve} now and then. */
-  append(partition: number, id: string, digest: string, stamp: Stamp | null): void {
-    this.#reserve(4 + HEADER + id.length * 3);
-    const arena = this.#arena;
-    const at = arena.writeUInt32LE(partition, this.#used);
-    // One call into the runtime for both: each costs more than the bytes it writes.
-    arena.write(digest + (stamp ?? STAMP_MIN), at, DIGEST + STAMP, 'hex');
-    const length = arena.write(id, at + HEADER, 'utf8');
-    arena.writeUInt32LE(length, at + DIGEST + STAMP);
-    this.#used = at + HEADER + length;
-    this.#tally(partition, arena, at, HEADER + length);
+  /** Takes a record; the digest is of its key and value together. Follow up with {@link relieve} now and then. */
+  append(partition: number, id: string, digest: Int32Array, stamp: Stamp | null): void {
+    this.#reserve(spilledRoom(id));
+    const from = this.#used;
+    this.#used = writeSpilled(this.#arena, from, partition, id, digest, stamp);
+    const bytes = this.#used - from - PARTITION;
+    this.#tally(partition, digest[0] as number, digest[1] as number, digest[2] as number, bytes);
+  }
+
+  /** Takes over records that {@link writeSpilled} wrote one behind the other. Follow up with {@link relieve}. */
+  adoptAll(records: Buffer): void {
+    for (let from = 0; from < records.length; ) {
+      const at = from + PARTITION;
+      const end = endOf(records, at);
+      this.adopt(records.readUInt16LE(from), { buffer: records, at, end });
+      from = end;
+    }
   }
 
   /** Takes a record over from another spill. */
   adopt(partition: number, { buffer, at, end }: SpilledRecord): void {
-    this.#reserve(4 + end - at);
-    const start = this.#arena.writeUInt32LE(partition, this.#used);
+    this.#reserve(PARTITION + end - at);
+    const start = this.#arena.writeUInt16LE(partition, this.#used);
     this.#used = start + buffer.copy(this.#arena, start, at, end);
-    this.#tally(partition, buffer, at, end - at);
+    const lane = (i: number): number => buffer.readInt32LE(at + 4 * i);
+    this.#tally(partition, lane(0), lane(1), lane(2), end - at);
   }
 
   /** Writes to the file what is beyond the limit. */
@@ -171,36 +266,40 @@ export class Spill {
     this.#arena = grown;
   }
 
-  #tally(partition: number, digest: Buffer, at: number, bytes: number): void {
+  #tally(partition: number, a: number, b: number, c: number, bytes: number): void {
+    const sums = this.#sums;
+    const at = partition * LANES;
     this.#counts[partition] = this.count(partition) + 1;
     this.#bytes[partition] = this.bytes(partition) + bytes;
-    let carry = 0;
-    for (let lane = 0; lane < 4; lane += 1) {
-      const sum = (this.#sums[partition * 4 + lane] ?? 0) + digest.readUInt32LE(at + lane * 4) + carry;
-      this.#sums[partition * 4 + lane] = sum; // Uint32Array keeps it modulo 2^32
-      carry = sum > 0xffff_ffff ? 1 : 0;
-    }
+    // Uint32Array keeps each sum modulo 2^32.
+    const first = (sums[at] as number) + (a >>> 0);
+    const second = (sums[at + 1] as number) + (b >>> 0) + (first > 0xffff_ffff ? 1 : 0);
+    sums[at] = first;
+    sums[at + 1] = second;
+    sums[at + 2] = (sums[at + 2] as number) + (c >>> 0) + (second > 0xffff_ffff ? 1 : 0);
   }
 
   /** The arena's records by partition (a counting sort), without their partition numbers. */
   #sort(): { readonly buffer: Buffer; readonly starts: Float64Array } {
     const arena = this.#arena;
     const starts = new Float64Array(this.partitions + 1);
-    const size = (at: number): number => HEADER + arena.readUInt32LE(at + 4 + DIGEST + STAMP);
-    for (let at = 0; at < this.#used; at += 4 + size(at)) {
-      const partition = arena.readUInt32LE(at);
-      starts[partition + 1] = (starts[partition + 1] ?? 0) + size(at);
+    const partitionAt = (at: number): number => (arena[at] as number) | ((arena[at + 1] as number) << 8);
+    for (let at = 0; at < this.#used; ) {
+      const end = endOf(arena, at + PARTITION);
+      const partition = partitionAt(at);
+      starts[partition + 1] = (starts[partition + 1] ?? 0) + end - at - PARTITION;
+      at = end;
     }
     for (let p = 0; p < this.partitions; p += 1) starts[p + 1] = (starts[p + 1] ?? 0) + (starts[p] ?? 0);
     const buffer = Buffer.allocUnsafeSlow(starts[this.partitions] ?? 0);
     const next = starts.slice();
     for (let at = 0; at < this.#used; ) {
-      const partition = arena.readUInt32LE(at);
-      const bytes = size(at);
+      const end = endOf(arena, at + PARTITION);
+      const partition = partitionAt(at);
       const to = next[partition] ?? 0;
-      arena.copy(buffer, to, at + 4, at + 4 + bytes);
-      next[partition] = to + bytes;
-      at += 4 + bytes;
+      arena.copy(buffer, to, at + PARTITION, end);
+      next[partition] = to + end - at - PARTITION;
+      at = end;
     }
     return { buffer, starts };
   }
@@ -220,7 +319,7 @@ export class Spill {
 
 function visitAll(buffer: Buffer, from: number, to: number, visit: (record: SpilledRecord) => void): void {
   for (let at = from; at < to; ) {
-    const end = at + HEADER + buffer.readUInt32LE(at + DIGEST + STAMP);
+    const end = endOf(buffer, at);
     visit({ buffer, at, end });
     at = end;
   }

@@ -1,9 +1,10 @@
 import type { Clock } from '../src/core/clock.ts';
 import { compareText, type KeySpec } from '../src/core/record-key.ts';
+import type { Key } from '../src/core/value.ts';
 import type { DivergenceKind } from './divergence.ts';
 import { keyFromId } from './key-text.ts';
 import type { Settled } from './recheck.ts';
-import type { Divergence, VerifyReport } from './verify-report.ts';
+import type { Divergence, Proof, VerifyReport } from './verify-report.ts';
 
 /** How far a verification is; cheap to take, called after every page and every compared partition. */
 export interface VerifyProgress {
@@ -27,6 +28,9 @@ export interface TallyContext {
   readonly ttlMs: number;
   readonly dirty: { readonly ranges: number; readonly rejected: number };
   readonly skipped: readonly string[];
+  readonly unit: Key | null;
+  readonly sample: number;
+  readonly prove: boolean;
   readonly maxDivergences: number;
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
 }
@@ -36,12 +40,13 @@ export class Tally {
   readonly #context: TallyContext;
   readonly #estimated: VerifyProgress['estimated'];
   readonly #partitions: number;
-  readonly #scanned = { old: { records: 0, bytes: 0 }, new: { records: 0, bytes: 0 } };
+  readonly #scanned = { old: 0, new: 0 };
   readonly #counts = { old: 0, new: 0, equal: 0, missing: 0, extra: 0, different: 0, stale: 0, pending: 0 };
   readonly #listed: { readonly id: string; readonly divergence: Divergence }[] = [];
   #joined = 0;
   #split = 0;
   #compared = 0;
+  #leftovers = 0;
 
   constructor(context: TallyContext, estimated: VerifyProgress['estimated'], partitions: number) {
     this.#context = context;
@@ -49,9 +54,8 @@ export class Tally {
     this.#partitions = partitions;
   }
 
-  page(side: 'old' | 'new', records: number, bytes: number): void {
-    this.#scanned[side].records += records;
-    this.#scanned[side].bytes += bytes;
+  page(side: 'old' | 'new', records: number): void {
+    this.#scanned[side] += records;
     this.#progress('scan', 0);
   }
 
@@ -60,6 +64,11 @@ export class Tally {
     this.#counts.old += records;
     this.#counts.new += records;
     this.#counts.equal += records;
+  }
+
+  /** A planted record of another run was met. */
+  leftover(): void {
+    this.#leftovers += 1;
   }
 
   joined(kind: 'joined' | 'split'): void {
@@ -104,28 +113,38 @@ export class Tally {
 
   report(run: {
     readonly startedAt: number;
+    /** What was kept of each side's records, in memory and in files. */
+    readonly keptBytes: { readonly old: number; readonly new: number };
     readonly spilledBytes: number;
     readonly candidates: number;
+    readonly proof: Proof | null;
   }): VerifyReport {
-    const { migration, revision, mappingHash, ttlMs, clock } = this.#context;
+    const { migration, revision, mappingHash, ttlMs, clock, keys, unit, sample } = this.#context;
+    const { proof } = run;
     const finishedAt = clock.now();
     const kinds: readonly DivergenceKind[] = ['missing', 'extra', 'different', 'stale'];
     const divergent = kinds.reduce((sum, kind) => sum + this.#counts[kind], 0);
-    const reasons = this.#reasons();
+    const reasons = this.#reasons(proof, finishedAt - run.startedAt);
+    const blind = proof !== null && proof.missed.length > 0;
     return {
       migration,
-      verdict: divergent > 0 ? 'divergent' : reasons.length > 0 ? 'inconclusive' : 'consistent',
+      // One that misses what it was shown proves nothing, not even by what it found.
+      verdict: divergent > 0 && !blind ? 'divergent' : reasons.length > 0 ? 'inconclusive' : 'consistent',
       counts: { ...this.#counts },
       divergences: this.#listed.sort((a, b) => compareText(a.id, b.id)).map(({ divergence }) => divergence),
       truncated: divergent > this.#listed.length,
       reasons,
+      ...(unit === null ? {} : { unit: keys.unit(unit) }),
+      ...(sample === 1 ? {} : { sample }),
+      ...(proof === null ? {} : { proof }),
       revision,
       mappingHash,
       startedAt: new Date(run.startedAt).toISOString(),
       finishedAt: new Date(finishedAt).toISOString(),
       expiresAt: new Date(finishedAt + ttlMs).toISOString(),
       scanned: {
-        ...structuredClone(this.#scanned),
+        old: { records: this.#scanned.old, bytes: run.keptBytes.old },
+        new: { records: this.#scanned.new, bytes: run.keptBytes.new },
         spilledBytes: run.spilledBytes,
         hashPartitions: this.#partitions,
         joinedPartitions: this.#joined,
@@ -135,9 +154,21 @@ export class Tally {
     };
   }
 
-  #reasons(): readonly string[] {
-    const { dirty, skipped } = this.#context;
+  #reasons(proof: Proof | null, tookMs: number): readonly string[] {
+    const { dirty, skipped, prove, ttlMs } = this.#context;
     const reasons: string[] = [];
+    if (proof !== null && proof.missed.length > 0) {
+      reasons.push(
+        `invalid: ${proof.missed.length} of ${proof.planted} planted records missed (${proof.missed.join(', ')})`,
+      );
+    }
+    if (proof?.refused != null) reasons.push(`not proven: a record could not be planted: ${proof.refused}`);
+    if (this.#leftovers > 0 && !prove) {
+      reasons.push(
+        `${this.#leftovers} planted record(s) of a proof that was ended are left; another proof removes them`,
+      );
+    }
+    if (tookMs > ttlMs) reasons.push('it took longer than a verdict holds');
     if (dirty.ranges > 0) reasons.push(`${dirty.ranges} dirty range(s) wait for repair`);
     if (dirty.rejected > 0) reasons.push(`${dirty.rejected} key(s) were rejected by the follower`);
     for (const what of skipped) reasons.push(`not verified: ${what}`);
@@ -149,7 +180,7 @@ export class Tally {
   #progress(phase: VerifyProgress['phase'], candidates: number): void {
     this.#context.onProgress?.({
       phase,
-      scanned: { old: this.#scanned.old.records, new: this.#scanned.new.records },
+      scanned: { ...this.#scanned },
       estimated: this.#estimated,
       compared: this.#compared,
       partitions: this.#partitions,

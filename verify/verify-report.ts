@@ -1,3 +1,4 @@
+import type { Intervals } from '../src/core/intervals.ts';
 import type { Key } from '../src/core/value.ts';
 import type { FieldDifference } from './compare.ts';
 import type { DivergenceCause, DivergenceKind, StampPair } from './divergence.ts';
@@ -32,6 +33,7 @@ export interface Divergence {
 
 /** What the run cost. */
 export interface VerifyWork {
+  /** Records that were scanned, and the bytes that were kept of them for the comparison: about 40 a record. */
   readonly old: { readonly records: number; readonly bytes: number };
   readonly new: { readonly records: number; readonly bytes: number };
   /** Written to temporary files. */
@@ -41,6 +43,15 @@ export interface VerifyWork {
   readonly splitPartitions: number;
   /** Keys that were read from both stores again. */
   readonly candidates: number;
+}
+
+/** What became of the records that were planted to see whether the verification finds them. */
+export interface Proof {
+  readonly planted: number;
+  /** Those that it did not report, or not as what they are, by kind. Any makes the report invalid: inconclusive. */
+  readonly missed: readonly string[];
+  /** Why one could not be planted, or null. */
+  readonly refused: string | null;
 }
 
 /** The outcome of a verification: plain data, except that keys and field values are as the stores hold them. */
@@ -54,6 +65,12 @@ export interface VerifyReport {
   readonly truncated: boolean;
   /** Why the verdict is inconclusive, or would be if nothing diverged. */
   readonly reasons: readonly string[];
+  /** Only this unit, as it is hashed, was compared. */
+  readonly unit?: string;
+  /** Only this share of the units was compared: the verdict is about these. */
+  readonly sample?: number;
+  /** There if known divergences were planted. */
+  readonly proof?: Proof;
   /** The ruleset's revision and the mapping that the verdict is bound to. */
   readonly revision: number;
   readonly mappingHash: string;
@@ -63,4 +80,16 @@ export interface VerifyReport {
   /** After this the verdict proves nothing any more. */
   readonly expiresAt: string;
   readonly scanned: VerifyWork;
+  /** The positions that were compared, and the moves up to then: what whoever knows the migration adds. */
+  readonly positions?: Intervals;
+  readonly moves?: readonly ReportMove[];
+}
+
+/** Something that moved records or dials, for the time line of a report. */
+export interface ReportMove {
+  /** ISO 8601. */
+  readonly at: string;
+  readonly kind: string;
+  /** One line for people. */
+  readonly summary: string;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { makeStamp, type Stamp } from '../../src/core/stamp.ts';
+import { makeStamp, STAMP_MIN, type Stamp } from '../../src/core/stamp.ts';
 import type { Entry } from '../../src/core/store.ts';
 import { type ClassifyContext, classify } from '../../verify/divergence.ts';
 import { entryOf } from './data-set.ts';
@@ -19,7 +19,8 @@ const YOUNG = at(500);
 const CASES: readonly [string, Entry | undefined, Entry | undefined, string, string, string | null][] = [
   ['absent / absent', undefined, undefined, 'equal', 'equal', null],
   ['absent / tombstone', undefined, tombstone(MIDDLE), 'equal', 'equal', null],
-  ['absent / record', undefined, record(MIDDLE, 1), 'ahead', 'extra', 'written outside'],
+  ['absent / record', undefined, record(MIDDLE, 1), 'ahead', 'extra', 'orphan'],
+  ['absent / plain record', undefined, record(null, 1), 'ahead', 'extra', 'written outside'],
   ['absent / plain record', undefined, record(null, 1), 'ahead', 'extra', 'written outside'],
   ['tombstone / absent', tombstone(MIDDLE), undefined, 'equal', 'equal', null],
   ['tombstone / older tombstone', tombstone(MIDDLE), tombstone(OLDEST), 'equal', 'equal', null],
@@ -51,6 +52,7 @@ const CASES: readonly [string, Entry | undefined, Entry | undefined, string, str
   ['record / same stamp', record(MIDDLE, 1), record(MIDDLE, 2), 'different', 'different', 'lossy codec'],
   ['young record / same stamp', record(YOUNG, 1), record(YOUNG, 2), 'different', 'different', 'lossy codec'],
   ['plain record / plain record', record(null, 1), record(null, 2), 'different', 'different', 'written outside'],
+  ['plain record / its replay', record(null, 1), record(STAMP_MIN, 2), 'different', 'different', 'lossy codec'],
   ['record / newer record', record(MIDDLE, 1), record(NEWER, 2), 'ahead', 'different', 'written outside'],
   ['plain record / record', record(null, 1), record(NEWER, 2), 'ahead', 'different', 'written outside'],
   ['record / older but equal', record(MIDDLE, 1), record(OLDEST, 1), 'equal', 'equal', null],
@@ -82,6 +84,15 @@ describe('classify', () => {
         authority === 'old' ? { path: 'n', old: 1, new: 2 } : { path: 'n', old: 2, new: 1 },
       ]);
     }
+  });
+
+  test('equal stamps and other values come from a codec only where the follower would give another value back', () => {
+    const causeIf = (lossy: boolean): unknown => {
+      const word = classify(record(MIDDLE, 1), record(MIDDLE, 2), {}, { ...context, lossy: () => lossy });
+      return word.word !== 'equal' && word.cause;
+    };
+    expect(causeIf(true)).toBe('lossy codec');
+    expect(causeIf(false)).toBe('written outside');
   });
 
   test('what the control plane knows about a key comes before what can be guessed', () => {

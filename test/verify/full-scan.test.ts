@@ -136,7 +136,7 @@ describe('verifyStores', () => {
       {
         key: { user: 'ada', id: 1 },
         kind: 'different',
-        cause: 'lossy codec',
+        cause: 'written outside',
         fields: [{ path: 'hello', old: undefined, new: 'joe' }],
         ageMs: 600_000,
         stamps: { old: stamp, new: stamp },

@@ -1,5 +1,7 @@
+import { ObjectId, UUID } from 'bson';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { equalValues } from '../../src/core/canonical.ts';
 import { InvalidRecord } from '../../src/core/errors.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { keyFromId } from '../../verify/key-text.ts';
@@ -25,6 +27,20 @@ test('a key comes back from its id as it was', () => {
     }),
     { numRuns: 1_000 },
   );
+});
+
+test('ObjectIds and UUIDs come back too', () => {
+  const spec = new KeySpec(['a', 'b', 'c'], ['a']);
+  const key = spec.keyOf({
+    a: new ObjectId('a1'.repeat(12)),
+    b: new UUID('0b7f8f1e-6f3c-4f0e-9d55-000000000001'),
+    c: ')"',
+  });
+  const id = spec.id(key);
+  const read = spec.keyOf(keyFromId(id, spec.fields));
+  expect(spec.id(read)).toBe(id);
+  expect(equalValues(read, key)).toBe(true);
+  expect(() => keyFromId('[Function("x")]', ['a'])).toThrow(InvalidRecord);
 });
 
 test('text that is no id of such a key is refused', () => {

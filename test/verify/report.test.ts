@@ -1,77 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { makeStamp } from '../../src/core/stamp.ts';
-import { exitCode, type ReportFormat, writeReport } from '../../verify/report.ts';
-import type { Divergence, VerifyReport } from '../../verify/verify-report.ts';
+import { reportDocument } from '../../verify/reports/report-document.ts';
+import { exitCode, REPORT_FORMATS, writeReport } from '../../verify/reports/write-report.ts';
+import type { VerifyReport } from '../../verify/verify-report.ts';
+import { hostileText } from './hostile-text.ts';
+import { sampleDivergence, sampleReport } from './sample-report.ts';
 
-const stamp = makeStamp(1, 2, 3);
-
-function reportWith(divergences: readonly Divergence[], more: Partial<VerifyReport> = {}): VerifyReport {
-  const scanned = { records: 3, bytes: 300 };
-  return {
-    migration: 'events',
-    verdict: divergences.length > 0 ? 'divergent' : 'consistent',
-    counts: { old: 3, new: 3, equal: 2, missing: 0, extra: 0, different: divergences.length, stale: 0, pending: 0 },
-    divergences,
-    truncated: false,
-    reasons: [],
-    revision: 7,
-    mappingHash: 'abc',
-    startedAt: '2026-01-01T00:00:00.000Z',
-    finishedAt: '2026-01-01T00:00:01.500Z',
-    expiresAt: '2026-01-02T00:00:01.500Z',
-    scanned: {
-      old: scanned,
-      new: scanned,
-      spilledBytes: 0,
-      hashPartitions: 16,
-      joinedPartitions: 1,
-      splitPartitions: 0,
-      candidates: 1,
-    },
-    ...more,
-  };
-}
-
-const divergence = (text: string): Divergence => ({
-  key: { user: text, id: 7n },
-  kind: 'different',
-  cause: 'lossy codec',
-  fields: [{ path: 'payload.text', old: `secret ${text}`, new: undefined }],
-  ageMs: 90_000,
-  stamps: { old: stamp, new: stamp },
-});
-
-const FORMATS: readonly ReportFormat[] = ['json', 'markdown', 'junit', 'text'];
-
-/** A strict reader of the XML that we write; gives all names of elements, and throws where it is not well-formed. */
-function elementsOf(xml: string): string[] {
-  const names: string[] = [];
-  const open: string[] = [];
-  const body = xml.replace(/^<\?xml version="1\.0" encoding="UTF-8"\?>\n/, '');
-  const token = /<(\/?)([a-z]+)((?: [a-zA-Z]+="[^"<]*")*)(\/?)>|([^<]+)/y;
-  const reference = /&(?!(?:amp|lt|gt|quot|#9|#10|#13);)/;
-  for (let at = 0; at < body.length; at = token.lastIndex) {
-    token.lastIndex = at;
-    const match = token.exec(body);
-    if (match === null) throw new Error(`not XML at ${at}: ${body.slice(at, at + 40)}`);
-    const [whole, closes, name, , empty] = match;
-    if (reference.test(whole)) throw new Error(`a bare ampersand: ${whole}`);
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what XML 1.0 forbids
-    if (/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/.test(whole) || !whole.isWellFormed()) {
-      throw new Error('a character that XML forbids');
-    }
-    if (name === undefined) continue;
-    if (closes === '/') {
-      if (open.pop() !== name) throw new Error(`</${name}> closes another element`);
-      continue;
-    }
-    names.push(name);
-    if (empty !== '/') open.push(name);
-  }
-  if (open.length > 0) throw new Error(`open: ${open.join()}`);
-  return names;
-}
+const write = (report: VerifyReport, format: (typeof REPORT_FORMATS)[number], showValues = false): string =>
+  writeReport(reportDocument(report, { showValues }), format);
 
 describe('reports', () => {
   test('the exit code says the verdict', () => {
@@ -80,66 +16,135 @@ describe('reports', () => {
     ]);
   });
 
-  test.each(FORMATS)('%s shows no value unless asked to', (format) => {
-    const report = reportWith([divergence('ada')]);
-    const masked = writeReport(report, format);
+  test.each(REPORT_FORMATS)('%s shows no value unless asked to', (format) => {
+    const report = sampleReport([sampleDivergence('ada')]);
+    const masked = write(report, format);
     expect(masked).toContain('ada');
     expect(masked).toContain('string(10)');
     expect(masked).not.toContain('secret');
-    expect(writeReport(report, format, { showValues: true })).toContain('secret ada');
+    expect(write(report, format, true)).toContain('secret ada');
   });
 
-  test('JSON has the documented shape', () => {
-    const data = JSON.parse(writeReport(reportWith([divergence('ada')]), 'json'));
-    expect(data).toMatchObject({
-      verdict: 'divergent',
-      counts: { old: 3, new: 3, equal: 2, missing: 0, extra: 0, different: 1, stale: 0, pending: 0 },
-      divergences: [
-        {
-          key: { user: 'ada', id: '7n' },
-          kind: 'different',
-          cause: 'lossy codec',
-          fields: [{ path: 'payload.text', old: 'string(10)', new: 'undefined' }],
-        },
-      ],
-      revision: 7,
-      expiresAt: '2026-01-02T00:00:01.500Z',
+  test.each(REPORT_FORMATS)('%s says what the verdict is bound to', (format) => {
+    for (const report of [sampleReport(), sampleReport([sampleDivergence('ada')])]) {
+      const text = write(report, format);
+      expect(text).toContain(report.verdict);
+      expect(text).toMatch(/\b7\b/);
+      expect(text).toMatch(/2026-01-03.03:04:06/);
+      if (format !== 'text') expect(text).toContain('sha256:abc');
+      if (format !== 'text' && format !== 'github') expect(text).toMatch(/canary, 0–50 %|50000/);
+    }
+  });
+
+  test('a report with fewer lines counts and sums up all of them', () => {
+    const report = sampleReport(
+      ['a', 'b', 'c'].map((text) => sampleDivergence(text, { cause: text === 'a' ? null : 'rejected' })),
+    );
+    const document = reportDocument(report, { most: 1 });
+    expect(document).toMatchObject({
+      truncated: true,
+      counts: { different: 3 },
+      summary: {
+        listed: 3,
+        causes: [
+          { cause: 'rejected', count: 2 },
+          { cause: null, count: 1 },
+        ],
+      },
     });
+    expect(document.divergences.map(({ keyText }) => keyText)).toEqual(['user="a", id=7n']);
   });
 
-  test('JUnit is well-formed whatever keys and values hold', () => {
-    const text = fc.string({ unit: 'binary', maxLength: 30 });
+  test('indexes count as one field, ages go into their spans, and a record without a stamp is of unknown age', () => {
+    const fields = [0, 1].map((i) => ({ path: `items[${i}].price`, old: 1, new: 2 }));
+    const { summary } = reportDocument(
+      sampleReport([
+        sampleDivergence('a', { fields }),
+        sampleDivergence('b', { fields: fields.slice(1), stamps: { old: null, new: null } }),
+      ]),
+    );
+    expect(summary.paths).toEqual([{ path: 'items[].price', count: 2 }]);
+    expect(summary.unknownAge).toBe(1);
+    expect(summary.ages.filter(({ count }) => count > 0)).toEqual([{ belowMs: 600_000, count: 1 }]);
+    expect(summary.written?.from).toBe('2026-01-02T03:02:36.500Z');
+    expect(summary.written?.counts.reduce((sum, count) => sum + count, 0)).toBe(1);
+  });
+
+  test('a terminal stays a terminal, whatever keys and values hold', () => {
     fc.assert(
-      fc.property(
-        fc.oneof(text, fc.constantFrom(']]>', '<a b="c">&amp;', '\u0000\r\n\t\ud800\uffff', '-->')),
-        (odd) => {
-          const report = reportWith([divergence(odd)], { migration: odd, reasons: [odd] });
-          const elements = elementsOf(writeReport(report, 'junit', { showValues: true }));
-          expect(elements.filter((name) => name === 'testcase')).toHaveLength(2);
-          expect(elements.filter((name) => name === 'failure')).toHaveLength(2);
-        },
-      ),
+      fc.property(hostileText, (odd) => {
+        const report = sampleReport([sampleDivergence(odd)], { reasons: [odd] });
+        const lines = write(report, 'text', true).trimEnd().split('\n');
+        expect(lines).toHaveLength(6);
+        expect(lines.join('')).not.toMatch(/[\p{Cc}\u202a-\u202e]/u);
+      }),
     );
   });
 
-  test('JUnit passes what is consistent, and does not look green where nothing could be judged', () => {
-    expect(elementsOf(writeReport(reportWith([]), 'junit'))).not.toContain('failure');
-    const report = reportWith([], { verdict: 'inconclusive', reasons: ['2 dirty range(s) wait for repair'] });
-    const xml = writeReport(report, 'junit');
-    expect(elementsOf(xml)).toContain('error');
-    expect(xml).toContain('errors="1"');
-    expect(xml).toContain('2 dirty range(s)');
+  test('GitHub reads one command a line and gets back what was written', () => {
+    fc.assert(
+      fc.property(hostileText, (odd) => {
+        const report = sampleReport([sampleDivergence(odd)], { reasons: [odd] });
+        const lines = write(report, 'github', true).trimEnd().split('\n');
+        expect(lines).toHaveLength(2);
+        for (const line of lines) expect(line).toMatch(/^::error title=[^:,\p{Cc}]+::[^\p{Cc}]*$/u);
+        const [, title = '', message = ''] = /^::error title=(.*?)::(.*)$/.exec(lines[1] as string) ?? [];
+        expect(unescaped(title)).toMatch(/^different: user=/);
+        expect(unescaped(message)).toMatch(/^lossy codec, age 90\.0 s\n/);
+        // Two lines: what is in them ends none.
+        expect(unescaped(message).split('\n')).toHaveLength(2);
+      }),
+    );
   });
 
-  test('Markdown stays a table and the terminal a terminal, whatever keys hold', () => {
-    const odd = 'a|b\n<script>\u001b[31m`';
-    const report = reportWith([divergence(odd)], { truncated: true, reasons: [odd] });
-    const row = writeReport(report, 'markdown', { showValues: true })
-      .split('\n')
-      .find((line) => line.includes('lossy codec'));
-    expect(row?.replace(/\\\\|\\\|/g, '').split('|')).toHaveLength(7);
-    expect(row).not.toContain('<script>');
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what must not come through
-    expect(writeReport(report, 'text', { showValues: true })).not.toMatch(/\u001b/);
+  test('GitHub gets the verdict and at most nine records, which is all that it shows', () => {
+    const many = Array.from({ length: 30 }, (_, i) => sampleDivergence(`u${i}`));
+    expect(write(sampleReport(many), 'github').trimEnd().split('\n')).toHaveLength(10);
+    expect(write(sampleReport(), 'github')).toMatch(/^::notice title=events%3A consistent::/);
+    const unsure = sampleReport([], { verdict: 'inconclusive', reasons: ['2 dirty range(s) wait for repair'] });
+    expect(write(unsure, 'github')).toMatch(/^::error title=events%3A inconclusive::.*2 dirty range/);
+  });
+
+  test('Markdown keeps its tables, and nothing in it is markup, a mention or a link', () => {
+    fc.assert(
+      fc.property(hostileText, (odd) => {
+        const report = sampleReport([sampleDivergence(odd)], { reasons: [odd], mappingHash: odd });
+        const lines = write(report, 'markdown', true).split('\n');
+        const row = lines.find((line) => line.includes('| lossy codec | 90.0 s |')) ?? '';
+        // A cell ends at a pipe without a backslash before it.
+        expect(row.replace(/\\\|/g, '').split('|')).toHaveLength(7);
+        for (const line of lines) {
+          const markup = withoutCode(line).replaceAll('<br>', '');
+          expect(markup).not.toMatch(/<|(?<!\\)[[\]`]|\p{Cc}/u);
+        }
+      }),
+    );
+  });
+
+  test('a verification that did not prove itself does not say that nothing was found', () => {
+    const proof = { planted: 9, missed: ['stale'], refused: null };
+    const report = sampleReport([sampleDivergence('ada')], { verdict: 'inconclusive', proof, reasons: ['invalid'] });
+    for (const format of ['markdown', 'html'] as const) {
+      const text = write(report, format);
+      expect(text).toContain('did not prove itself');
+      expect(text).not.toContain('No difference was found');
+      expect(text).toContain('1 of 9 planted records missed: stale');
+    }
+  });
+
+  test('Markdown is short enough for the summary of a job, and says what it leaves out', () => {
+    const fields = Array.from({ length: 50 }, (_, i) => ({ path: `f${i}`, old: 'x'.repeat(5_000), new: 'y' }));
+    const many = Array.from({ length: 2_000 }, (_, i) => sampleDivergence(`u${i}`, { fields }));
+    const text = write(sampleReport(many), 'markdown', true);
+    expect(text.length).toBeLessThan(100_000);
+    expect(text).toContain('The first 50 are listed, 1,950 more are counted.');
   });
 });
+
+const unescaped = (text: string): string =>
+  text.replace(/%3A/g, ':').replace(/%2C/g, ',').replace(/%0A/g, '\n').replace(/%0D/g, '\r').replace(/%25/g, '%');
+
+/** A line of Markdown without its code: a run of backticks, up to the next run of the same length. */
+function withoutCode(line: string): string {
+  return line.replace(/(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)/g, '');
+}

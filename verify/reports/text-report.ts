@@ -1,0 +1,26 @@
+import type { ReportDocument } from './report-document.ts';
+import { age, COUNTS, causeText, fieldLine, fieldTexts, printable, proofText, scopeText } from './report-words.ts';
+
+/** The report as a terminal shows it: the verdict first, then what led to it. */
+export function textReport(document: ReportDocument): string {
+  const { counts, divergences, valuesShown } = document;
+  const lines = [
+    `${document.migration}: ${document.verdict} at revision ${document.revision}, valid until ${document.expiresAt}`,
+    `  ${counts.old} old, ${counts.new} new, ${counts.equal} equal`,
+  ];
+  if (document.unit !== undefined || document.sample !== undefined) {
+    lines.push(`  compared: ${printable(scopeText(document))}`);
+  }
+  if (document.proof !== undefined) lines.push(`  proof: ${printable(proofText(document.proof))}`);
+  const odd = COUNTS.slice(3).filter((name) => counts[name] > 0);
+  if (odd.length > 0) lines.push(`  ${odd.map((name) => `${counts[name]} ${name}`).join(', ')}`);
+  for (const reason of document.reasons) lines.push(`  ? ${printable(reason)}`);
+  for (const divergence of divergences) {
+    const { kind, cause, ageMs } = divergence;
+    const since = ageMs === undefined ? '' : `, ${age(ageMs)} old`;
+    lines.push(`  ${kind.padEnd(9)} ${printable(divergence.keyText)} (${causeText(cause)}${since})`);
+    for (const field of fieldTexts(divergence, valuesShown)) lines.push(`            ${printable(fieldLine(field))}`);
+  }
+  if (document.truncated) lines.push(`  … the first ${divergences.length} are listed`);
+  return `${lines.join('\n')}\n`;
+}
