@@ -7,13 +7,32 @@ const MOST_ATTEMPTS = 12;
 const FIRST_BACKOFF_MS = 50;
 const LONGEST_BACKOFF_MS = 5_000;
 
-export interface PutNewerOptions {
-  readonly target: Store;
+/** What patience with a store's passing faults takes. */
+export interface Patience {
   readonly clock: Clock;
   readonly random: Random;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** One answer to a batch, of stamps that were asked for or of puts, for those who adapt to them. */
+export interface PutAnswer {
+  readonly count: number;
+  /** By the monotonic clock. */
+  readonly sentAt: number;
+  readonly tookMs: number;
+  /** Some of it is not definite. */
+  readonly faulted: boolean;
+  /** The target asked for less load. */
+  readonly pressed: boolean;
+}
+
+export interface PutNewerOptions extends Patience {
+  readonly target: Store;
   /** The deadline of puts that are sent now, durable before it is used (R13). */
   readonly deadline: () => Promise<number>;
+  /** False puts without asking first which of them the target has; it is the put that decides. @default true */
+  readonly ask?: boolean;
+  readonly onAnswer?: ((answer: PutAnswer) => void) | undefined;
 }
 
 export interface PutNewerResult {
@@ -21,8 +40,6 @@ export interface PutNewerResult {
   /** The target has these versions or newer ones. */
   readonly skipped: number;
   readonly rejected: readonly { readonly entry: Entry; readonly rejection: Rejection }[];
-  /** The target asked for less load meanwhile. */
-  readonly pressed: boolean;
 }
 
 /** An entry as a replay puts it: what never had a stamp is older than everything that has one. */
@@ -30,18 +47,12 @@ export const asReplayed = (entry: Entry): Entry => (entry.stamp === null ? { ...
 
 /**
  * Puts entries with their own stamps until every put is definite (R10), sending again what had no answer or came too
- * late. What the target has already is not put: its stamps are read first, in one batch.
+ * late. What the target has already is not put: its stamps are read first, in one batch, unless hardly anything is there.
  * @throws StoreUnavailable when the target fails again and again; nothing is lost, the caller's checkpoint stands
  */
 export async function putNewer(entries: readonly Entry[], options: PutNewerOptions): Promise<PutNewerResult> {
   const { target, clock, random, signal } = options;
-  const pressureBefore = target.pressure ?? 0;
-  let pressed = false;
-  const present = await again(options, () => target.getMany(entries, { stampsOnly: true }));
-  let open = entries.map(asReplayed).filter((entry, i) => {
-    const there = present[i];
-    return there === undefined || (there.stamp ?? '') < (entry.stamp as string);
-  });
+  let open = options.ask === false ? entries.map(asReplayed) : await lacking(entries, options);
   let skipped = entries.length - open.length;
   let applied = 0;
   const rejected: { entry: Entry; rejection: Rejection }[] = [];
@@ -52,53 +63,80 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
         remedy: 'see to the store, then run the same command: it goes on from its checkpoint',
       });
     }
-    if (attempt > 0) {
-      const ms = Math.min(FIRST_BACKOFF_MS * 2 ** (attempt - 1), LONGEST_BACKOFF_MS) * (0.5 + random());
-      await sleep(clock, ms, signal);
-    }
-    const deadline = await options.deadline();
+    if (attempt > 0) await sleep(clock, backoffMs(attempt - 1, random), signal);
     const batch = open;
-    const outcomes: readonly (PutOutcome | PutFault)[] = await target
-      .putManyIfNewer(batch, deadline)
-      .catch((error: unknown) => {
-        if (!(error instanceof StoreFault)) throw error;
-        return batch.map(
-          (): PutFault => ({
-            kind: 'fault',
-            outcome: error.outcome,
-            message: error.message,
-            pressure: error.pressure,
-          }),
-        );
-      });
+    const outcomes = await send(batch, options);
     open = [];
     outcomes.forEach((outcome, i) => {
       const entry = batch[i] as Entry;
-      if (outcome.kind === 'applied') applied += 1;
-      else if (outcome.kind === 'superseded') skipped += 1;
+      if (outcome.kind === 'applied') {
+        // At the first attempt a copy that was there already is not ours of this time.
+        if (outcome.previous === 'same' && attempt === 0) skipped += 1;
+        else applied += 1;
+      } else if (outcome.kind === 'superseded') skipped += 1;
       else if (outcome.kind === 'rejected') rejected.push({ entry, rejection: outcome });
-      else {
-        if (outcome.kind === 'fault' && outcome.pressure) pressed = true;
-        open.push(entry);
-      }
+      else open.push(entry);
     });
   }
-  return { applied, skipped, rejected, pressed: pressed || (target.pressure ?? 0) > pressureBefore };
+  return { applied, skipped, rejected };
 }
 
+/** The entries that the target has neither as they are nor newer. */
+async function lacking(entries: readonly Entry[], options: PutNewerOptions): Promise<Entry[]> {
+  const { target, clock, onAnswer } = options;
+  const pressureBefore = target.pressure ?? 0;
+  const sentAt = clock.monotonic();
+  const present = await again(options, () => target.getMany(entries, { stampsOnly: true }));
+  const tookMs = clock.monotonic() - sentAt;
+  const pressed = (target.pressure ?? 0) > pressureBefore;
+  onAnswer?.({ count: entries.length, sentAt, tookMs, faulted: false, pressed });
+  return entries.map(asReplayed).filter((entry, i) => {
+    const there = present[i];
+    return there === undefined || (there.stamp ?? '') < (entry.stamp as string);
+  });
+}
+
+/** One try; a fault of the whole batch is one of each of its puts. */
+async function send(batch: readonly Entry[], options: PutNewerOptions): Promise<readonly (PutOutcome | PutFault)[]> {
+  const { target, clock, onAnswer } = options;
+  const deadline = await options.deadline();
+  const pressureBefore = target.pressure ?? 0;
+  const sentAt = clock.monotonic();
+  const outcomes: readonly (PutOutcome | PutFault)[] = await target
+    .putManyIfNewer(batch, deadline)
+    .catch((error: unknown) => {
+      if (!(error instanceof StoreFault)) throw error;
+      const { outcome, message, pressure } = error;
+      return batch.map((): PutFault => ({ kind: 'fault', outcome, message, pressure }));
+    });
+  onAnswer?.({
+    count: batch.length,
+    sentAt,
+    tookMs: clock.monotonic() - sentAt,
+    faulted: outcomes.some(({ kind }) => kind === 'fault' || kind === 'expired'),
+    pressed: (target.pressure ?? 0) > pressureBefore || outcomes.some((each) => each.kind === 'fault' && each.pressure),
+  });
+  return outcomes;
+}
+
+const backoffMs = (attempt: number, random: Random): number =>
+  Math.min(FIRST_BACKOFF_MS * 2 ** attempt, LONGEST_BACKOFF_MS) * (0.5 + random());
+
 /** Repeats a read of a store through passing faults. */
-export async function again<T>(options: Omit<PutNewerOptions, 'deadline'>, read: () => Promise<T>): Promise<T> {
+export async function again<T>(
+  { target, clock, random, signal }: Patience & { readonly target: Pick<Store, 'label'> },
+  read: () => Promise<T>,
+): Promise<T> {
   for (let attempt = 0; ; attempt += 1) {
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     try {
       return await read();
     } catch (error) {
       if (!(error instanceof StoreFault)) throw error;
       if (attempt >= MOST_ATTEMPTS) {
-        throw new StoreUnavailable(`${options.target.label} cannot be read: ${error.message}`, { cause: error });
+        throw new StoreUnavailable(`${target.label} cannot be read: ${error.message}`, { cause: error });
       }
-      const ms = Math.min(FIRST_BACKOFF_MS * 2 ** attempt, LONGEST_BACKOFF_MS) * (0.5 + options.random());
-      await sleep(options.clock, ms, options.signal);
+      await sleep(clock, backoffMs(attempt, random), signal);
     }
   }
 }

@@ -8,6 +8,10 @@ const EASE_EVERY_MS = 1_000;
 const RECOVERY = 0.05;
 /** The rate is measured over about so long. */
 const WINDOW_MS = 2_000;
+/** What was not used is saved up for so long. */
+const SAVED_MS = 200;
+/** Waits are cut into pieces so that a changed rate, or the end of a pause, is obeyed within a second. */
+const LOOK_MS = 200;
 
 /**
  * Keeps a stream of records under a rate that may change at any time; bursts of at most a fifth of a second. Where a
@@ -18,11 +22,15 @@ export class Throttle {
   readonly #clock: Clock;
   /** What the operator allows. */
   #rate: number | null = null;
+  #paused = false;
   /** What the store bears, as far as it has complained; null when it has not, or long ago. */
   #borne: { rate: number; readonly felt: number; at: number } | null = null;
   #easedAt = Number.NEGATIVE_INFINITY;
-  /** When the records let through so far are paid for. */
-  #paidAt = 0;
+  /** Records that may go at once; below zero what went already is not paid for. */
+  #credit = 0;
+  #creditAt: number;
+  /** Those who wait do so in turn. */
+  #last: Promise<void> = Promise.resolve();
   #windowFrom: number;
   #windowCount = 0;
   #lastRate = 0;
@@ -30,13 +38,23 @@ export class Throttle {
   constructor(clock: Clock) {
     this.#clock = clock;
     this.#windowFrom = clock.monotonic();
+    this.#creditAt = this.#windowFrom;
   }
 
   /** Records a second, or null for no limit. */
   setRate(rate: number | null): void {
     if (rate === this.#rate) return;
+    this.#accrue();
     this.#rate = rate;
-    this.#paidAt = 0;
+  }
+
+  /** Whether nothing may go for now. */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  setPaused(paused: boolean): void {
+    this.#paused = paused;
   }
 
   /** The rate in force, records a second, or null for none. */
@@ -46,34 +64,64 @@ export class Throttle {
     return this.#rate === null ? borne : Math.min(this.#rate, borne);
   }
 
+  /** The most records that go at once under it. */
+  get burst(): number {
+    const { limit } = this;
+    return limit === null ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil((limit * SAVED_MS) / 1_000));
+  }
+
   /** The store has asked for less load. */
   ease(): void {
     const now = this.#clock.monotonic();
     if (now - this.#easedAt < EASE_EVERY_MS) return;
     const present = Math.min(this.limit ?? Number.POSITIVE_INFINITY, this.#measured(now));
+    this.#accrue();
     this.#easedAt = now;
     this.#borne = { rate: Math.max(LEAST_RATE, present / 2), felt: Math.max(2 * LEAST_RATE, present), at: now };
-    this.#paidAt = Math.max(this.#paidAt, now);
+    this.#credit = Math.min(this.#credit, 0);
   }
 
   /** Waits until `count` records may go. */
   async take(count: number, signal?: AbortSignal): Promise<void> {
     if (count === 0) return;
-    const limit = this.limit;
-    const now = this.#clock.monotonic();
-    this.#count(now, count);
-    if (limit === null) return;
-    const operators = this.#rate;
-    const from = Math.max(this.#paidAt, now - 200);
-    this.#paidAt = from + (count / limit) * 1_000;
-    // Waits are cut into pieces so that a changed rate is obeyed within a second.
-    for (
-      let left = this.#paidAt - now;
-      left > 0 && this.#rate === operators;
-      left = this.#paidAt - this.#clock.monotonic()
-    ) {
-      await sleep(this.#clock, Math.min(left, 500), signal);
+    if (!this.#paused && this.limit === null) {
+      this.#count(this.#clock.monotonic(), count);
+      return;
     }
+    const turn = this.#last.then(() => this.#wait(count, signal));
+    this.#last = turn.catch(() => {});
+    await turn;
+  }
+
+  /** Waits while nothing may go. */
+  async unpaused(signal?: AbortSignal): Promise<void> {
+    while (this.#paused) await sleep(this.#clock, LOOK_MS, signal);
+  }
+
+  async #wait(count: number, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    await this.unpaused(signal);
+    this.#accrue();
+    this.#credit -= count;
+    for (;;) {
+      const limit = this.limit;
+      if (limit === null || this.#credit >= 0) break;
+      await sleep(this.#clock, Math.min((-this.#credit / limit) * 1_000 + 0.001, LOOK_MS), signal);
+      this.#accrue();
+    }
+    await this.unpaused(signal);
+    this.#count(this.#clock.monotonic(), count);
+  }
+
+  /** Adds what the time since the last look is worth at the present rate. */
+  #accrue(): void {
+    const now = this.#clock.monotonic();
+    const limit = this.limit;
+    this.#credit =
+      limit === null
+        ? 0
+        : Math.min(this.#credit + (limit * (now - this.#creditAt)) / 1_000, (limit * SAVED_MS) / 1_000);
+    this.#creditAt = now;
   }
 
   /** What the store is trusted to bear by now. */

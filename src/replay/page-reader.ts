@@ -1,0 +1,60 @@
+import type { ScanPage, Store } from '../core/store.ts';
+import { again, type Patience } from './put-newer.ts';
+import type { ReplayShare } from './replay-share.ts';
+
+export interface PageReaderOptions extends Patience {
+  readonly source: Store;
+  /** The page size wanted now. */
+  readonly pageSize: () => number;
+}
+
+/** A scan is begun anew for a page size that differs by this factor: doing so costs a request in some stores. */
+const WORTHWHILE = 1.5;
+
+/** Reads a share page by page from where it stands, through passing faults, with a page size that may change. */
+export class PageReader {
+  readonly #options: PageReaderOptions;
+  readonly #share: ReplayShare;
+  #cursor: string | null;
+  #pages: AsyncIterator<ScanPage> | undefined;
+  #pageSize = 0;
+
+  constructor(share: ReplayShare, options: PageReaderOptions) {
+    this.#share = share;
+    this.#options = options;
+    this.#cursor = share.cursor;
+  }
+
+  /** The next page; null at the end. */
+  async next(): Promise<ScanPage | null> {
+    const wanted = this.#options.pageSize();
+    const factor = wanted / this.#pageSize;
+    if (factor > WORTHWHILE || factor < 1 / WORTHWHILE) await this.close();
+    const result = await again({ ...this.#options, target: this.#options.source }, () => this.#read(wanted));
+    if (result.done === true) return null;
+    this.#cursor = result.value.cursor;
+    return result.value;
+  }
+
+  async close(): Promise<void> {
+    const pages = this.#pages;
+    this.#pages = undefined;
+    await pages?.return?.();
+  }
+
+  async #read(pageSize: number): Promise<IteratorResult<ScanPage>> {
+    const { source, signal } = this.#options;
+    if (this.#pages === undefined) {
+      this.#pageSize = pageSize;
+      const scan = source.scan(this.#share.partition, { cursor: this.#cursor ?? undefined, pageSize, signal });
+      this.#pages = scan[Symbol.asyncIterator]();
+    }
+    try {
+      return await this.#pages.next();
+    } catch (error) {
+      // A fault ends the iterator: what comes next is read by another one.
+      this.#pages = undefined;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,244 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { FaultPlan } from '../../adapters/memory/fault.ts';
+import { sleep } from '../../src/core/clock.ts';
+import { Interrupted } from '../../src/core/errors.ts';
+import { SeededRandom } from '../simulation/random.ts';
+import { Rig } from './rig.ts';
+
+const ended = (promise: Promise<void>): Promise<unknown> =>
+  promise.then(
+    () => 'done',
+    (error: unknown) => error,
+  );
+
+describe('a replay', () => {
+  test('reads on while it puts, with several puts in flight', async () => {
+    let putting = 0;
+    let most = 0;
+    let readMeanwhile = 0;
+    const rig = await Rig.create({
+      records: 4_000,
+      partitions: 1,
+      faults: ({ op, side }) => {
+        if (op === 'scan' && putting > 0) readMeanwhile += 1;
+        if (op !== 'putManyIfNewer' || side !== 'new') return undefined;
+        putting += 1;
+        most = Math.max(most, putting);
+        rig.clock.after(20, () => {
+          putting -= 1;
+        });
+        return { kind: 'slow', answerMs: 20 };
+      },
+    });
+    await rig.clock.runUntil(rig.run());
+    expect(rig.databases.new.snapshot()).toStrictEqual(rig.databases.old.snapshot());
+    expect(most).toBeGreaterThanOrEqual(3);
+    expect(readMeanwhile).toBeGreaterThan(3);
+    expect([rig.total('scanned'), rig.total('applied')]).toStrictEqual([4_000, 4_000]);
+  });
+
+  test('does not move a cursor past a page that is not definite, however far later ones are', async () => {
+    let first: string | undefined;
+    const rig = await Rig.create({
+      records: 3_000,
+      partitions: 1,
+      faults: ({ op, side, ids }) => {
+        if (op !== 'putManyIfNewer' || side !== 'new') return undefined;
+        first ??= ids[0];
+        return ids[0] === first ? { kind: 'slow', answerMs: 3_000 } : { kind: 'slow', answerMs: 1 };
+      },
+    });
+    const run = rig.run();
+    await rig.clock.advance(2_900);
+    expect(rig.databases.new.snapshot().length, 'later pages are there').toBeGreaterThan(100);
+    expect(rig.checkpointsAt.length).toBeGreaterThan(4);
+    expect(rig.durable[0]).toMatchObject({ cursor: null, scanned: 0, done: false });
+    await rig.clock.runUntil(run);
+    expect(rig.durable[0]).toMatchObject({ done: true, scanned: 3_000, applied: 3_000 });
+  });
+
+  test('leaves nothing out and counts everything once, whatever fails and wherever it is interrupted', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat(),
+        fc.integer({ min: 1, max: 400 }),
+        fc.integer({ min: 1, max: 5 }),
+        async (seed, records, partitions) => {
+          const random = new SeededRandom(seed);
+          const faults: FaultPlan = ({ op }) => {
+            const [requestMs, answerMs] = [random.int(0, 30), random.int(0, 30)];
+            if (random.chance(0.06)) return { kind: 'fail', requestMs, answerMs, pressure: random.chance(0.3) };
+            if (op === 'putManyIfNewer' && random.chance(0.06)) return { kind: 'lose-answer', requestMs, answerMs };
+            if (op === 'putManyIfNewer' && random.chance(0.04)) return { kind: 'lose-request', requestMs, answerMs };
+            if (op === 'putManyIfNewer' && random.chance(0.04))
+              return { kind: 'late', lateMs: random.int(0, 6_000), caller: 'unknown', answerMs };
+            return { kind: 'slow', requestMs, answerMs };
+          };
+          const rig = await Rig.create({ records, partitions, faults, settings: { replayConcurrency: 40 } });
+          let runs = 0;
+          for (;;) {
+            runs += 1;
+            // What a crash leaves is what was made durable, nothing else.
+            for (const share of rig.shares) Object.assign(share, rig.durable[share.id]);
+            const stop = new AbortController();
+            rig.crashed = false;
+            const end = (): void => {
+              rig.crashed = random.chance(0.7);
+              stop.abort(new Error('the end'));
+            };
+            if (runs < 8) rig.clock.after(random.int(1, 400), end, true);
+            const outcome = ended(rig.run({ signal: stop.signal, random: random.next, checkpointMs: 20 }));
+            const result = await rig.clock.runUntil(outcome);
+            if (result === 'done') break;
+            expect(result).toBeInstanceOf(Interrupted);
+          }
+          expect(rig.databases.new.snapshot()).toStrictEqual(rig.databases.old.snapshot());
+          expect(rig.total('scanned')).toBe(records);
+          expect(rig.total('applied') + rig.total('skipped')).toBe(records);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test('makes checkpoints twice a second, though a page takes long or the rate is low', async () => {
+    const rig = await Rig.create({
+      records: 100,
+      partitions: 1,
+      settings: { replayRate: 1 },
+      faults: ({ op }) => (op === 'putManyIfNewer' ? { kind: 'slow', answerMs: 4_000 } : undefined),
+    });
+    const stop = new AbortController();
+    const run = ended(rig.run({ signal: stop.signal }));
+    await rig.clock.advance(20_000);
+    const gaps = rig.checkpointsAt.slice(1).map((at, i) => at - (rig.checkpointsAt[i] as number));
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(500);
+    stop.abort(new Error('enough'));
+    await rig.clock.runUntil(run);
+  });
+
+  test('obeys a changed rate, and a pause, within a second', async () => {
+    const rig = await Rig.create({ records: 60_000, settings: { replayRate: 100 } });
+    const stop = new AbortController();
+    const run = ended(rig.run({ signal: stop.signal }));
+    const during = async (ms: number): Promise<number> => {
+      const before = rig.total('scanned');
+      await rig.clock.advance(ms);
+      return rig.total('scanned') - before;
+    };
+    await rig.clock.advance(2_000);
+    expect(await during(5_000)).toBeLessThanOrEqual(550);
+    rig.change({ replayRate: 2_000 });
+    await rig.clock.advance(1_000);
+    const faster = await during(5_000);
+    expect(faster).toBeGreaterThan(8_000);
+    expect(faster).toBeLessThanOrEqual(10_500);
+    rig.receipt = { ...rig.receipt, paused: true };
+    await rig.clock.advance(1_000);
+    expect(await during(10_000)).toBe(0);
+    rig.receipt = { ...rig.receipt, paused: false };
+    await rig.clock.advance(1_000);
+    expect(await during(5_000)).toBeGreaterThan(8_000);
+    stop.abort(new Error('enough'));
+    await rig.clock.runUntil(run);
+  });
+
+  test('gives way while the calls of the services are slow, and comes back after', async () => {
+    const rig = await Rig.create({
+      records: 80_000,
+      settings: { replayTrafficBudgetMs: 50, replayConcurrency: 100 },
+      faults: ({ op }) => (op === 'putManyIfNewer' ? { kind: 'slow', answerMs: 50 } : undefined),
+    });
+    const stop = new AbortController();
+    const run = ended(rig.run({ signal: stop.signal }));
+    await rig.clock.advance(6_000);
+    const before = rig.total('scanned') / 6;
+    rig.receipt = { ...rig.receipt, trafficMs: 80 };
+    await rig.clock.advance(8_000);
+    const eased = rig.total('scanned');
+    await rig.clock.advance(2_000);
+    expect((rig.total('scanned') - eased) / 2).toBeLessThan(before / 4);
+    rig.receipt = { ...rig.receipt, trafficMs: 20 };
+    await rig.clock.advance(120_000);
+    stop.abort(new Error('enough'));
+    await rig.clock.runUntil(run);
+    expect(rig.total('scanned')).toBeGreaterThan(before * 30);
+  });
+
+  test('ends at once when its receipt says that it is somebody else’s', async () => {
+    const rig = await Rig.create({ records: 20_000, settings: { replayRate: 1_000 } });
+    const run = ended(rig.run());
+    await rig.clock.advance(1_000);
+    rig.receipt = { ...rig.receipt, yours: false };
+    const result = await rig.clock.runUntil(run, 5_000);
+    expect(result).toBeInstanceOf(Interrupted);
+    const there = rig.databases.new.snapshot().length;
+    await rig.clock.advance(60_000);
+    expect(rig.databases.new.snapshot().length).toBe(there);
+  });
+
+  test('puts with no deadline that was not durable before, however long a checkpoint takes', async () => {
+    const rig = await Rig.create({
+      records: 2_000,
+      settings: { replayConcurrency: 20 },
+      faults: ({ op }) => (op === 'putManyIfNewer' ? { kind: 'slow', answerMs: 200 } : undefined),
+    });
+    let durable = 0;
+    const late: number[] = [];
+    const target = new Proxy(rig.stores.new, {
+      get: (store, name) => {
+        if (name === 'putManyIfNewer') {
+          return (...[entries, deadline]: Parameters<typeof store.putManyIfNewer>) => {
+            if (deadline > durable) late.push(deadline);
+            return store.putManyIfNewer(entries, deadline);
+          };
+        }
+        const member: unknown = Reflect.get(store, name, store);
+        return typeof member === 'function' ? member.bind(store) : member;
+      },
+    });
+    const run = rig.run({
+      target,
+      journal: {
+        checkpoint: async (_, limit) => {
+          // Longer than a checkpoint promises deadlines ahead.
+          await sleep(rig.clock, 9_000);
+          durable = Math.max(durable, limit);
+          return rig.receipt;
+        },
+      },
+    });
+    await rig.clock.runUntil(run);
+    expect(late).toStrictEqual([]);
+    expect(rig.total('applied')).toBe(2_000);
+  });
+
+  test('asks for stamps where most is there, and just puts where nothing is', async () => {
+    const rig = await Rig.create({ records: 20_000 });
+    await rig.clock.runUntil(rig.run());
+    const asked = rig.databases.new.calls('getMany');
+    expect(asked).toBeLessThan(rig.databases.new.calls('putManyIfNewer') / 2);
+    for (const share of rig.shares) Object.assign(share, { cursor: null, done: false });
+    const puts = rig.databases.new.calls('putManyIfNewer');
+    await rig.clock.runUntil(rig.run());
+    expect(rig.databases.new.calls('putManyIfNewer')).toBe(puts);
+    expect(rig.total('skipped')).toBe(20_000);
+  });
+
+  test('keeps pages small where records are large', async () => {
+    const sizes: number[] = [];
+    const rig = await Rig.create({
+      records: 600,
+      partitions: 1,
+      text: 'x'.repeat(60_000),
+      faults: ({ op, ids }) => {
+        if (op === 'putManyIfNewer') sizes.push(ids.length);
+        return undefined;
+      },
+    });
+    await rig.clock.runUntil(rig.run());
+    // Four megabytes a page, after the first one.
+    expect(Math.max(...sizes.slice(4))).toBeLessThanOrEqual(100);
+  });
+});
