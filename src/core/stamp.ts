@@ -22,9 +22,6 @@ const hex = (value: number, digits: number): string => value.toString(16).padSta
 
 const BYTES: readonly string[] = Array.from({ length: 256 }, (_, byte) => hex(byte, 2));
 
-/** The four digits of a counter, looked up: every stamp has one. */
-const counterHex = (counter: number): string => `${BYTES[counter >> 8]}${BYTES[counter & 0xff]}`;
-
 /** Makes a stamp of its parts (`ms` 0…2^48−1, `counter` 0…65535, `incarnation` 0…2^32−1). */
 export function makeStamp(ms: number, counter: number, incarnation: number): Stamp {
   return (hex(Math.floor(ms), 12) + hex(counter, 4) + hex(incarnation, 8)) as Stamp;
@@ -65,24 +62,28 @@ export function maxStamp(a: Stamp | null, b: Stamp | null): Stamp | null {
  */
 export class StampClock {
   readonly #clock: Pick<Clock, 'now'>;
-  readonly #suffix: string;
+  /** The last ten digits of a stamp by the low byte of its counter: a stamp is two texts put together, every write has one. */
+  readonly #tails: readonly string[];
   #ms = 0;
   #counter = 0;
   #prefix = hex(0, 12);
+  /** The first fourteen digits. */
+  #head = hex(0, 14);
 
   constructor(clock: Pick<Clock, 'now'>, incarnation: number) {
     if (!Number.isInteger(incarnation) || incarnation < 0 || incarnation > MAX_INCARNATION) {
       throw new InvalidArgument(`incarnation ${incarnation} is out of range`, { expected: '0 … 4294967295' });
     }
     this.#clock = clock;
-    this.#suffix = hex(incarnation, 8);
+    const suffix = hex(incarnation, 8);
+    this.#tails = BYTES.map((byte) => byte + suffix);
   }
 
   /** The next stamp. @throws StampExhausted at the end of the 48-bit range. */
   next(): Stamp {
     const now = Math.min(Math.max(0, Math.floor(this.#clock.now())), MAX_MS);
     if (now > this.#ms) this.#set(now, 0);
-    else if (this.#counter < MAX_COUNTER) this.#counter += 1;
+    else if (this.#counter < MAX_COUNTER) this.#set(this.#ms, this.#counter + 1);
     else if (this.#ms < MAX_MS) this.#set(this.#ms + 1, 0);
     else {
       throw new StampExhausted('no greater stamp exists', {
@@ -90,7 +91,7 @@ export class StampClock {
         remedy: 'find the writer whose clock stood at the end of time, then `changeover repair`',
       });
     }
-    return (this.#prefix + counterHex(this.#counter) + this.#suffix) as Stamp;
+    return this.highWater();
   }
 
   /** Makes every later stamp greater than `seen` (R3). */
@@ -107,11 +108,14 @@ export class StampClock {
 
   /** A stamp that no later one of this clock is below: what is reported as the greatest one issued. */
   highWater(): Stamp {
-    return (this.#prefix + counterHex(this.#counter) + this.#suffix) as Stamp;
+    return (this.#head + (this.#tails[this.#counter & 0xff] as string)) as Stamp;
   }
 
   #set(ms: number, counter: number): void {
     if (ms !== this.#ms) this.#prefix = hex(ms, 12);
+    if (ms !== this.#ms || counter >> 8 !== this.#counter >> 8) {
+      this.#head = this.#prefix + (BYTES[counter >> 8] as string);
+    }
     this.#ms = ms;
     this.#counter = counter;
   }

@@ -141,21 +141,38 @@ function copyArray(items: readonly unknown[], depth: number, [open, close] = '[]
   return result;
 }
 
+/** A spread keeps the object's shape and costs a fraction of setting field by field; only what can change is copied. */
 function copyFields(fields: Record<string, unknown>, depth: number): Record<string, unknown> {
-  const result: Record<string, unknown> = {};
+  const result: Record<string, unknown> = { ...fields };
+  // A field that has no name is none; it would be shared.
+  if (Object.getOwnPropertySymbols(result).length > 0) {
+    for (const symbol of Object.getOwnPropertySymbols(result)) Reflect.deleteProperty(result, symbol);
+  }
   let field = '';
   try {
-    for (field of Object.keys(fields)) {
-      const item = copy(fields[field], depth + 1);
-      if (field === '__proto__') {
-        Object.defineProperty(result, field, { value: item, enumerable: true, configurable: true, writable: true });
-      } else {
-        result[field] = item;
-      }
+    for (field in result) {
+      const item = result[field];
+      // What others have put on Object.prototype is no field of this one.
+      if (isPrimitive(item) || !Object.hasOwn(result, field)) continue;
+      result[field] = copy(item, depth + 1);
     }
   } catch (error) {
     if (error instanceof Uncopyable) error.steps.push(`.${field}`);
     throw error;
   }
   return result;
+}
+
+/** What is its own copy. */
+function isPrimitive(value: unknown): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'number':
+    case 'boolean':
+    case 'bigint':
+    case 'undefined':
+      return true;
+    default:
+      return value === null;
+  }
 }

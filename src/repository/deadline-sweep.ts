@@ -1,19 +1,45 @@
 import type { Clock, TimerHandle } from '../core/clock.ts';
 import { StoreFault } from '../core/errors.ts';
+import type { CallMeter } from './call-meter.ts';
 
-/** A call that may have to be given up; one link of the list of all of them. */
-class Waiting {
-  at: number;
-  readonly giveUp: () => void;
-  before: Waiting | null = null;
-  after: Waiting | null = null;
-  over = false;
+/**
+ * A store call that may have to be given up: one link of the list of all of them. Whoever makes very many extends it,
+ * so that a call is one object.
+ */
+export abstract class Watched {
+  /** Where it stands in {@link DeadlineSweep}; nobody else's business. */
+  at = 0;
+  newer: Watched | null = null;
+  older: Watched | null = null;
+  watching = false;
+  meter: CallMeter | null = null;
+  begun = -1;
 
-  constructor(at: number, giveUp: () => void) {
-    this.at = at;
-    this.giveUp = giveUp;
+  /** The time is over; an answer that comes later is dropped. May not throw. */
+  abstract giveUp(): void;
+}
+
+/** A call whose outcome goes to functions. */
+class Call extends Watched {
+  readonly #ms: number;
+  readonly #what: string;
+  readonly #failed: (error: unknown) => void;
+
+  constructor(ms: number, what: string, failed: (error: unknown) => void) {
+    super();
+    this.#ms = ms;
+    this.#what = what;
+    this.#failed = failed;
+  }
+
+  override giveUp(): void {
+    this.#failed(noAnswer(this.#what, this.#ms));
   }
 }
+
+/** What a call comes to that was given up. */
+export const noAnswer = (what: string, ms: number): StoreFault =>
+  new StoreFault(`${what} did not answer within ${ms} ms`, { outcome: 'unknown' });
 
 /**
  * Gives up on store calls that do not answer, with one timer for all of them: a timer a call was measured to cost more
@@ -22,18 +48,21 @@ class Waiting {
 export class DeadlineSweep {
   readonly #clock: Clock;
   readonly #stepMs: number;
-  #first: Waiting | null = null;
+  #newest: Watched | null = null;
   #timer: TimerHandle | undefined;
   /** The time of the last step, while the timer runs. */
   #now = 0;
+  /** How long calls have been watched, in whole ms; time in which the process did not run counts for no call. */
+  #watched = 0;
 
   constructor(clock: Clock, stepMs = 20) {
     this.#clock = clock;
     this.#stepMs = stepMs;
   }
 
-  /** The monotonic time, at most a step ago while calls are watched: for measuring long times without a clock. */
-  get lastStep(): number {
+  /** The monotonic time at most a step ago: for measuring long times without reading a clock a call. */
+  recent(): number {
+    if (this.#timer === undefined) this.#arm(this.#clock.monotonic());
     return this.#now;
   }
 
@@ -41,34 +70,57 @@ export class DeadlineSweep {
    * The outcome of `call`, or after `ms` (rounded up to a step) a StoreFault of unknown outcome. What the call answers
    * later is dropped.
    */
-  bound<T>(call: Promise<T>, ms: number, what: string): Promise<T> {
-    return new Promise<T>((resolve, reject) => this.watch(call, ms, what, resolve, reject));
+  bound<T>(call: Promise<T>, ms: number, what: string, meter: CallMeter | null = null): Promise<T> {
+    return new Promise<T>((resolve, reject) => this.watch(call, ms, what, resolve, reject, meter));
   }
 
-  /** The same without a promise: calls exactly one of the two functions, once; neither may throw. */
+  /** The same without a promise: calls exactly one of the two functions, once; neither may throw. `meter` counts it. */
   watch<T>(
     call: Promise<T>,
     ms: number,
     what: string,
     answered: (value: T) => void,
     failed: (error: unknown) => void,
+    meter: CallMeter | null = null,
   ): void {
-    if (this.#timer === undefined) this.#arm(this.#clock.monotonic());
-    const waiting = new Waiting(this.#now + this.#stepMs + ms, () =>
-      failed(new StoreFault(`${what} did not answer within ${ms} ms`, { outcome: 'unknown' })),
-    );
-    const first = this.#first;
-    waiting.after = first;
-    if (first !== null) first.before = waiting;
-    this.#first = waiting;
+    const watched = new Call(ms, what, failed);
+    this.begin(watched, ms, meter);
     call.then(
       (value) => {
-        if (this.#remove(waiting)) answered(value);
+        if (this.end(watched, false)) answered(value);
       },
       (error: unknown) => {
-        if (this.#remove(waiting)) failed(error);
+        if (this.end(watched, true)) failed(error);
       },
     );
+  }
+
+  /** The same for whoever brings the link: gives it up after `ms`, unless `end` is called before. */
+  begin(call: Watched, ms: number, meter: CallMeter | null): void {
+    this.recent();
+    call.meter = meter;
+    if (meter !== null) call.begun = meter.begin();
+    // Whole numbers: others would be boxed, for every call.
+    call.at = this.#watched + this.#stepMs + Math.ceil(ms);
+    call.watching = true;
+    const older = this.#newest;
+    call.older = older;
+    if (older !== null) older.newer = call;
+    this.#newest = call;
+  }
+
+  /** The call has its answer; false when it was given up before, and the answer is to be dropped. */
+  end(call: Watched, failed: boolean): boolean {
+    if (!call.watching) return false;
+    call.watching = false;
+    const { newer, older } = call;
+    if (newer === null) this.#newest = older;
+    else newer.older = older;
+    if (older !== null) older.newer = newer;
+    call.newer = null;
+    call.older = null;
+    call.meter?.end(call.begun, failed);
+    return true;
   }
 
   /** Stops the timer; calls still waiting are given up now. */
@@ -78,30 +130,11 @@ export class DeadlineSweep {
     this.#giveUp(Number.POSITIVE_INFINITY);
   }
 
-  /** False when it was given up before. */
-  #remove(waiting: Waiting): boolean {
-    if (waiting.over) return false;
-    waiting.over = true;
-    const { before, after } = waiting;
-    if (before === null) this.#first = after;
-    else before.after = after;
-    if (after !== null) after.before = before;
-    return true;
-  }
-
-  /** While the process did not run nobody could hear an answer: that time counts for no call. */
-  #forgive(ms: number): void {
-    if (ms <= 0) return;
-    for (let waiting = this.#first; waiting !== null; waiting = waiting.after) waiting.at += ms;
-  }
-
   #giveUp(now: number): void {
-    const late: Waiting[] = [];
-    for (let waiting = this.#first; waiting !== null; waiting = waiting.after) {
-      if (waiting.at <= now) late.push(waiting);
-    }
+    const late: Watched[] = [];
+    for (let call = this.#newest; call !== null; call = call.older) if (call.at <= now) late.push(call);
     // Oldest first, and only then told: what they do may begin new calls.
-    for (const waiting of late.reverse()) if (this.#remove(waiting)) waiting.giveUp();
+    for (const call of late.reverse()) if (this.end(call, true)) call.giveUp();
   }
 
   #arm(now: number): void {
@@ -109,9 +142,11 @@ export class DeadlineSweep {
     this.#timer = this.#clock.after(this.#stepMs, () => {
       this.#timer = undefined;
       const later = this.#clock.monotonic();
-      this.#forgive(later - this.#now - 2 * this.#stepMs);
-      this.#giveUp(later);
-      if (this.#first !== null && this.#timer === undefined) this.#arm(later);
+      // While the process did not run nobody could hear an answer.
+      this.#watched += Math.round(Math.min(later - this.#now, 2 * this.#stepMs));
+      this.#giveUp(this.#watched);
+      if (this.#newest === null) this.#watched = 0;
+      else if (this.#timer === undefined) this.#arm(later);
     });
   }
 }

@@ -11,6 +11,7 @@ import type {
 import { ChangeoverError, Closed, ControlUnavailable, NotRegistered } from '../core/errors.ts';
 import { makeStamp, type Stamp, StampClock, stampMs } from '../core/stamp.ts';
 import type { Logger, Metrics } from '../core/telemetry.ts';
+import type { Traffic } from '../core/traffic.ts';
 import { MigrationSession } from './migration-session.ts';
 
 export interface FleetSessionOptions {
@@ -320,6 +321,8 @@ export class FleetSession {
     const divergences: DivergenceReport[] = [];
     const shadow: ShadowCounts[] = [];
     const taken: Taken[] = [];
+    const traffic: Record<string, Traffic> = {};
+    const mirrorQueues: Record<string, number> = {};
     let mirrorQueue = 0;
     let shed = 0;
     for (const [name, migration] of this.#migrations) {
@@ -333,6 +336,9 @@ export class FleetSession {
       if (share.shadow.compared > 0) shadow.push(share.shadow);
       if (!migration.hasDirt()) acknowledged[name] = revision;
       mirrorQueue += migration.mirrorPending;
+      if (migration.mirrorPending > 0) mirrorQueues[name] = migration.mirrorPending;
+      const calls = migration.traffic.read();
+      if (calls !== null) traffic[name] = calls;
       shed += migration.shed;
     }
     const now = this.clock.now();
@@ -347,6 +353,7 @@ export class FleetSession {
     );
     const health: NodeHealth = {
       mirrorQueue,
+      mirrorQueues,
       shed,
       operations: this.#operations,
       errors: this.#errors,
@@ -365,6 +372,7 @@ export class FleetSession {
         deadlineLimit,
         stampLimit,
         health,
+        traffic,
       },
     };
   }

@@ -3,7 +3,7 @@ import { keyToJson } from '../core/key-json.ts';
 import type { Route } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import { type CasOutcome, type Entry, type Expected, type Store, settledAt } from '../core/store.ts';
-import type { DeadlineSweep } from './deadline-sweep.ts';
+import { type DeadlineSweep, noAnswer, Watched } from './deadline-sweep.ts';
 import type { Epoch, InFlightWrite } from './epoch.ts';
 import type { Membership } from './fleet-session.ts';
 import type { MigrationSession } from './migration-session.ts';
@@ -15,19 +15,39 @@ const LONGEST_BACKOFF_MS = 1_000;
 /** How much longer than its deadline an answer may take on its way back. */
 const ANSWER_SLACK_MS = 250;
 
-const ignore = (): void => {};
-
 /** What leaves it open what became of a copy, or says that it came too late. */
 type Indefinite = StoreFault | { readonly kind: 'expired' };
 
 /** What a lead put came to for its caller. */
 export type LeadAnswer = Exclude<CasOutcome, { readonly kind: 'expired' }>;
 
+/** What a caller wants to be written, and how it hears of it. */
+export interface Asked {
+  /** Null is a blind put. */
+  readonly expected: Expected | null;
+  /** What a superseded write does: it is sent again with a larger stamp, or its caller is told and reads again. */
+  readonly superseded: 'again' | 'told';
+  /** Whether the caller wants to hear what was replaced. */
+  readonly told: boolean;
+}
+
+/** What the lead writes of a repository share. */
+export interface LeadWrites {
+  readonly session: MigrationSession;
+  readonly stores: Readonly<Record<Side, Store>>;
+  readonly sweep: DeadlineSweep;
+  /** What the caller's promise becomes once the answer is definite. @throws what the caller is told instead */
+  concluded(write: LeadWrite, answer: LeadAnswer): unknown;
+  /** Runs when the write turns out applied after its caller was told that the outcome is unknown. */
+  appliedLate(write: LeadWrite): void;
+}
+
 /**
  * One lead put or compare-and-set from its first sending until it is settled (R3, R4, R6, R17). It is in flight from
- * `begin` on, under the ruleset of that moment; who owns it calls `end` once its mirror put has ended or is dirty.
+ * its making on, under the ruleset of that moment; who owns it calls `end` once its mirror put has ended or is dirty.
+ * It settles its caller's promise itself and is its own link of the lists it stands in: every put makes one.
  */
-export class LeadWrite implements InFlightWrite {
+export class LeadWrite extends Watched implements InFlightWrite {
   before: InFlightWrite | null | undefined = undefined;
   after: InFlightWrite | null | undefined = undefined;
   readonly unit: string;
@@ -35,88 +55,108 @@ export class LeadWrite implements InFlightWrite {
   readonly epoch: Epoch;
   readonly route: Route;
   readonly lead: Store;
-  readonly follower: Side;
-  readonly #session: MigrationSession;
+  readonly asked: Asked;
+  /** How often the caller's write was superseded before. */
+  readonly round: number;
+  readonly #shared: LeadWrites;
   readonly #membership: Membership;
-  readonly #expected: Expected | null;
-  readonly #sweep: DeadlineSweep;
-  /** Runs when the write turns out applied after its caller was told that the outcome is unknown. */
-  readonly #appliedLate: (write: LeadWrite) => void;
+  readonly #resolve: (answer: never) => void;
+  readonly #reject: (error: unknown) => void;
   #phase: 'lead' | 'mirror' | 'settled' = 'lead';
-  #mirrorEnded: (() => void) | undefined;
-  #resolve: (answer: LeadAnswer) => void = ignore;
-  #reject: (error: unknown) => void = ignore;
+  #mirrorEnded: (() => void) | undefined = undefined;
   #callerGone = false;
   #begun = 0;
   #lastDeadline = 0;
   /** A copy was sent and nobody knows what became of it. */
   #unknown = false;
 
-  private constructor(parts: LeadWriteParts) {
-    this.unit = parts.unit;
-    this.entry = parts.entry;
-    this.route = parts.route;
-    this.lead = parts.lead;
-    this.follower = otherSide(parts.route.authority);
-    this.#session = parts.session;
-    this.#membership = parts.membership;
-    this.#expected = parts.expected;
-    this.#sweep = parts.sweep;
-    this.#appliedLate = parts.appliedLate;
-    this.epoch = parts.session.enter(this);
+  /** Enters the write in flight; the route must be the one in force, in the same turn. */
+  constructor(
+    shared: LeadWrites,
+    membership: Membership,
+    route: Route,
+    unit: string,
+    entry: Entry,
+    asked: Asked,
+    round: number,
+    resolve: (answer: never) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super();
+    this.unit = unit;
+    this.entry = entry;
+    this.route = route;
+    this.lead = shared.stores[route.authority];
+    this.asked = asked;
+    this.round = round;
+    this.#shared = shared;
+    this.#membership = membership;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.epoch = shared.session.enter(this);
   }
 
-  /** Enters the write in flight; the route must be the one in force, in the same turn. */
-  static begin(parts: LeadWriteParts): LeadWrite {
-    return new LeadWrite(parts);
+  get follower(): Side {
+    return otherSide(this.route.authority);
   }
 
   /**
-   * Sends until the answer is definite. Afterwards the write is settled, unless the answer is `applied`.
-   * @throws OutcomeUnknown, DeadlineExceeded, StoreUnavailable, NotRegistered
+   * Sends until the answer is definite and tells the caller. Afterwards the write is settled, unless it was applied.
+   * The caller hears OutcomeUnknown, DeadlineExceeded, StoreUnavailable or NotRegistered where there is no answer.
    */
-  send(): Promise<LeadAnswer> {
-    return new Promise<LeadAnswer>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-      // The first copy needs no promise of its own: nearly always it is the only one.
-      const { settings } = this.epoch.ruleset;
-      try {
-        const call = this.#call(this.#nextDeadline(settings.putTimeoutMs));
-        const ms = settings.putTimeoutMs + ANSWER_SLACK_MS;
-        this.#sweep.watch(call, ms, this.lead.label, this.#answered, this.#failed);
-        this.#begun = this.#sweep.lastStep;
-      } catch (error) {
-        this.#begun = this.#session.fleet.clock.monotonic();
-        if (error instanceof NotRegistered) this.#refuse(error);
-        else this.#failed(error);
-      }
-    });
+  send(): void {
+    // The first copy needs no promise of its own: nearly always it is the only one.
+    const { settings } = this.epoch.ruleset;
+    const { session, sweep } = this.#shared;
+    try {
+      const call = this.#call(this.#nextDeadline(settings.putTimeoutMs));
+      sweep.begin(this, settings.putTimeoutMs + ANSWER_SLACK_MS, session.traffic[this.route.authority].write);
+      this.#begun = sweep.recent();
+      call.then(this.#answered, this.#failed);
+    } catch (error) {
+      this.#begun = session.fleet.clock.monotonic();
+      if (error instanceof NotRegistered) this.#refuse(error);
+      else this.#goOn(this.#faultOf(error));
+    }
   }
 
   readonly #answered = (outcome: CasOutcome): void => {
+    if (!this.#shared.sweep.end(this, false)) return;
     if (this.#phase !== 'lead') this.#refuse(this.#unknownError('the write was abandoned'));
     else if (outcome.kind === 'expired') this.#goOn(outcome);
-    else this.#answer(outcome);
+    else this.conclude(outcome);
   };
 
-  readonly #failed = (error: unknown): void => this.#goOn(this.#faultOf(error));
+  readonly #failed = (error: unknown): void => {
+    if (this.#shared.sweep.end(this, true)) this.#goOn(this.#faultOf(error));
+  };
 
-  #answer(answer: LeadAnswer): void {
+  /** The first copy was not answered in time. */
+  override giveUp(): void {
+    this.#goOn(noAnswer(this.lead.label, this.epoch.ruleset.settings.putTimeoutMs + ANSWER_SLACK_MS));
+  }
+
+  /** The answer is definite. */
+  conclude(answer: LeadAnswer): void {
     if (answer.kind !== 'applied') this.end();
-    else if (this.#callerGone) this.#appliedLate(this);
-    this.#resolve(answer);
+    else if (this.#callerGone) this.#shared.appliedLate(this);
+    if (this.#callerGone) return;
+    try {
+      this.#resolve(this.#shared.concluded(this, answer) as never);
+    } catch (error) {
+      this.#leaveCaller(error);
+    }
   }
 
   #refuse(error: unknown): void {
     this.end();
-    this.#reject(error);
+    this.#leaveCaller(error);
   }
 
   /** The first copy has no answer that ends the write. */
   #goOn(first: Indefinite): void {
     this.#run(first).then(
-      (answer) => this.#answer(answer),
+      (answer) => this.conclude(answer),
       (error: unknown) => this.#refuse(error),
     );
   }
@@ -146,15 +186,15 @@ export class LeadWrite implements InFlightWrite {
   end(): void {
     if (this.#phase === 'settled') return;
     this.#phase = 'settled';
-    this.#session.leave(this.epoch, this);
+    this.#shared.session.leave(this.epoch, this);
     this.#mirrorEnded?.();
   }
 
   /** Marks the key as perhaps missing on the follower, and settles the write. */
   markDirty(cause: string, kind: 'lost' | 'rejected' = 'lost', notBefore: number | null = null): void {
     if (this.#phase === 'settled') return;
-    this.#session.markDirty({
-      migration: this.#session.name,
+    this.#shared.session.markDirty({
+      migration: this.#shared.session.name,
       target: this.follower,
       kind,
       position: this.epoch.ruleset.position(this.unit),
@@ -173,17 +213,19 @@ export class LeadWrite implements InFlightWrite {
     }
     if (this.#phase !== 'lead') return;
     this.markDirty('no answer before an emergency', 'lost', settledAt(this.lead, this.#lastDeadline));
-    this.#leaveCaller('an emergency roll-back began before the store answered');
+    this.#leaveCaller(this.#unknownError('an emergency roll-back began before the store answered'));
   }
 
   markMirror(): void {
     if (this.#phase === 'mirror') this.markDirty('mirror slower than a ruleset change');
   }
 
-  /** The caller is told that the outcome is unknown; the write goes on without it. */
-  #leaveCaller(why: string): void {
+  /** The caller is told that it failed, if it has not been told before; the write may go on without it. */
+  #leaveCaller(error: unknown): void {
+    if (this.#callerGone) return;
     this.#callerGone = true;
-    this.#reject(this.#unknownError(why));
+    this.#shared.session.fleet.countOperation(true);
+    this.#reject(error);
   }
 
   /** @throws NotRegistered when this process may not write as late as that. */
@@ -200,7 +242,7 @@ export class LeadWrite implements InFlightWrite {
 
   /** What follows a first copy without an answer that ends the write. */
   async #run(first: Indefinite): Promise<LeadAnswer> {
-    const { clock, random } = this.#session.fleet;
+    const { clock, random } = this.#shared.session.fleet;
     const settings = this.epoch.ruleset.settings;
     const resend = this.route.stamping === 'on';
     let outcome: CasOutcome | StoreFault = first;
@@ -220,7 +262,10 @@ export class LeadWrite implements InFlightWrite {
         }
       } else if (!this.#unknown) {
         return outcome;
-      } else if (outcome.kind === 'superseded' || (outcome.kind === 'conflict' && this.#expected?.kind === 'version')) {
+      } else if (
+        outcome.kind === 'superseded' ||
+        (outcome.kind === 'conflict' && this.asked.expected?.kind === 'version')
+      ) {
         // An earlier copy may have been applied and overwritten; none can be applied now: stamps never come back.
         return this.#undecided('somebody else wrote the key before the outcome was known');
       } else {
@@ -234,7 +279,7 @@ export class LeadWrite implements InFlightWrite {
       if (this.#unknown) {
         const late = clock.monotonic() - this.#begun;
         if (late >= settings.operationTimeoutMs) {
-          this.#leaveCaller(`the store did not answer within ${settings.operationTimeoutMs} ms`);
+          this.#leaveCaller(this.#unknownError(`the store did not answer within ${settings.operationTimeoutMs} ms`));
         }
         if (!resend || late >= 2 * settings.operationTimeoutMs) return this.#giveUp();
       }
@@ -256,13 +301,15 @@ export class LeadWrite implements InFlightWrite {
 
   #call(deadline: number): Promise<CasOutcome> {
     const { lead, entry } = this;
-    if (this.#expected !== null) return lead.compareAndSet(entry, this.#expected, deadline);
+    const { expected } = this.asked;
+    if (expected !== null) return lead.compareAndSet(entry, expected, deadline);
     return entry.stamp === null ? lead.putPlain(entry, deadline) : lead.putIfNewer(entry, deadline);
   }
 
   async #sendOnce(deadline: number, timeoutMs: number): Promise<CasOutcome | StoreFault> {
     try {
-      return await this.#sweep.bound(this.#call(deadline), timeoutMs + ANSWER_SLACK_MS, this.lead.label);
+      const meter = this.#shared.session.traffic[this.route.authority].write;
+      return await this.#shared.sweep.bound(this.#call(deadline), timeoutMs + ANSWER_SLACK_MS, this.lead.label, meter);
     } catch (error) {
       return this.#faultOf(error);
     }
@@ -271,13 +318,13 @@ export class LeadWrite implements InFlightWrite {
   #faultOf(error: unknown): StoreFault {
     if (error instanceof StoreFault) return error;
     const { label } = this.lead;
-    this.#session.fleet.logger.error({ err: error, store: label }, 'a store threw what no adapter should throw');
+    this.#shared.session.fleet.logger.error({ err: error, store: label }, 'a store threw what no adapter should throw');
     return new StoreFault(`${label} failed`, { outcome: 'unknown', cause: error });
   }
 
   /** Nothing is sent any more: in flight until every copy's deadline has passed at the store (R4). */
   async #giveUp(): Promise<never> {
-    this.#leaveCaller('the store did not answer');
+    this.#leaveCaller(this.#unknownError('the store did not answer'));
     const until = settledAt(this.lead, this.#lastDeadline);
     while (this.#phase === 'lead' && this.lead.now() <= until) {
       await this.#pause(Math.min(Math.max(until - this.lead.now() + 1, 1), LONGEST_BACKOFF_MS));
@@ -298,18 +345,6 @@ export class LeadWrite implements InFlightWrite {
   }
 
   #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => this.#session.fleet.clock.after(ms, resolve));
+    return new Promise((resolve) => this.#shared.session.fleet.clock.after(ms, resolve));
   }
-}
-
-export interface LeadWriteParts {
-  readonly session: MigrationSession;
-  readonly membership: Membership;
-  readonly unit: string;
-  readonly entry: Entry;
-  readonly expected: Expected | null;
-  readonly route: Route;
-  readonly lead: Store;
-  readonly sweep: DeadlineSweep;
-  readonly appliedLate: (write: LeadWrite) => void;
 }

@@ -1,7 +1,8 @@
 import type { Route } from '../core/ruleset.ts';
 import type { MeasuredOperation, MigrationMetrics } from '../core/telemetry.ts';
 import type { StoredRecord } from '../core/value.ts';
-import { Repository, type RepositoryParts, type Versioned } from './repository.ts';
+import { Repository, type RepositoryParts } from './repository.ts';
+import type { Versioned } from './versions.ts';
 
 /** A repository whose calls are measured, as its callers see them. */
 export class MeasuredRepository<R extends object = StoredRecord> extends Repository<R> {

@@ -3,6 +3,7 @@ import { HandoverInProgress, NotRegistered } from '../core/errors.ts';
 import { type Route, Ruleset, type RulesetDocument } from '../core/ruleset.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { MigrationMetrics } from '../core/telemetry.ts';
+import { TrafficMeter } from './call-meter.ts';
 import { acknowledgeable, Epoch, type InFlightWrite } from './epoch.ts';
 import type { FleetSession, Membership, Taken } from './fleet-session.ts';
 
@@ -24,6 +25,8 @@ export class MigrationSession {
   readonly name: string;
   readonly fleet: FleetSession;
   readonly metrics: MigrationMetrics | null;
+  /** The calls of its stores since the present membership began. */
+  traffic: TrafficMeter;
   /** Mirror puts waiting or under way, for the health report. */
   mirrorPending = 0;
   /** Mirror puts dropped because the queue was full, since the start. */
@@ -45,6 +48,7 @@ export class MigrationSession {
     this.name = name;
     this.fleet = fleet;
     this.metrics = fleet.metrics?.migration(name) ?? null;
+    this.traffic = new TrafficMeter(fleet.clock);
     this.#unobserve = this.metrics?.observe(() => ({
       mirrorQueue: this.mirrorPending,
       shed: this.shed,
@@ -85,6 +89,8 @@ export class MigrationSession {
   join(document: RulesetDocument, membership: Membership): void {
     this.#membership = membership;
     if (document.stampFloor !== null) membership.stamps.observe(document.stampFloor);
+    // The fleet keeps what an earlier membership reported.
+    this.traffic = new TrafficMeter(this.fleet.clock);
     this.#epochs = [new Epoch(new Ruleset(document))];
     this.#reported = document.revision;
     this.#release();

@@ -1,9 +1,9 @@
 import { StoreFault } from '../core/errors.ts';
-import type { Settings } from '../core/settings.ts';
 import type { Side } from '../core/stage.ts';
-import type { Store } from '../core/store.ts';
+import type { PutOutcome, Store } from '../core/store.ts';
 import { Breaker } from './breaker.ts';
-import type { DeadlineSweep } from './deadline-sweep.ts';
+import type { CallMeter } from './call-meter.ts';
+import { type DeadlineSweep, noAnswer, Watched } from './deadline-sweep.ts';
 import type { LeadWrite } from './lead-write.ts';
 import type { MigrationSession } from './migration-session.ts';
 
@@ -23,6 +23,49 @@ interface Lane {
   underWay: number;
 }
 
+/** What the copies of mirror puts share. */
+interface MirrorPuts {
+  readonly sweep: DeadlineSweep;
+  answered(put: MirrorPut, outcome: PutOutcome): void;
+  failed(put: MirrorPut, error: unknown): void;
+}
+
+/** One copy of a mirror put, which is its own link of the list of calls that are waited for. */
+class MirrorPut extends Watched {
+  readonly lane: Lane;
+  readonly write: LeadWrite;
+  readonly attempt: number;
+  /** No copy is sent later than this, on the monotonic clock. */
+  readonly until: number;
+  readonly #puts: MirrorPuts;
+
+  constructor(puts: MirrorPuts, lane: Lane, write: LeadWrite, attempt: number, until: number) {
+    super();
+    this.#puts = puts;
+    this.lane = lane;
+    this.write = write;
+    this.attempt = attempt;
+    this.until = until;
+  }
+
+  send(call: Promise<PutOutcome>, ms: number, meter: CallMeter): void {
+    this.#puts.sweep.begin(this, ms, meter);
+    call.then(this.#answered, this.#failed);
+  }
+
+  override giveUp(): void {
+    this.#puts.failed(this, noAnswer(this.lane.store.label, this.write.epoch.ruleset.settings.mirrorTimeoutMs));
+  }
+
+  readonly #answered = (outcome: PutOutcome): void => {
+    if (this.#puts.sweep.end(this, false)) this.#puts.answered(this, outcome);
+  };
+
+  readonly #failed = (error: unknown): void => {
+    if (this.#puts.sweep.end(this, true)) this.#puts.failed(this, error);
+  };
+}
+
 /**
  * Puts what the authority has applied to the follower: same entry, same stamp, in the background (R5). Whatever does
  * not surely arrive becomes dirty. It never throws and never changes what the caller is told.
@@ -33,6 +76,7 @@ export class Mirror {
   readonly #session: MigrationSession;
   readonly #sweep: DeadlineSweep;
   readonly #lanes: Readonly<Record<Side, Lane>>;
+  readonly #puts: MirrorPuts;
 
   constructor(session: MigrationSession, stores: Readonly<Record<Side, Store>>, sweep: DeadlineSweep) {
     this.#session = session;
@@ -45,6 +89,11 @@ export class Mirror {
       underWay: 0,
     });
     this.#lanes = { old: lane(stores.old), new: lane(stores.new) };
+    this.#puts = {
+      sweep,
+      answered: (put, outcome) => this.#answered(put, outcome),
+      failed: (put, error) => this.#again(put, this.#faultOf(put.lane.store, error)),
+    };
   }
 
   /** Takes over an applied write; `ended` is called when the mirror put has ended or is dirty. */
@@ -68,7 +117,6 @@ export class Mirror {
   }
 
   #begin(lane: Lane, write: LeadWrite): void {
-    const { settings } = write.epoch.ruleset;
     if (write.settled) {
       // A write that became dirty while it waited is a replay's business now.
       this.#session.mirrorPending -= 1;
@@ -77,7 +125,7 @@ export class Mirror {
       write.markDirty(BREAKER_OPEN);
     } else {
       lane.underWay += 1;
-      this.#put(lane, write, settings, 0, this.#session.fleet.clock.monotonic() + settings.mirrorTimeoutMs);
+      this.#put(lane, write, 0, this.#sweep.recent() + write.epoch.ruleset.settings.mirrorTimeoutMs);
     }
   }
 
@@ -101,43 +149,34 @@ export class Mirror {
     }
   }
 
-  #put(lane: Lane, write: LeadWrite, settings: Settings, attempt: number, until: number): void {
-    const { store, breaker } = lane;
-    const failed = (error: unknown): void =>
-      this.#again(lane, write, settings, attempt, until, this.#faultOf(store, error));
+  #put(lane: Lane, write: LeadWrite, attempt: number, until: number): void {
+    const { store } = lane;
+    const put = new MirrorPut(this.#puts, lane, write, attempt, until);
     try {
-      const ms = attempt === 0 ? settings.mirrorTimeoutMs : until - this.#session.fleet.clock.monotonic();
+      const ms =
+        attempt === 0 ? write.epoch.ruleset.settings.mirrorTimeoutMs : until - this.#session.fleet.clock.monotonic();
       const deadline = Math.min(Math.floor(store.now() + ms), write.deadlineLimit);
-      this.#sweep.watch(
-        store.putIfNewer(write.entry, deadline),
-        ms,
-        store.label,
-        (outcome) => {
-          if (outcome.kind === 'expired') {
-            this.#again(lane, write, settings, attempt, until, null);
-            return;
-          }
-          breaker.succeeded();
-          if (outcome.kind === 'rejected') write.markDirty(`${outcome.reason}: ${outcome.message}`, 'rejected');
-          else write.end();
-          this.#end(lane);
-        },
-        failed,
-      );
+      put.send(store.putIfNewer(write.entry, deadline), ms, this.#session.traffic[write.follower].write);
     } catch (error) {
-      failed(error);
+      this.#puts.failed(put, error);
     }
   }
 
+  #answered(put: MirrorPut, outcome: PutOutcome): void {
+    if (outcome.kind === 'expired') {
+      this.#again(put, null);
+      return;
+    }
+    const { lane, write } = put;
+    lane.breaker.succeeded();
+    if (outcome.kind === 'rejected') write.markDirty(`${outcome.reason}: ${outcome.message}`, 'rejected');
+    else write.end();
+    this.#end(lane);
+  }
+
   /** After a put that surely or perhaps did not arrive (`fault` null: too late by the store's clock). */
-  #again(
-    lane: Lane,
-    write: LeadWrite,
-    settings: Settings,
-    attempt: number,
-    until: number,
-    fault: StoreFault | null,
-  ): void {
+  #again({ lane, write, attempt, until }: MirrorPut, fault: StoreFault | null): void {
+    const { settings } = write.epoch.ruleset;
     const { clock, random } = this.#session.fleet;
     const pauseMs = Math.min(FIRST_BACKOFF_MS * 2 ** attempt, LONGEST_BACKOFF_MS) * (0.5 + random());
     const over = clock.monotonic() + pauseMs >= until || lane.breaker.open;
@@ -149,7 +188,7 @@ export class Mirror {
     }
     clock.after(pauseMs, () => {
       if (write.settled) this.#end(lane);
-      else this.#put(lane, write, settings, attempt + 1, until);
+      else this.#put(lane, write, attempt + 1, until);
     });
   }
 

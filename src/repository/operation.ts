@@ -3,6 +3,7 @@ import { ChangeoverError, InvalidConfiguration, OutcomeUnknown, StoreFault } fro
 import type { KeySpec } from '../core/record-key.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import { cloneValue } from '../core/value.ts';
+import type { CallMeter } from './call-meter.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { InFlightWrite } from './epoch.ts';
 import type { MigrationSession } from './migration-session.ts';
@@ -74,7 +75,9 @@ export class Operation<RI, RO, WI, WO> {
         (ruleset.settings.shadowSample >= 1 || this.#session.fleet.random() < ruleset.settings.shadowSample);
       // One copy each: the caller's own object is nobody's to change, and never two functions' at once.
       const copy = cloneValue(input);
-      const answer = await pair[route.authority](cloneValue(input));
+      const answer = await metered(this.#session.traffic[route.authority].read, () =>
+        pair[route.authority](cloneValue(input)),
+      );
       if (compared) this.#compare(pair, route.authority, copy, answer, ruleset.settings.operationTimeoutMs);
       return answer;
     } finally {
@@ -116,13 +119,18 @@ export class Operation<RI, RO, WI, WO> {
     let mirroring = false;
     const epoch = this.#session.enter(write);
     try {
-      const answer = await this.#lead(pair[route.authority](cloneValue(input)), settings.operationTimeoutMs, (fail) => {
-        abandon = fail;
-      });
+      const answer = await this.#lead(
+        pair[route.authority](cloneValue(input)),
+        settings.operationTimeoutMs,
+        (fail) => {
+          abandon = fail;
+        },
+        this.#session.traffic[route.authority].write,
+      );
       if (!route.mirror || over) return answer;
       mirroring = true;
       const follower = otherSide(route.authority);
-      const mirrored = this.#mirror(pair[follower], copy, settings.mirrorTimeoutMs).finally(settle);
+      const mirrored = this.#mirror(pair[follower], copy, settings.mirrorTimeoutMs, follower).finally(settle);
       const policy = follower === 'new' ? settings.mirrorToNew : settings.mirrorToOld;
       if (policy === 'wait') await mirrored;
       return answer;
@@ -131,11 +139,16 @@ export class Operation<RI, RO, WI, WO> {
     }
   }
 
-  async #lead(call: Promise<WO> | WO, ms: number, abandonable: (fail: (error: unknown) => void) => void): Promise<WO> {
+  async #lead(
+    call: Promise<WO> | WO,
+    ms: number,
+    abandonable: (fail: (error: unknown) => void) => void,
+    meter: CallMeter,
+  ): Promise<WO> {
     const answer = Promise.resolve(call);
     const abandoned = new Promise<never>((_, reject) => abandonable(reject));
     try {
-      return await Promise.race([this.#sweep.bound(answer, ms, 'the authority'), abandoned]);
+      return await Promise.race([this.#sweep.bound(answer, ms, 'the authority', meter), abandoned]);
     } catch (error) {
       // Our own bound, not an error of theirs, which passes as it is.
       if (error instanceof StoreFault && error.outcome === 'unknown') {
@@ -147,9 +160,9 @@ export class Operation<RI, RO, WI, WO> {
     }
   }
 
-  async #mirror(run: (input: WI) => Promise<WO> | WO, input: WI, ms: number): Promise<void> {
+  async #mirror(run: (input: WI) => Promise<WO> | WO, input: WI, ms: number, side: Side): Promise<void> {
     try {
-      await this.#sweep.bound(called(run, input), ms, 'the follower');
+      await this.#sweep.bound(called(run, input), ms, 'the follower', this.#session.traffic[side].write);
     } catch (error) {
       this.#session.fleet.logger.warn(
         { err: error, migration: this.#session.name },
@@ -176,7 +189,9 @@ export class Operation<RI, RO, WI, WO> {
 
   async #compareLater(pair: FunctionPair<RI, RO>, authority: Side, input: RI, seen: RO, ms: number): Promise<void> {
     try {
-      const other = await this.#sweep.bound(called(pair[otherSide(authority)], input), ms, 'the follower');
+      const follower = otherSide(authority);
+      const meter = this.#session.traffic[follower].read;
+      const other = await this.#sweep.bound(called(pair[follower], input), ms, 'the follower', meter);
       const [old, fresh] = authority === 'old' ? [seen, other] : [other, seen];
       const equal: unknown = (this.#definition.compare ?? equalValues)(old, fresh);
       if (typeof equal === 'boolean') {
@@ -201,6 +216,19 @@ export class Operation<RI, RO, WI, WO> {
   #pair<I, O>(kind: string, pair: FunctionPair<I, O> | undefined): FunctionPair<I, O> {
     if (pair !== undefined) return pair;
     throw new InvalidConfiguration(`this operation has no ${kind}`, { expected: `${kind}: { old, new }` });
+  }
+}
+
+/** Counts a call that nobody gives up. */
+async function metered<O>(meter: CallMeter, run: () => Promise<O> | O): Promise<O> {
+  const begun = meter.begin();
+  let failed = true;
+  try {
+    const answer = await run();
+    failed = false;
+    return answer;
+  } finally {
+    meter.end(begun, failed);
   }
 }
 

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { canonicalText } from '../core/canonical.ts';
 import { CursorExpired, InvalidArgument, NotSupported, StoreFault, StoreUnavailable } from '../core/errors.ts';
 import { type KeyJson, keyFromJson, keyToJson } from '../core/key-json.ts';
+import { isHidden } from '../core/planted.ts';
 import type { Side } from '../core/stage.ts';
 import type { Entry } from '../core/store.ts';
 import type { Key } from '../core/value.ts';
@@ -91,7 +92,7 @@ function listing<R>(pages: () => AsyncGenerator<RecordPage<R>>): Listing<R> {
 }
 
 const liveRecords = <R>(entries: readonly Entry[]): R[] =>
-  entries.filter((entry) => entry.value !== null).map((entry) => entry.value as R);
+  entries.filter((entry) => entry.value !== null && !isHidden(entry)).map((entry) => entry.value as R);
 
 /** The records of a unit by key: each page asks the unit's authority of that moment, so it survives a handover. */
 export function listRecords<R>(parts: RepositoryParts, unitKey: Key, options: PagingOptions): Listing<R> {
@@ -179,7 +180,8 @@ async function onStore<T>(parts: RepositoryParts, side: Side, call: () => Promis
   const epoch = parts.session.enterRead();
   const store = parts.stores[side];
   try {
-    return await parts.sweep.bound(call(), epoch.ruleset.settings.operationTimeoutMs, store.label);
+    const meter = parts.session.traffic[side].read;
+    return await parts.sweep.bound(call(), epoch.ruleset.settings.operationTimeoutMs, store.label, meter);
   } catch (error) {
     if (!(error instanceof StoreFault)) throw error;
     throw new StoreUnavailable(`${store.label} cannot be read: ${error.message}`, { cause: error });

@@ -1,32 +1,18 @@
-import { canonicalHash } from '../core/canonical.ts';
-import {
-  AlreadyExists,
-  InvalidArgument,
-  InvalidRecord,
-  StoreFault,
-  StoreRejected,
-  StoreUnavailable,
-  VersionConflict,
-} from '../core/errors.ts';
+import { AlreadyExists, InvalidRecord, StoreRejected, VersionConflict } from '../core/errors.ts';
 import type { KeySpec } from '../core/record-key.ts';
 import type { Route, Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
-import { parseStamp, STAMP_MIN, type Stamp } from '../core/stamp.ts';
 import type { Entry, Expected, PutOutcome, Rejection, Store } from '../core/store.ts';
 import { cloneValue, type Key, type StoredRecord } from '../core/value.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
-import { type LeadAnswer, LeadWrite } from './lead-write.ts';
+import { LeadRead, type Target, unavailable } from './lead-read.ts';
+import { type Asked, type LeadAnswer, LeadWrite, type LeadWrites } from './lead-write.ts';
 import type { MigrationSession } from './migration-session.ts';
 import type { Mirror } from './mirror.ts';
 import { type Listing, listRecords, type QueryDefinition, queryRecords } from './paging.ts';
 import { type StandardSchema, validateRecord } from './schema.ts';
 import type { ShadowReads } from './shadow-reads.ts';
-
-/** A record with the version that `replace` wants back. Versions are opaque and survive a handover. */
-export interface Versioned<R> {
-  readonly record: R;
-  readonly version: string;
-}
+import { expectedOf, parseVersion, type Versioned, versionOf } from './versions.ts';
 
 /** What became of one of several keys. */
 export type PutManyOutcome =
@@ -47,15 +33,14 @@ export interface RepositoryParts {
 /** An `update` that loses this many races in a row gives up. */
 const MOST_RACES = 100;
 const PUT_MANY_IN_FLIGHT = 64;
-const ABSENT: Expected = Object.freeze({ kind: 'absent' });
+const PUT: Asked = Object.freeze({ expected: null, superseded: 'again', told: false });
+const DELETE: Asked = Object.freeze({ expected: null, superseded: 'again', told: true });
+const CREATE: Asked = Object.freeze({ expected: Object.freeze({ kind: 'absent' }), superseded: 'again', told: true });
+
+const recordOf = (entry: Entry): unknown => entry.value;
+const versionedOf = (entry: Entry): unknown => ({ record: entry.value, version: versionOf(entry) });
 
 type Applied = Extract<PutOutcome, { readonly kind: 'applied' }>;
-
-interface Target {
-  readonly id: string;
-  readonly key: Key;
-  readonly unit: string;
-}
 
 /**
  * A team's data access: the records of one migration, wherever their unit stands. All calls route by the ruleset in
@@ -73,40 +58,58 @@ export class Repository<R extends object = StoredRecord> {
   readonly #parts: RepositoryParts;
   readonly #session: MigrationSession;
   readonly #keys: KeySpec;
+  readonly #writes: LeadWrites;
 
   constructor(parts: RepositoryParts) {
+    const { session, keys, stores, sweep } = parts;
     this.#parts = parts;
-    this.#session = parts.session;
-    this.#keys = parts.keys;
+    this.#session = session;
+    this.#keys = keys;
+    this.#writes = {
+      session,
+      stores,
+      sweep,
+      concluded: (write, answer) => this.#concluded(write, answer),
+      appliedLate: (write) => void this.#afterApplied(write),
+    };
   }
 
   /** Writes a record that must not exist. @throws AlreadyExists when the key is taken. */
   async create(record: R): Promise<void> {
     const value = this.#snapshot(record);
-    const answer = await this.#write(this.#target(value), value, ABSENT);
+    const answer = await this.#write(this.#target(value), value, CREATE);
     if (answer === 'conflict') throw new AlreadyExists(`a record is stored under this key of ${this.#session.name}`);
   }
 
   /** Writes a record whether or not one is there. */
-  async put(record: R): Promise<void> {
-    const value = this.#snapshot(record);
-    await this.#write(this.#target(value), value, null);
+  put(record: R): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const value = this.#snapshot(record);
+      this.#send(this.#target(value), value, PUT, 0, resolve, reject);
+    });
   }
 
   /**
    * The record, or undefined; with `version: true` also the version that `replace` takes.
    * @throws InvalidRecord, StoreUnavailable, HandoverInProgress (during an emergency)
    */
-  async get(key: object): Promise<R | undefined>;
-  async get(key: object, options: { readonly version: true }): Promise<Versioned<R> | undefined>;
-  async get(key: object, options?: { readonly version?: boolean }): Promise<R | Versioned<R> | undefined> {
-    const target = this.#target(key);
-    const held = this.#session.admit(target.unit, false);
-    if (held !== undefined) await held;
-    const entry = await this.#read(target);
-    if (entry === undefined || entry.value === null) return undefined;
-    const record = entry.value as R;
-    return options?.version === true ? { record, version: versionOf(entry) } : record;
+  get(key: object): Promise<R | undefined>;
+  get(key: object, options: { readonly version: true }): Promise<Versioned<R> | undefined>;
+  get(key: object, options?: { readonly version?: boolean }): Promise<R | Versioned<R> | undefined> {
+    return new Promise((resolve, reject) => {
+      const target = this.#target(key);
+      const shape = options?.version === true ? versionedOf : recordOf;
+      const { unit } = target;
+      const route = this.#session.epoch.ruleset.route(unit);
+      const held = this.#session.admit(unit, false, route);
+      if (held === undefined) {
+        this.#read(route, target, shape, resolve, reject);
+      } else {
+        const released = (): void =>
+          this.#read(this.#session.epoch.ruleset.route(unit), target, shape, resolve, reject);
+        held.then(released).catch(reject);
+      }
+    });
   }
 
   /** Overwrites exactly the version that was read. @throws VersionConflict when another one is stored, or none. */
@@ -175,7 +178,7 @@ export class Repository<R extends object = StoredRecord> {
 
   /** Deletes; true if a record was there (also after an answer was lost on its way). */
   async delete(key: object): Promise<boolean> {
-    const answer = await this.#write(this.#target(key), null, null);
+    const answer = await this.#write(this.#target(key), null, DELETE);
     return typeof answer === 'object' && answer.previous !== 'absent';
   }
 
@@ -196,7 +199,7 @@ export class Repository<R extends object = StoredRecord> {
           if (indexes.length === 0) return;
           const store = this.#parts.stores[side];
           const refs = indexes.map((i) => targets[i] as Target);
-          const entries = await this.#bounded(store.getMany(refs), store, epoch.ruleset);
+          const entries = await this.#bounded(store.getMany(refs), side, epoch.ruleset);
           entries.forEach((entry, n) => {
             const i = indexes[n] as number;
             const target = targets[i] as Target;
@@ -262,7 +265,7 @@ export class Repository<R extends object = StoredRecord> {
     const present = await this.update(key, (record) => record);
     if (present !== undefined) return;
     // Only where there still is none: whoever created it meanwhile has been told so, and mirrors it.
-    await this.#write(this.#target(key), null, ABSENT);
+    await this.#write(this.#target(key), null, CREATE);
   }
 
   #target(source: object): Target {
@@ -291,45 +294,24 @@ export class Repository<R extends object = StoredRecord> {
     return value;
   }
 
-  /** One promise for all: this is what every read costs. */
-  #read(target: Target): Promise<Entry | undefined> {
-    return new Promise((resolve, reject) => {
-      const session = this.#session;
-      const epoch = session.enterRead();
-      const { ruleset } = epoch;
-      const route = ruleset.route(target.unit);
-      const store = this.#parts.stores[route.authority];
-      const failed = (error: unknown): void => {
-        session.leaveRead(epoch);
-        session.fleet.countOperation(true);
-        reject(unavailable(store, error));
-      };
-      try {
-        this.#tell('read', ruleset, route, target);
-        this.#parts.sweep.watch(
-          store.get(target.id, target.key),
-          ruleset.settings.operationTimeoutMs,
-          store.label,
-          (entry) => {
-            session.leaveRead(epoch);
-            session.fleet.countOperation(false);
-            if (route.compare) this.#shadow(ruleset, route, target, entry);
-            resolve(entry);
-          },
-          failed,
-        );
-      } catch (error) {
-        failed(error);
-      }
-    });
+  #read(
+    route: Route,
+    target: Target,
+    shape: (entry: Entry) => unknown,
+    resolve: (answer: never) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    this.#tell('read', route, target.unit);
+    new LeadRead(this.#parts, route, target, shape, resolve, reject).send();
   }
 
   /** Where an operation went and why, for whoever asks "why did this read go to Mongo?". */
-  #tell(operation: 'read' | 'write', ruleset: Ruleset, route: Route, target: Target): void {
+  #tell(operation: 'read' | 'write', route: Route, unit: string): void {
     const { logger } = this.#session.fleet;
     if (!logger.isLevelEnabled('debug')) return;
+    const { ruleset } = this.#session.epoch;
     const { stage, authority, mirror, compare, reason } = route;
-    const where = { stage, authority, mirror, compare, reason, position: ruleset.position(target.unit) };
+    const where = { stage, authority, mirror, compare, reason, position: ruleset.position(unit) };
     logger.debug({ migration: this.#session.name, operation, ...where, revision: ruleset.revision }, 'routed');
   }
 
@@ -338,49 +320,53 @@ export class Repository<R extends object = StoredRecord> {
   }
 
   #readLead(route: Route, target: Target): Promise<Entry | undefined> {
-    const store = this.#parts.stores[route.authority];
-    return this.#bounded(store.get(target.id, target.key), store, this.#session.epoch.ruleset);
+    const { authority } = route;
+    const call = this.#parts.stores[authority].get(target.id, target.key);
+    return this.#bounded(call, authority, this.#session.epoch.ruleset);
   }
 
-  async #bounded<T>(call: Promise<T>, store: Store, ruleset: Ruleset): Promise<T> {
+  async #bounded<T>(call: Promise<T>, side: Side, ruleset: Ruleset): Promise<T> {
+    const store = this.#parts.stores[side];
+    const meter = this.#session.traffic[side].read;
     try {
-      return await this.#parts.sweep.bound(call, ruleset.settings.operationTimeoutMs, store.label);
+      return await this.#parts.sweep.bound(call, ruleset.settings.operationTimeoutMs, store.label, meter);
     } catch (error) {
       throw unavailable(store, error);
     }
   }
 
   /** Runs a write that depends on nothing that was read to its end (R3, R4, R6). */
-  async #write(target: Target, value: StoredRecord | null, expected: Expected | null): Promise<Applied | 'conflict'> {
+  #write(target: Target, value: StoredRecord | null, asked: Asked): Promise<Applied | 'conflict'> {
+    return new Promise((resolve, reject) => this.#send(target, value, asked, 0, resolve, reject));
+  }
+
+  /** The same for a promise that is there already. */
+  #send(
+    target: Target,
+    value: StoredRecord | null,
+    asked: Asked,
+    round: number,
+    resolve: (answer: never) => void,
+    reject: (error: unknown) => void,
+  ): void {
     const session = this.#session;
     try {
-      for (let round = 0; ; ) {
-        const route = session.epoch.ruleset.route(target.unit);
-        const held = session.admit(target.unit, true, route);
-        if (held !== undefined) {
-          await held;
-          continue;
-        }
-        const write = this.#begin(target, route, value, expected);
-        const answer = await write.send();
-        if (answer.kind === 'applied') {
-          const mirrored = this.#afterApplied(write);
-          if (mirrored !== undefined) await mirrored;
-          session.fleet.countOperation(false);
-          return answer;
-        }
-        if (this.#unapplied(answer, round) === 'conflict') return 'conflict';
-        round += 1;
+      const route = session.epoch.ruleset.route(target.unit);
+      const held = session.admit(target.unit, true, route);
+      if (held === undefined) {
+        this.#begin(target, route, value, asked, round, resolve, reject);
+      } else {
+        const again = (): void => this.#send(target, value, asked, round, resolve, reject);
+        held.then(again, (error: unknown) => this.#refuse(error, reject));
       }
     } catch (error) {
-      session.fleet.countOperation(true);
-      throw error;
+      this.#refuse(error, reject);
     }
   }
 
   /**
-   * The same for a write that depends on what `read` reads, under a ruleset that must still be in force when the write
-   * is sent (R6); `plan` then says what to write, or null to write nothing.
+   * Runs a write that depends on what `read` reads, under a ruleset that must still be in force when the write is sent
+   * (R6); `plan` then says what to write, or null to write nothing.
    */
   async #change(
     target: Target,
@@ -388,8 +374,9 @@ export class Repository<R extends object = StoredRecord> {
     plan: (route: Route) => { readonly value: StoredRecord | null; readonly expected: Expected } | null,
   ): Promise<Applied | 'conflict' | 'left'> {
     const session = this.#session;
-    try {
-      for (let round = 0; ; ) {
+    for (let round = 0; ; ) {
+      let sent: Promise<Applied | 'conflict' | 'again'>;
+      try {
         // Reads go on under a fenced hold; only an emergency stops them.
         const heldRead = session.admit(target.unit, false);
         if (heldRead !== undefined) await heldRead;
@@ -402,56 +389,70 @@ export class Repository<R extends object = StoredRecord> {
         const route = session.epoch.ruleset.route(target.unit);
         const planned = plan(route);
         if (planned === null) return 'left';
-        const write = this.#begin(target, route, planned.value, planned.expected);
-        const answer = await write.send();
-        if (answer.kind === 'applied') {
-          const mirrored = this.#afterApplied(write);
-          if (mirrored !== undefined) await mirrored;
-          session.fleet.countOperation(false);
-          return answer;
-        }
-        if (this.#unapplied(answer, round) === 'conflict') return 'conflict';
-        round += 1;
+        const asked: Asked = { expected: planned.expected, superseded: 'told', told: true };
+        sent = new Promise((resolve, reject) =>
+          this.#begin(target, route, planned.value, asked, round, resolve, reject),
+        );
+      } catch (error) {
+        session.fleet.countOperation(true);
+        throw error;
       }
-    } catch (error) {
-      session.fleet.countOperation(true);
-      throw error;
+      const answer = await sent;
+      if (answer !== 'again') return answer;
+      round += 1;
     }
   }
 
-  /** Enters a write in flight, under the ruleset that `route` is of. */
-  #begin(target: Target, route: Route, value: StoredRecord | null, expected: Expected | null): LeadWrite {
+  /** Enters a write in flight, under the ruleset in force that `route` is of, and sends it. */
+  #begin(
+    target: Target,
+    route: Route,
+    value: StoredRecord | null,
+    asked: Asked,
+    round: number,
+    resolve: (answer: never) => void,
+    reject: (error: unknown) => void,
+  ): void {
     const session = this.#session;
-    const { membership } = session;
-    this.#tell('write', session.epoch.ruleset, route, target);
-    const stamp = route.stamping === 'off' ? null : session.nextStamp(membership);
-    const entry: Entry = { id: target.id, key: target.key, stamp, value };
-    this.#refuseFollowerLimits(route, entry);
-    return LeadWrite.begin({
-      session,
-      membership,
-      unit: target.unit,
-      entry,
-      expected,
-      route,
-      lead: this.#parts.stores[route.authority],
-      sweep: this.#parts.sweep,
-      appliedLate: this.#appliedLate,
-    });
+    try {
+      const { membership } = session;
+      this.#tell('write', route, target.unit);
+      const stamp = route.stamping === 'off' ? null : session.nextStamp(membership);
+      const entry: Entry = { id: target.id, key: target.key, stamp, value };
+      this.#refuseFollowerLimits(route, entry);
+      new LeadWrite(this.#writes, membership, route, target.unit, entry, asked, round, resolve, reject).send();
+    } catch (error) {
+      this.#refuse(error, reject);
+    }
   }
 
-  readonly #appliedLate = (late: LeadWrite): void => {
-    void this.#afterApplied(late);
-  };
+  /** A write ends before anything is sent. */
+  #refuse(error: unknown, reject: (error: unknown) => void): void {
+    this.#session.fleet.countOperation(true);
+    reject(error);
+  }
 
-  /** What follows an answer that nothing was written. @throws StoreRejected, VersionConflict */
-  #unapplied(answer: Exclude<LeadAnswer, Applied>, round: number): 'conflict' | 'again' {
-    if (answer.kind === 'rejected') throw rejected(this.#session.name, 'the authority', answer);
+  /** What the caller of a write hears of its answer. @throws StoreRejected, VersionConflict */
+  #concluded(write: LeadWrite, answer: LeadAnswer): unknown {
+    const session = this.#session;
+    const { asked, round } = write;
+    if (answer.kind === 'applied') {
+      session.fleet.countOperation(false);
+      const mirrored = this.#afterApplied(write);
+      const told = asked.told ? answer : undefined;
+      return mirrored === undefined ? told : mirrored.then(() => told);
+    }
+    if (answer.kind === 'rejected') throw rejected(session.name, 'the authority', answer);
     if (answer.kind === 'conflict') return 'conflict';
     // Superseded: definitely without effect, so a larger stamp is a new write (R3).
-    this.#session.membership.stamps.observe(answer.stamp);
-    if (round < MOST_RACES) return 'again';
-    throw new VersionConflict(`the record was overwritten by others ${MOST_RACES} times in a row`);
+    session.membership.stamps.observe(answer.stamp);
+    if (round >= MOST_RACES) {
+      throw new VersionConflict(`the record was overwritten by others ${MOST_RACES} times in a row`);
+    }
+    if (asked.superseded === 'told') return 'again';
+    const { id, key, value } = write.entry;
+    const target = { id, key, unit: write.unit };
+    return new Promise((resolve, reject) => this.#send(target, value, asked, round + 1, resolve, reject));
   }
 
   /** The promise to wait for, where the caller waits for the mirror. */
@@ -480,40 +481,8 @@ export class Repository<R extends object = StoredRecord> {
   }
 }
 
-/** What a caller is told of a store that cannot be read. */
-function unavailable(store: Store, error: unknown): unknown {
-  if (!(error instanceof StoreFault)) return error;
-  return new StoreUnavailable(`${store.label} cannot be read: ${error.message}`, { cause: error });
-}
-
 function rejected(migration: string, who: string, rejection: Rejection): StoreRejected {
   return new StoreRejected(`${who} of ${migration} does not take the record: ${rejection.message}`, {
     details: { reason: rejection.reason },
-  });
-}
-
-/** What a compare-and-set on what was read expects; values too where plain writers leave no stamp (R16). */
-function expectedOf(entry: Entry | undefined, route: Route): Expected {
-  if (entry === undefined || entry.value === null) return { kind: 'absent' };
-  const { stamp, value } = entry;
-  return route.stamping === 'on' ? { kind: 'version', stamp } : { kind: 'version', stamp, value };
-}
-
-/** Records without a stamp of their own are told apart by their value; that is the same on both stores. */
-function versionOf(entry: Entry): string {
-  return entry.stamp === null || entry.stamp === STAMP_MIN ? `plain:${canonicalHash(entry.value)}` : entry.stamp;
-}
-
-function parseVersion(version: unknown): Stamp | null {
-  if (typeof version === 'string' && version.startsWith('plain:')) return null;
-  if (typeof version === 'string') {
-    try {
-      return parseStamp(version);
-    } catch {
-      // Falls through to the error for people.
-    }
-  }
-  throw new InvalidArgument('ifVersion is no version of a record', {
-    expected: 'what get(key, { version: true }) gave',
   });
 }

@@ -64,18 +64,31 @@ export class ShadowReads {
       return;
     }
     this.#running += 1;
-    this.#compare(ruleset, route, unit, id, key, first)
-      .catch((error: unknown) => {
-        // A follower that cannot be read proves nothing; the mirror's health shows it. A closed one had its time.
-        if (!(error instanceof StoreFault || error instanceof Closed))
-          logger.error({ err: error }, 'a shadow read failed');
-      })
-      .finally(() => {
-        this.#running -= 1;
-      });
+    void this.#compare(ruleset, route, unit, id, key, first);
   }
 
+  /** Never rejects. */
   async #compare(
+    ruleset: Ruleset,
+    route: Route,
+    unit: string,
+    id: string,
+    key: Key,
+    first: Entry | undefined,
+  ): Promise<void> {
+    try {
+      await this.#compareUntilSure(ruleset, route, unit, id, key, first);
+    } catch (error) {
+      // A follower that cannot be read proves nothing; the mirror's health shows it. A closed one had its time.
+      if (!(error instanceof StoreFault || error instanceof Closed)) {
+        this.#session.fleet.logger.error({ err: error }, 'a shadow read failed');
+      }
+    } finally {
+      this.#running -= 1;
+    }
+  }
+
+  async #compareUntilSure(
     ruleset: Ruleset,
     route: Route,
     unit: string,
@@ -86,7 +99,12 @@ export class ShadowReads {
     const { clock } = this.#session.fleet;
     const { shadowRecheckMs, operationTimeoutMs } = ruleset.settings;
     const read = (side: Side): Promise<Entry | undefined> =>
-      this.#sweep.bound(this.#stores[side].get(id, key), operationTimeoutMs, this.#stores[side].label);
+      this.#sweep.bound(
+        this.#stores[side].get(id, key),
+        operationTimeoutMs,
+        this.#stores[side].label,
+        this.#session.traffic[side].read,
+      );
     let lead = first;
     for (let round = 0; ; round += 1) {
       const follower = await read(otherSide(route.authority));
