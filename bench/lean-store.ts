@@ -5,16 +5,21 @@ type Entry = Parameters<Store['putIfNewer']>[0];
 
 const APPLIED = { kind: 'applied', previous: 'record' } as const;
 
+/** What a lean store waits for before it answers. */
+export type Delay = () => Promise<void>;
+
 /**
  * The least a store can do: a Map in this process, found by the fields of the key. What a repository adds is seen best
- * over this; on a real store it disappears.
+ * over this; on a real store it disappears. With a delay it answers later.
  */
 export class LeanStore {
   readonly #rows = new Map<string, Entry>();
   readonly definition: StoreDefinition;
 
-  constructor() {
+  constructor(delay?: Delay) {
     const whole = memory();
+    const get: Store['get'] = (_id, key) => this.get(key);
+    const put: Store['putIfNewer'] = (entry) => this.put(entry);
     this.definition = {
       ...whole,
       adapter: 'lean',
@@ -32,9 +37,9 @@ export class LeanStore {
           capabilities: store.capabilities,
           native: null,
           now: Date.now,
-          get: (_id, key) => this.get(key),
-          putIfNewer: (entry) => this.put(entry),
-          putPlain: (entry) => this.put(entry),
+          get: delay === undefined ? get : (id, key) => delay().then(() => get(id, key)),
+          putIfNewer: delay === undefined ? put : (entry, deadline) => delay().then(() => put(entry, deadline)),
+          putPlain: delay === undefined ? put : (entry, deadline) => delay().then(() => put(entry, deadline)),
         };
       },
     };

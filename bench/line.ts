@@ -19,13 +19,24 @@ export interface Result {
   readonly target: { readonly text: string; readonly reached: boolean } | null;
 }
 
+/** A comparison that this machine cannot make. */
+export interface NotMeasured {
+  readonly line: string;
+  readonly because: string;
+}
+
 /** A line of the bench. */
 export interface Line {
   readonly name: string;
-  measure(options: BenchOptions): AsyncIterable<Result>;
+  measure(options: BenchOptions): AsyncIterable<Result | NotMeasured>;
 }
 
 export const atMost = (figure: number, limit: number, text: string): Result['target'] => ({
   text,
   reached: figure <= limit,
+});
+
+export const atLeast = (figure: number, limit: number, text: string): Result['target'] => ({
+  text,
+  reached: figure >= limit,
 });

@@ -2,10 +2,11 @@
 export interface Spread {
   readonly min: number;
   readonly median: number;
+  readonly p99: number;
   readonly max: number;
 }
 
-/** One of two things that are compared: `run` gives its figure once. */
+/** One of the things that are compared: `run` gives its figure once. */
 export interface Contender {
   readonly name: string;
   run(): Promise<number> | number;
@@ -24,29 +25,48 @@ export function spread(figures: readonly number[]): Spread {
   const sorted = [...figures].sort((x, y) => x - y);
   const at = (share: number): number =>
     sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] as number;
-  return { min: at(0), median: at(0.5), max: at(1) };
+  return { min: at(0), median: at(0.5), p99: at(0.99), max: at(1) };
 }
 
 /**
- * Runs two contenders by turns, the first of each round changing, so that a machine that slows down slows down both.
- * One round is run before, and not counted.
+ * Runs contenders by turns, another one first in each round, so that a machine that slows down slows down all. One
+ * round is run before, and not counted, unless one round is all that is wanted.
+ * @returns the figures of each round, in the order of the contenders
  */
-export async function paired(a: Contender, b: Contender, rounds: number): Promise<Pairing> {
-  const left: number[] = [];
-  const right: number[] = [];
-  for (let round = -1; round < rounds; round += 1) {
-    const order = round % 2 === 0 ? [a, b] : [b, a];
-    const figures = new Map<Contender, number>();
-    for (const contender of order) {
+export async function byTurns(contenders: readonly Contender[], rounds: number): Promise<readonly number[][]> {
+  const all: number[][] = [];
+  for (let round = rounds === 1 ? 0 : -1; round < rounds; round += 1) {
+    const figures = new Array<number>(contenders.length).fill(0);
+    for (let turn = 0; turn < contenders.length; turn += 1) {
+      const i = (turn + round + 1) % contenders.length;
       globalThis.gc?.();
-      figures.set(contender, await contender.run());
+      figures[i] = await (contenders[i] as Contender).run();
     }
-    if (round < 0) continue;
-    left.push(figures.get(a) as number);
-    right.push(figures.get(b) as number);
+    if (round >= 0) all.push(figures);
   }
-  const each = (of: (x: number, y: number) => number): Spread => spread(left.map((x, i) => of(x, right[i] as number)));
-  return { a: spread(left), b: spread(right), ratio: each((x, y) => x / y), difference: each((x, y) => x - y) };
+  return all;
+}
+
+/** What the rounds of two figures come to. */
+export function pairingOf(figures: readonly (readonly [a: number, b: number])[]): Pairing {
+  const each = (of: (a: number, b: number) => number): Spread => spread(figures.map(([a, b]) => of(a, b)));
+  return {
+    a: each((a) => a),
+    b: each((_, b) => b),
+    ratio: each((a, b) => a / b),
+    difference: each((a, b) => a - b),
+  };
+}
+
+/** Two contenders by turns. */
+export async function paired(a: Contender, b: Contender, rounds: number): Promise<Pairing> {
+  return pairingOf((await byTurns([a, b], rounds)) as [number, number][]);
+}
+
+/** What two contenders cost more than a third, which both contain, by turns. */
+export async function pairedOver(base: Contender, a: Contender, b: Contender, rounds: number): Promise<Pairing> {
+  const figures = (await byTurns([base, a, b], rounds)) as [number, number, number][];
+  return pairingOf(figures.map(([least, x, y]) => [x - least, y - least]));
 }
 
 /** Microseconds a call of a synchronous function takes, over `calls` of them. */

@@ -13,5 +13,16 @@ test('every line of the bench runs, and its types are sound', { timeout: 300_000
     cwd: root,
   });
   const { stdout } = await run(process.execPath, ['bench/run.ts', '--smoke'], { cwd: root });
-  for (const line of ['routing decision', 'put at shadow', 'canonical hash']) expect(stdout).toContain(line);
+  for (const line of [
+    'routing decision',
+    'get at off',
+    'put at shadow',
+    'while the new store hangs',
+    'hash of a record',
+    'dial to last acknowledgement',
+    'handover of 1 %',
+    'backfill',
+  ]) {
+    expect(stdout).toContain(line);
+  }
 });

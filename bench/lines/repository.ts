@@ -1,16 +1,8 @@
-import {
-  createMigration,
-  init,
-  LDConcurrentExecution,
-  LDMigrationStage,
-  LDMigrationSuccess,
-} from '@launchdarkly/node-server-sdk';
-import { TestData } from '@launchdarkly/node-server-sdk/integrations';
-import { experimentAsync } from 'tzientist';
 import { control, type DialMove, defineConfig, migration, open } from '../../src/index.ts';
 import { LeanStore } from '../lean-store.ts';
-import { atMost, type Line, type Result } from '../line.ts';
-import { asyncMicroseconds, type Contender, paired } from '../paired.ts';
+import { atMost, type BenchOptions, type Line, type Result } from '../line.ts';
+import { asyncMicroseconds, type Contender, paired, pairedOver } from '../paired.ts';
+import { experimentOf, migrationOf } from '../wrappers.ts';
 
 interface Event {
   readonly userKey: string;
@@ -19,147 +11,155 @@ interface Event {
   readonly text: string;
 }
 
+type EventKey = Pick<Event, 'userKey' | 'id'>;
+
 const WHY = { reason: 'bench', actor: 'bench' };
-const STAGES: readonly (readonly [name: string, move: DialMove | null])[] = [
+const STAGES: readonly (readonly [name: 'off' | 'dualwrite' | 'shadow', move: DialMove | null])[] = [
   ['off', null],
   ['dualwrite', { dial: 'dual-write', to: 100_000 }],
   ['shadow', { dial: 'shadow-read', to: 100_000 }],
 ];
 
-/** What a call through the repository costs beside the same call to the store; then what others cost. */
-export const repository: Line = {
-  name: 'repository',
-  async *measure({ rounds, scale }) {
-    const calls = Math.ceil(20_000 * scale);
-    const events: Event[] = Array.from({ length: calls }, (_, i) => ({
-      userKey: `user-${i % 500}`,
-      id: `id-${i}`,
-      n: i,
-      text: 'hello world',
-    }));
-    const keys = events.map(({ userKey, id }) => ({ userKey, id }));
-    const event = (i: number): Event => events[i] as Event;
-    const key = (i: number): { readonly userKey: string; readonly id: string } => keys[i] as Event;
+/** So many records at most: more would measure the memory's caches, as both sides miss them. */
+const RECORDS = 5_000;
+const events: readonly Event[] = Array.from({ length: RECORDS }, (_, i) => ({
+  userKey: `user-${i % 500}`,
+  id: `id-${i}`,
+  n: i,
+  text: 'hello world',
+}));
+const keys: readonly EventKey[] = events.map(({ userKey, id }) => ({ userKey, id }));
+const event = (i: number): Event => events[i % RECORDS] as Event;
+const key = (i: number): EventKey => keys[i % RECORDS] as EventKey;
+/** What an adapter would be given, made by hand. */
+const entryOf = (i: number) =>
+  ({ id: '', key: key(i), stamp: '0123456789abcdef01234567', value: { ...event(i) } }) as never;
 
-    const direct = new LeanStore();
-    const get: Contender = { name: 'the store', run: () => asyncMicroseconds(calls, (i) => direct.get(key(i))) };
-    const put: Contender = {
-      name: 'the store',
-      run: () => asyncMicroseconds(calls, (i) => direct.put(entryOf(event(i), key(i)))),
-    };
-    await put.run();
+const ignore = (): void => {};
 
-    const stores = { old: new LeanStore(), new: new LeanStore() };
-    const config = defineConfig({
-      control: 'memory',
-      migrations: {
-        events: migration<Event>({
-          key: ['userKey', 'id'],
-          unit: 'userKey',
-          old: stores.old.definition,
-          new: stores.new.definition,
-        }),
-      },
-    });
-    const changeover = await open(config, { logger: 'error' });
-    const operator = await control(config);
-    try {
-      await operator.prepare('events');
-      await operator.plane.changeSettings('events', { noOutsideWriters: true }, WHY);
-      const repository = changeover.repository('events');
-      const controller = await operator.migration('events');
-      for (const [stage, move] of STAGES) {
-        if (move !== null) await controller.set(move, WHY);
-        const ours = {
-          get: () => asyncMicroseconds(calls, (i) => repository.get(key(i))),
-          put: () => asyncMicroseconds(calls, (i) => repository.put(event(i))),
-        };
-        await ours.put();
-        for (const [call, theirs] of [
-          ['get', get],
-          ['put', put],
-        ] as const) {
-          // biome-ignore format: pairs
-          const pairing = await paired({ name: 'repository', run: ours[call] }, theirs, rounds);
-          yield {
-            line: `${call} at ${stage}, against the store itself`,
-            compared: `repository.${call} and store.${call}, one after the other, over a Map`,
-            unit: 'µs',
-            pairing,
-            target: atMost(pairing.difference.median, 1, 'adds under 1.0 µs'),
-          } satisfies Result;
-        }
-      }
-    } finally {
-      await operator.close();
-      await changeover.close();
-    }
-    yield* others({ rounds, calls, key, get, store: direct });
-  },
-};
-
-const entryOf = (event: Event, key: Pick<Event, 'userKey' | 'id'>) =>
-  ({ id: '', key, stamp: '0123456789abcdef01234567', value: { ...event } }) as never;
-
-/** The same read in a shadowed migration of LaunchDarkly, and in an experiment of tzientist. */
-async function* others({
-  rounds,
-  calls,
-  key,
-  get,
-  store,
-}: {
-  readonly rounds: number;
-  readonly calls: number;
-  readonly key: (i: number) => { readonly userKey: string; readonly id: string };
-  readonly get: Contender;
-  readonly store: LeanStore;
-}): AsyncGenerator<Result> {
-  const nothing = (): void => {};
-  const data = new TestData();
-  await data.update(data.flag('mig').valueForAll('shadow'));
-  const client = init('sdk-key', {
-    updateProcessor: data.getFactory(),
-    sendEvents: false,
-    logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
-  });
-  await client.waitForInitialization({ timeout: 10 });
-  const read = async (k?: { readonly userKey: string; readonly id: string }) =>
-    LDMigrationSuccess(await store.get(k as never));
-  const migration = createMigration(client, {
-    execution: new LDConcurrentExecution(),
-    latencyTracking: false,
-    errorTracking: false,
-    readOld: read,
-    readNew: read,
-    writeOld: read,
-    writeNew: read,
-  });
-  const launchDarkly: Contender = {
-    name: 'LaunchDarkly',
-    run: () =>
-      asyncMicroseconds(calls, (i) =>
-        migration.read('mig', { kind: 'user', key: key(i).userKey }, LDMigrationStage.Off, key(i)),
-      ),
+/** What the same store calls cost that a stage makes, without anything that makes them. */
+function byHand(stage: 'off' | 'dualwrite' | 'shadow', calls: number): Record<'get' | 'put', Contender> {
+  const [old, fresh] = [new LeanStore(), new LeanStore()];
+  for (let i = 0; i < RECORDS; i += 1) for (const store of [old, fresh]) void store.put(entryOf(i));
+  const get = async (i: number): Promise<unknown> => {
+    const entry = await old.get(key(i));
+    if (stage === 'shadow') fresh.get(key(i)).then(ignore, ignore);
+    return entry;
   };
-  const experiment = experimentAsync({
-    name: 'mig',
-    control: (k: { readonly userKey: string; readonly id: string }) => store.get(k),
-    candidate: (k: { readonly userKey: string; readonly id: string }) => store.get(k),
-    options: { publish: nothing },
+  const put = async (i: number): Promise<void> => {
+    const entry = entryOf(i);
+    await old.put(entry);
+    if (stage !== 'off') fresh.put(entry).then(ignore, ignore);
+  };
+  return {
+    get: { name: 'the stores', run: () => asyncMicroseconds(calls, get) },
+    put: { name: 'the stores', run: () => asyncMicroseconds(calls, put) },
+  };
+}
+
+const MADE = {
+  off: 'one call of a Map',
+  dualwrite: { get: 'one call of a Map', put: 'a put of a Map, and one of another that nobody awaits' },
+  shadow: {
+    get: 'a read of a Map, and one of another that nobody awaits',
+    put: 'a put of a Map, and one of another that nobody awaits',
+  },
+} as const;
+
+/** What a call through the repository costs beside the same calls of the stores, and beside what others cost. */
+async function* measured(call: 'get' | 'put', { rounds, scale }: BenchOptions): AsyncGenerator<Result> {
+  const calls = Math.ceil(20_000 * scale);
+  const stores = { old: new LeanStore(), new: new LeanStore() };
+  const config = defineConfig({
+    control: 'memory',
+    migrations: {
+      events: migration<Event>({
+        key: ['userKey', 'id'],
+        unit: 'userKey',
+        old: stores.old.definition,
+        new: stores.new.definition,
+      }),
+    },
   });
-  const tzientist: Contender = { name: 'tzientist', run: () => asyncMicroseconds(calls, (i) => experiment(key(i))) };
+  const changeover = await open(config, { logger: 'error' });
+  const operator = await control(config);
   try {
-    for (const theirs of [launchDarkly, tzientist]) {
+    await operator.prepare('events');
+    await operator.plane.changeSettings('events', { noOutsideWriters: true }, WHY);
+    const repository = changeover.repository('events');
+    const controller = await operator.migration('events');
+    const ours: Contender = {
+      name: 'repository',
+      run: () =>
+        asyncMicroseconds(calls, call === 'get' ? (i) => repository.get(key(i)) : (i) => repository.put(event(i))),
+    };
+    for (const [stage, move] of STAGES) {
+      if (move !== null) await controller.set(move, WHY);
+      for (let i = 0; i < RECORDS; i += 1) await repository.put(event(i));
+      const hand = byHand(stage, calls)[call];
+      const made = MADE[stage];
+      const pairing = await paired(ours, hand, rounds);
       yield {
-        line: `for comparison: a shadowed get through ${theirs.name}`,
-        compared: 'two reads of a Map and their comparison, without events; against one read of the Map',
+        line: `${call} at ${stage}`,
+        compared: `repository.${call} with its deadline armed, beside the store calls that it makes: ${typeof made === 'string' ? made : made[call]}`,
         unit: 'µs',
-        pairing: await paired(theirs, get, rounds),
-        target: null,
+        pairing,
+        target: atMost(pairing.difference.median, 1, 'adds under 1.0 µs'),
       };
+      yield* others(call, stage, calls, rounds, ours, hand);
     }
   } finally {
-    client.close();
+    await operator.close();
+    await changeover.close();
   }
 }
+
+/** What the repository adds beside what others add to the same store calls in the same stage. */
+async function* others(
+  call: 'get' | 'put',
+  stage: 'off' | 'dualwrite' | 'shadow',
+  calls: number,
+  rounds: number,
+  ours: Contender,
+  hand: Contender,
+): AsyncGenerator<Result> {
+  const [old, fresh] = [new LeanStore(), new LeanStore()];
+  for (let i = 0; i < RECORDS; i += 1) for (const store of [old, fresh]) void store.put(entryOf(i));
+  const access = {
+    get: { old: (i: number) => old.get(key(i)), new: (i: number) => fresh.get(key(i)) },
+    put: { old: (i: number) => old.put(entryOf(i)), new: (i: number) => fresh.put(entryOf(i)) },
+  };
+  for (const events of [false, true]) {
+    const launchDarkly = await migrationOf(stage, events, access.get, access.put);
+    try {
+      const theirs: Contender = {
+        name: 'LaunchDarkly',
+        run: () => asyncMicroseconds(calls, (i) => launchDarkly[call](key(i).userKey, i)),
+      };
+      const pairing = await pairedOver(hand, ours, theirs, rounds);
+      yield {
+        line: `what a ${call} at ${stage} adds, beside LaunchDarkly's createMigration ${events ? 'with' : 'without'} events`,
+        compared: 'each less the store calls by hand; the same stage, serial where it can be chosen',
+        unit: 'µs',
+        pairing,
+        target: atMost(pairing.ratio.median, 1 / 8, 'at most an eighth'),
+      };
+    } finally {
+      launchDarkly.close();
+    }
+  }
+  if (call !== 'get' || stage !== 'shadow') return;
+  const experiment = experimentOf(access.get.old, access.get.new);
+  const theirs: Contender = { name: 'tzientist', run: () => asyncMicroseconds(calls, experiment) };
+  const pairing = await pairedOver(hand, ours, theirs, rounds);
+  yield {
+    line: 'what a get at shadow adds, beside an experiment of tzientist',
+    compared: 'each less the two reads by hand; both read twice and compare what they got',
+    unit: 'µs',
+    pairing,
+    target: atMost(pairing.ratio.median, 1, 'no more than tzientist'),
+  };
+}
+
+export const get: Line = { name: 'get', measure: (options) => measured('get', options) };
+export const put: Line = { name: 'put', measure: (options) => measured('put', options) };

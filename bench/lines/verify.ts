@@ -1,0 +1,93 @@
+import { systemClock } from '../../src/core/clock.ts';
+import { KeySpec } from '../../src/core/record-key.ts';
+import { identityCodec, type Store } from '../../src/core/store.ts';
+import { verifyStores } from '../../verify/full-scan.ts';
+import { atLeast, type Line, type Result } from '../line.ts';
+import { type Contender, paired } from '../paired.ts';
+import { type BenchPlace, mongodbBench, postgresBench, sqliteBench } from '../replay-places.ts';
+
+const RECORDS = 100_000;
+const MOST_ROUNDS = 7;
+const KEYS = new KeySpec(['user_key', 'id'], ['user_key']);
+const AT_LEAST = 0.7;
+
+async function* places(): AsyncIterable<readonly [BenchPlace, BenchPlace]> {
+  yield [sqliteBench(), sqliteBench()];
+  const { CHANGEOVER_TEST_POSTGRES_URL: postgres, CHANGEOVER_TEST_MONGODB_URL: mongodb } = process.env;
+  if (postgres === undefined) return;
+  yield [await postgresBench(postgres), await postgresBench(postgres)];
+  if (mongodb !== undefined) yield [await postgresBench(postgres), await mongodbBench(mongodb)];
+}
+
+async function open({ store }: BenchPlace, side: 'old' | 'new'): Promise<Store> {
+  const opened = await store.create({ migration: 'bench', side, keys: KEYS, codec: identityCodec, clock: systemClock });
+  await opened.open();
+  await opened.prepare();
+  return opened;
+}
+
+const rate = (records: number, ms: number): number => (records * 1_000) / ms;
+
+/** Records of both stores together, a second: each was read, decoded, hashed and compared. */
+async function verify(old: Store, fresh: Store, records: number): Promise<number> {
+  const begun = performance.now();
+  const { verdict, counts } = await verifyStores({
+    migration: 'bench',
+    old,
+    new: fresh,
+    keys: KEYS,
+    authority: () => 'old',
+    includes: null,
+    rules: {},
+    clock: systemClock,
+    revision: 1,
+    mappingHash: 'bench',
+    ttlMs: 60_000,
+    dirty: { ranges: 0, rejected: 0 },
+  });
+  const ms = performance.now() - begun;
+  if (verdict !== 'consistent' || counts.equal !== records)
+    throw new Error(`${verdict}: ${counts.equal} of ${records}`);
+  return rate(records * 2, ms);
+}
+
+async function read(place: BenchPlace, records: number): Promise<number> {
+  const begun = performance.now();
+  let seen = 0;
+  for await (const page of place.read()) seen += page.length;
+  if (seen !== records) throw new Error(`${seen} of ${records} records were read`);
+  return rate(seen, performance.now() - begun);
+}
+
+/** A verification of two equal stores beside a script that only reads the slower one. */
+export const verifyLine: Line = {
+  name: 'verify',
+  async *measure({ rounds, scale }) {
+    const records = Math.ceil(RECORDS * scale);
+    for await (const [from, to] of places()) {
+      const [old, fresh] = [await open(from, 'old'), await open(to, 'new')];
+      try {
+        await from.seed(records);
+        await to.seed(records);
+        const ours: Contender = { name: 'a verification', run: () => verify(old, fresh, records) };
+        const raw: Contender = {
+          name: 'reading the slower side',
+          run: async () => Math.min(await read(from, records), await read(to, records)),
+        };
+        const pairing = await paired(ours, raw, Math.min(rounds, MOST_ROUNDS));
+        yield {
+          line: `verify, ${from.name} and ${to.name}`,
+          compared: `${records} equal records of 400 bytes a side: records of both sides together a second, beside a script that reads the slower side by its driver and does nothing else`,
+          unit: 'records/s',
+          pairing,
+          target: atLeast(pairing.ratio.median, AT_LEAST, `at least ${AT_LEAST} of the read`),
+        } satisfies Result;
+      } finally {
+        await old.close();
+        await fresh.close();
+        await from.drop();
+        await to.drop();
+      }
+    }
+  },
+};
