@@ -5,6 +5,7 @@ import { describeConcurrency } from './concurrency.ts';
 import { Fixture } from './fixture.ts';
 import type { Harness, KitOptions } from './harness.ts';
 import { describeLifecycle } from './lifecycle.ts';
+import { describeLoads } from './loads.ts';
 import { describePlainWrites } from './plain.ts';
 import { describePreflight } from './preflight.ts';
 import { describePuts } from './puts.ts';
@@ -32,6 +33,7 @@ export function describeStore(name: string, makeHarness: () => Promise<Harness>,
     describeCompareAndSet(fixture);
     describePlainWrites(fixture);
     describeBatches(fixture);
+    describeLoads(fixture);
     describeValues(fixture);
     describeScans(fixture);
     describeConcurrency(fixture);

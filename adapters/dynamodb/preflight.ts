@@ -25,7 +25,7 @@ const UNSUPPORTED: ReadonlySet<string> = new Set(['UnknownOperationException', '
 
 /**
  * Looks at a table before anything depends on it. Nothing is changed: writes are tried with a condition that nothing
- * can meet. (BatchWriteItem, which only `wipe` needs, takes no condition and is not tried.)
+ * can meet. (BatchWriteItem, which only `wipe` and a preload need, takes no condition and is not tried.)
  */
 export class Preflight {
   readonly #wire: Wire;

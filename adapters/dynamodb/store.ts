@@ -6,6 +6,7 @@ import type {
   Expected,
   Inspection,
   KeyRef,
+  LoadAnswer,
   Partition,
   PrepareReport,
   PutFault,
@@ -22,6 +23,7 @@ import { isPlainObject, type Key } from '../../src/core/value.ts';
 import type { Item } from './attribute.ts';
 import type { Bson } from './bson-attribute.ts';
 import { ItemLayout } from './item-layout.ts';
+import { Loads } from './loads.ts';
 import type { ResolvedOptions } from './options.ts';
 import { Preflight } from './preflight.ts';
 import { Reads } from './reads.ts';
@@ -42,6 +44,7 @@ export class DynamoDbStore implements Store {
   readonly #layout: ItemLayout;
   readonly #reads: Reads;
   readonly #writes: Writes;
+  readonly #loads: Loads;
   readonly #table: Table;
   readonly #upkeep: Upkeep;
   readonly #preflight: Preflight;
@@ -52,6 +55,7 @@ export class DynamoDbStore implements Store {
     this.#layout = new ItemLayout(options, context, bson);
     this.#reads = new Reads(this.#wire, this.#layout, options.reserved, context.keys);
     this.#writes = new Writes(this.#wire, this.#layout, options.reserved, (key) => this.#reads.item(key));
+    this.#loads = new Loads(this.#wire, this.#layout, this.#writes);
     this.#table = new Table(this.#wire, this.#layout, options);
     this.#upkeep = new Upkeep(this.#wire, this.#layout, this.#reads, this.#table, options.reserved);
     this.#preflight = new Preflight(this.#wire, this.#layout, this.#table, options);
@@ -128,6 +132,10 @@ export class DynamoDbStore implements Store {
 
   putManyIfNewer(entries: readonly Entry[], deadline: number): Promise<(PutOutcome | PutFault)[]> {
     return this.#writes.putManyIfNewer(entries, deadline);
+  }
+
+  load(entries: readonly Entry[], deadline: number): Promise<LoadAnswer> {
+    return this.#loads.load(entries, deadline);
   }
 
   compareAndSet(entry: Entry, expected: Expected, deadline: number): Promise<CasOutcome> {

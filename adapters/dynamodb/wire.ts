@@ -16,6 +16,12 @@ export type WriteAnswer =
   | { readonly kind: 'invalid'; readonly name: string }
   | { readonly kind: 'expired' };
 
+/** What became of one copy of a write. */
+export type OneCopy<T> =
+  | { readonly kind: 'done'; readonly output: T }
+  | { readonly kind: 'failed'; readonly verdict: Verdict; readonly error: unknown }
+  | { readonly kind: 'expired' };
+
 interface WriteOutput {
   readonly Attributes?: Record<string, Sdk.AttributeValue> | undefined;
 }
@@ -66,6 +72,11 @@ export class Wire {
 
   get table(): string {
     return this.#options.table;
+  }
+
+  /** How often something is tried before it is a fault. */
+  get maxAttempts(): number {
+    return this.#options.maxAttempts;
   }
 
   get maxInFlight(): number {
@@ -161,6 +172,25 @@ export class Wire {
         await this.pause(attempt);
       }
     }
+  }
+
+  /**
+   * One copy of a write that looks at nothing. It is never sent again here: where it had no answer it may arrive late,
+   * and its caller has to know that.
+   */
+  async writeOnce<T>(send: Send<T>, deadline: number): Promise<OneCopy<T>> {
+    const left = deadline - this.now();
+    if (left <= 0) return { kind: 'expired' };
+    try {
+      return { kind: 'done', output: await this.#once(send, left) };
+    } catch (error) {
+      return { kind: 'failed', verdict: this.#classify(error), error };
+    }
+  }
+
+  /** The server left a part of a request undone: it asks for less. */
+  leftUndone(): void {
+    this.#pressure += 1;
   }
 
   #itemOf(error: unknown): Item | null {

@@ -1,4 +1,5 @@
 import type { Clock } from '../../src/core/clock.ts';
+import type { Stamp } from '../../src/core/stamp.ts';
 import type { CasOutcome, Entry, Expected, Finding } from '../../src/core/store.ts';
 import { cloneValue, type StoredRecord } from '../../src/core/value.ts';
 import { type Operation, refused, unanswered } from './fault.ts';
@@ -34,6 +35,8 @@ export interface Write {
   readonly matches: (stored: StoredRecord | null) => boolean;
   /** Null: the database looks at no deadline. */
   readonly deadline: number | null;
+  /** Whatever is there is replaced (`load`). */
+  readonly blind?: boolean;
 }
 
 /** A share of all ids: those whose hash modulo `count` is `index`. */
@@ -161,17 +164,17 @@ export class MemoryDatabase {
     return this.#rows.get(id);
   }
 
-  write({ entry, expected, matches, deadline }: Write): CasOutcome {
+  write({ entry, expected, matches, deadline, blind = false }: Write): CasOutcome {
     const stored = this.#rows.get(entry.id);
     const live = stored !== undefined && stored.value !== null;
-    if (entry.stamp !== null && stored?.stamp === entry.stamp) return { kind: 'applied', previous: 'same' };
+    if (!blind && entry.stamp !== null && stored?.stamp === entry.stamp) return { kind: 'applied', previous: 'same' };
     if (expected?.kind === 'absent' && live) return { kind: 'conflict' };
     if (expected?.kind === 'version') {
       if (stored === undefined || stored.stamp !== expected.stamp || !matches(stored.value))
         return { kind: 'conflict' };
     }
-    if (entry.stamp !== null && stored !== undefined && stored.stamp !== null && stored.stamp > entry.stamp) {
-      return { kind: 'superseded', stamp: stored.stamp };
+    if (!blind && entry.stamp !== null && (stored?.stamp ?? '') > entry.stamp) {
+      return { kind: 'superseded', stamp: stored?.stamp as Stamp };
     }
     if (deadline !== null && this.now() >= deadline) return { kind: 'expired' };
     const tooMuch = this.limit(entry);

@@ -10,6 +10,7 @@ export type Operation =
   | 'getMany'
   | 'putIfNewer'
   | 'putManyIfNewer'
+  | 'load'
   | 'compareAndSet'
   | 'putPlain'
   | 'partitions'
@@ -33,7 +34,7 @@ interface Timing {
   readonly requestMs?: number | undefined;
   /** How long the answer (or the fault) is under way, in ms. @default 0, without a timer */
   readonly answerMs?: number | undefined;
-  /** Strikes only these entries of a `putManyIfNewer`; the others go through. @default all */
+  /** Strikes only these entries of a `putManyIfNewer` or `load`; the others go through. @default all */
   readonly ids?: readonly string[] | undefined;
 }
 

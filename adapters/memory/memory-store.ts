@@ -8,6 +8,7 @@ import {
   StoreFault,
 } from '../../src/core/errors.ts';
 import { compareKeys } from '../../src/core/record-key.ts';
+import type { Stamp } from '../../src/core/stamp.ts';
 import type {
   Capabilities,
   CasOutcome,
@@ -15,6 +16,7 @@ import type {
   Expected,
   Inspection,
   KeyRef,
+  LoadAnswer,
   Partition,
   PrepareReport,
   PutFault,
@@ -40,6 +42,15 @@ const withoutConflict = (outcome: CasOutcome): PutOutcome => {
   if (outcome.kind === 'conflict') throw new InvalidArgument('a put without an expectation cannot conflict');
   return outcome;
 };
+
+/** The greatest stamp of each key. */
+function greatestStamps(entries: readonly Entry[]): ReadonlyMap<string, Stamp | null> {
+  const greatest = new Map<string, Stamp | null>();
+  for (const { id, stamp } of entries) {
+    if ((greatest.get(id) ?? '') <= (stamp ?? '')) greatest.set(id, stamp);
+  }
+  return greatest;
+}
 
 /** One client of a {@link MemoryDatabase}. Made by `memory()`. */
 export class MemoryStore implements Store {
@@ -124,27 +135,46 @@ export class MemoryStore implements Store {
     return withoutConflict(await this.#write('putIfNewer', entry, null, deadline));
   }
 
-  async putManyIfNewer(entries: readonly Entry[], deadline: number): Promise<(PutOutcome | PutFault)[]> {
+  putManyIfNewer(entries: readonly Entry[], deadline: number): Promise<(PutOutcome | PutFault)[]> {
+    return this.#many('putManyIfNewer', entries, deadline);
+  }
+
+  async load(entries: readonly Entry[], deadline: number): Promise<LoadAnswer> {
+    const outcomes = await this.#many('load', entries, deadline);
+    return { outcomes, loose: outcomes.some((outcome) => outcome.kind === 'fault' && outcome.outcome === 'unknown') };
+  }
+
+  async #many(
+    op: 'putManyIfNewer' | 'load',
+    entries: readonly Entry[],
+    deadline: number,
+  ): Promise<(PutOutcome | PutFault)[]> {
     if (entries.length === 0) return [];
+    const greatest = greatestStamps(entries);
     const outcomes: (PutOutcome | PutFault)[] = [];
     const writes: { readonly at: number; readonly write: Write }[] = [];
     for (const [at, entry] of entries.entries()) {
       const encoded = this.#encode(entry);
       if ('kind' in encoded) outcomes[at] = encoded;
-      else writes.push({ at, write: this.#request(encoded, null, deadline) });
+      else {
+        const write = this.#request(encoded, null, deadline);
+        // Of one key, only the greatest stamp goes over what is there.
+        const blind = op === 'load' && greatest.get(entry.id) === entry.stamp;
+        writes.push({ at, write: blind ? { ...write, blind } : write });
+      }
     }
     // The greatest stamp of a key first, so that the others meet it.
     writes.sort(({ write: { entry: a } }, { write: { entry: b } }) => {
       return (a.stamp ?? '') < (b.stamp ?? '') ? 1 : a.stamp === b.stamp ? 0 : -1;
     });
     const fault = this.#fate(
-      'putManyIfNewer',
+      op,
       entries.map(({ id }) => id),
     );
     const struck = new Set(fault?.ids ?? []);
     const parts = Map.groupBy(writes, ({ write }) => fault?.ids === undefined || struck.has(write.entry.id));
     const send = async (part: typeof writes, fate: Fault | undefined): Promise<void> => {
-      const answers = await this.#part(part, fate);
+      const answers = await this.#part(op, part, fate);
       for (const [i, { at }] of part.entries()) outcomes[at] = answers[i] as PutOutcome | PutFault;
     };
     await Promise.all([...parts].map(([isStruck, part]) => send(part, isStruck ? fault : undefined)));
@@ -251,13 +281,14 @@ export class MemoryStore implements Store {
   }
 
   async #part(
+    op: Operation,
     part: readonly { readonly write: Write }[],
     fault: Fault | undefined,
   ): Promise<readonly (PutOutcome | PutFault)[]> {
     try {
       return await this.#line.send<PutOutcome[]>(
         {
-          op: 'putManyIfNewer',
+          op,
           apply: () => part.map(({ write }) => withoutConflict(this.#apply(write))),
           rejected: (rejection) => part.map(() => rejection),
         },

@@ -18,7 +18,9 @@ export class UnreadableValue {
 
 /** What a document becomes: a record's values, or the driver's objects that write the very same bytes. */
 interface Target {
-  document(fields: [string, unknown][]): unknown;
+  /** An empty one, and how a field is added to it. */
+  document(): object;
+  set(document: object, field: string, value: unknown): void;
   number(value: number, isInteger: boolean): unknown;
   long(value: bigint): unknown;
   bytes(value: Uint8Array): unknown;
@@ -55,11 +57,8 @@ export class BsonReader {
   constructor(driver: DriverModule, int64: 'bigint' | 'number') {
     this.#driver = driver;
     this.#values = {
-      document: (fields) => {
-        const result = {};
-        for (const [field, value] of fields) setOwn(result, field, value);
-        return result;
-      },
+      document: () => ({}),
+      set: setOwn,
       number: (value) => value,
       long: (value) => (int64 === 'number' && value >= -MOST_SAFE && value <= MOST_SAFE ? Number(value) : value),
       bytes: (value) => value,
@@ -71,7 +70,8 @@ export class BsonReader {
       },
     };
     this.#exact = {
-      document: (fields) => new Map(fields),
+      document: () => new Map<string, unknown>(),
+      set: (document, field, value) => (document as Map<string, unknown>).set(field, value),
       number: (value, isInteger) => (isInteger ? new driver.Int32(value) : new driver.Double(value)),
       long: (value) => driver.Long.fromBigInt(value),
       bytes: (value) => new driver.Binary(value, 0),
@@ -96,6 +96,17 @@ export class BsonReader {
   }
 }
 
+/** Names of fields that were read, by a hash of their bytes; a power of two. */
+const NAMES = 1_024;
+const LONGEST_NAME = 64;
+const NAMES_KNOWN: ({ readonly text: string; readonly bytes: Uint8Array } | undefined)[] = new Array(NAMES);
+
+function isAt(name: Uint8Array, bytes: Uint8Array, from: number, end: number): boolean {
+  if (name.length !== end - from) return false;
+  for (let i = 0; i < name.length; i += 1) if (name[i] !== bytes[from + i]) return false;
+  return true;
+}
+
 class Cursor {
   readonly #bytes: Buffer;
   readonly #driver: DriverModule;
@@ -109,26 +120,48 @@ class Cursor {
   }
 
   document(): unknown {
-    return this.#target.document(this.#fields());
-  }
-
-  #fields(): [string, unknown][] {
+    const target = this.#target;
+    const result = target.document();
     this.#at += 4;
-    const fields: [string, unknown][] = [];
     for (;;) {
       const type = this.#bytes[this.#at] as number;
       this.#at += 1;
-      if (type === 0) return fields;
+      if (type === 0) return result;
       const name = this.#name();
-      fields.push([name, this.#value(type)]);
+      target.set(result, name, this.#value(type));
     }
   }
 
+  #array(): unknown[] {
+    this.#at += 4;
+    const items: unknown[] = [];
+    for (;;) {
+      const type = this.#bytes[this.#at] as number;
+      this.#at += 1;
+      if (type === 0) return items;
+      // The names of items are their numbers.
+      this.#at = this.#bytes.indexOf(0, this.#at) + 1;
+      if (this.#at === 0) throw new RangeError('BSON that ends too early');
+      items.push(this.#value(type));
+    }
+  }
+
+  /** A name of a field: mostly one that was read before, and then no text is made of it again. */
   #name(): string {
-    const end = this.#bytes.indexOf(0, this.#at);
-    const name = this.#bytes.toString('utf8', this.#at, end);
+    const bytes = this.#bytes;
+    const from = this.#at;
+    let hash = 0;
+    let end = from;
+    for (; end < bytes.length && bytes[end] !== 0; end += 1) {
+      hash = Math.imul(hash ^ (bytes[end] as number), 0x9e3779b1);
+    }
     this.#at = end + 1;
-    return name;
+    const place = (hash ^ (hash >>> 16)) & (NAMES - 1);
+    const known = NAMES_KNOWN[place];
+    if (known !== undefined && isAt(known.bytes, bytes, from, end)) return known.text;
+    const text = bytes.toString('utf8', from, end);
+    if (end - from <= LONGEST_NAME) NAMES_KNOWN[place] = { text, bytes: Uint8Array.from(bytes.subarray(from, end)) };
+    return text;
   }
 
   #int(): number {
@@ -152,9 +185,14 @@ class Cursor {
   #text(): string | UnreadableValue {
     const length = this.#int();
     const from = this.#at;
-    const text = this.#bytes.toString('utf8', from, from + length - 1);
+    const bytes = this.#bytes;
+    const end = from + length - 1;
     this.#at += length;
-    if (!text.includes(REPLACEMENT) || Buffer.from(text).equals(this.#bytes.subarray(from, from + length - 1))) {
+    let ascii = from;
+    while (ascii < end && (bytes[ascii] as number) < 0x80) ascii += 1;
+    if (ascii === end) return bytes.toString('latin1', from, end);
+    const text = bytes.toString('utf8', from, end);
+    if (!text.includes(REPLACEMENT) || Buffer.from(text).equals(bytes.subarray(from, end))) {
       return text;
     }
     return new UnreadableValue('text that is not UTF-8');
@@ -185,7 +223,7 @@ class Cursor {
       case 0x03:
         return this.document();
       case 0x04:
-        return this.#fields().map(([, item]) => item);
+        return this.#array();
       case 0x05:
         return this.#binary();
       case 0x06:

@@ -61,6 +61,9 @@ function fill(fields: Map<string, unknown>, [first = '', ...rest]: readonly stri
 
 const bare = (document: StoredRecord): boolean => Object.keys(document).length === 1 && '_id' in document;
 
+const sameNames = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((name, i) => name === b[i]);
+
 /** How entries stand in documents. */
 export class DocumentLayout {
   readonly reader: BsonReader;
@@ -250,7 +253,7 @@ export class DocumentLayout {
     const { idFields, compoundId } = this.#options;
     const _id = fieldOf(document, '_id');
     const parts = compoundId ? ((_id ?? {}) as StoredRecord) : { [idFields[0] as string]: _id };
-    if (compoundId && Object.keys(parts).join('\n') !== idFields.join('\n')) {
+    if (compoundId && !sameNames(Object.keys(parts), idFields)) {
       throw new InvalidRecord('a document has an _id of other fields than the configured ones', {
         expected: `an _id of ${idFields.join(', ')}, in this order`,
       });

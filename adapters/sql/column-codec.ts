@@ -30,8 +30,9 @@ export const INT64_MAX = 2n ** 63n - 1n;
 export const INT64_MIN = -(2n ** 63n);
 
 const fitsInt64 = (value: bigint): boolean => value >= INT64_MIN && value <= INT64_MAX;
-const isSafe = (value: bigint): boolean =>
-  value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER);
+const LEAST_SAFE = BigInt(Number.MIN_SAFE_INTEGER);
+const MOST_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
+const isSafe = (value: bigint): boolean => value >= LEAST_SAFE && value <= MOST_SAFE;
 
 /** A stored integer; a number that the driver may have rounded is none. */
 export function storedInteger(stored: unknown): bigint | undefined {

@@ -118,6 +118,8 @@ export interface TableAccess {
    * database's clock while it is held, stamp and record together or not at all. @throws NotPrepared
    */
   write(writes: readonly Write[]): Promise<(CasOutcome | PutFault)[]>;
+  /** The same, as fast as it gets where there is probably nothing under the keys; absent where that is no faster. */
+  load?(writes: readonly Write[]): Promise<(CasOutcome | PutFault)[]>;
   /** The first `limit` records and tombstones of a range in key order. */
   page(range: KeyRange, limit: number, stampsOnly: boolean): Promise<HeldAt[]>;
   /** The first `limit` records whose `unit` columns have these values, after a key, in key order. */

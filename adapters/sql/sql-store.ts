@@ -9,6 +9,7 @@ import type {
   Expected,
   Inspection,
   KeyRef,
+  LoadAnswer,
   Partition,
   PrepareReport,
   PutFault,
@@ -204,6 +205,21 @@ export class SqlStore implements Store {
 
   async putManyIfNewer(entries: readonly Entry[], deadline: number): Promise<(PutOutcome | PutFault)[]> {
     const { access } = this.#ready;
+    return this.#putMany(entries, deadline, (writes) => access.write(writes));
+  }
+
+  /** Guarded by what is there, if only by a key that must be absent: a late copy changes nothing. */
+  async load(entries: readonly Entry[], deadline: number): Promise<LoadAnswer> {
+    const { access } = this.#ready;
+    const outcomes = await this.#putMany(entries, deadline, (writes) => access.load?.(writes) ?? access.write(writes));
+    return { outcomes, loose: false };
+  }
+
+  async #putMany(
+    entries: readonly Entry[],
+    deadline: number,
+    send: (writes: readonly Write[]) => Promise<(CasOutcome | PutFault)[]>,
+  ): Promise<(PutOutcome | PutFault)[]> {
     for (const entry of entries) this.#mustBeStamped(entry);
     const outcomes: (PutOutcome | PutFault)[] = new Array(entries.length);
     const writes: { readonly i: number; readonly write: Write }[] = [];
@@ -217,7 +233,7 @@ export class SqlStore implements Store {
       if ('kind' in write) outcomes[i] = write;
       else writes.push({ i, write });
     }
-    const done = await access.write(writes.map(({ write }) => write));
+    const done = await send(writes.map(({ write }) => write));
     for (const [n, { i }] of writes.entries()) outcomes[i] = done[n] as PutOutcome | PutFault;
     return outcomes;
   }

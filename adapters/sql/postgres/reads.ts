@@ -1,4 +1,4 @@
-import { stampFromBytes } from '../../../src/core/stamp.ts';
+import { parseStamp } from '../../../src/core/stamp.ts';
 import type { Bound } from '../column-codec.ts';
 import type { Held, HeldAt, KeyRange } from '../dialect.ts';
 import type { ReadCell } from './cell.ts';
@@ -14,7 +14,7 @@ const READ_ROWS = 500;
 type Row = Rows[number];
 
 const stampOf = (cell: string | null | undefined): Held['stamp'] =>
-  typeof cell === 'string' ? stampFromBytes(Buffer.from(cell.slice(2), 'hex')) : null;
+  typeof cell === 'string' ? parseStamp(cell.slice(2)) : null;
 
 /** Reads one table and its stamp table. */
 export class Reads {

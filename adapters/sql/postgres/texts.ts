@@ -71,6 +71,8 @@ export interface WriteTexts {
    * also a row of number 0.
    */
   readonly putMany: string;
+  /** Many records that are not there, with their stamps; fails where one is, or where not all are written. */
+  readonly insertMany: string;
   readonly buryMany: string;
   readonly removeManyBuried: string;
 }
@@ -180,7 +182,10 @@ interface ManyParts {
 }
 
 /** The statements of many rows: `given` are the rows, numbered, in the order in which locks are taken. */
-function manyTexts(plan: Plan, parts: ManyParts): Pick<WriteTexts, 'putMany' | 'buryMany' | 'removeManyBuried'> {
+function manyTexts(
+  plan: Plan,
+  parts: ManyParts,
+): Pick<WriteTexts, 'putMany' | 'insertMany' | 'buryMany' | 'removeManyBuried'> {
   const { layout, records, stamps, table } = plan;
   const { names, keys } = layout;
   const { stamp, deleted, keyNames, ifNewer, upsert } = parts;
@@ -213,6 +218,11 @@ function manyTexts(plan: Plan, parts: ManyParts): Pick<WriteTexts, 'putMany' | '
       `FROM given AS g JOIN st ON ${joined('st', keyCells)} ORDER BY g.n ${upsert} ` +
       `RETURNING ${list(keyNames.map((name) => `r.${name}`))}${freshColumn}) ` +
       `SELECT g.n, ${was} FROM given AS g JOIN rec AS r ON ${joined('r', keyCells)} UNION ALL SELECT 0, ${BOTH} = 0`,
+    insertMany:
+      `WITH ${row}, st AS (INSERT INTO ${stamps} (${list(keyNames)}, ${stamp}, ${deleted}) ` +
+      `SELECT ${list(keyCells)}, g.stamp, false FROM given AS g ORDER BY g.n RETURNING 1), ` +
+      `rec AS (INSERT INTO ${records} (${list(names.map(quote))}) SELECT ${list(cells.map((cell) => `g.${cell}`))} ` +
+      `FROM given AS g ORDER BY g.n RETURNING 1) SELECT ${BOTH}`,
     buryMany:
       `WITH ${keyRow}, st AS (${stampsOf(onlyKeys, true, keys.length + 2)}) ` +
       `SELECT g.n FROM given AS g JOIN st ON ${joined('st', onlyKeys)}`,

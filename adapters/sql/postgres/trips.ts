@@ -182,7 +182,7 @@ export class Trips {
   }
 
   /** Writes rows with different keys, all of a kind. */
-  many(writes: readonly Write[], kind: 'put' | 'buried', deadline: number): readonly Step[] {
+  many(writes: readonly Write[], kind: 'put' | 'insert' | 'buried', deadline: number): readonly Step[] {
     const texts = this.#texts;
     const columns = (rows: readonly (readonly Bound[])[]): (readonly Bound[])[] =>
       (rows[0] ?? []).map((_, column) => rows.map((row) => row[column] as Bound));
@@ -195,6 +195,7 @@ export class Trips {
       return [limits, bury, { sql: texts.removeManyBuried, values: keys }, ...end];
     }
     const rows = columns(writes.map(({ row }) => row as readonly Bound[]));
+    if (kind === 'insert') return [limits, { sql: texts.insertMany, values: [...rows, stamps] }, ...end];
     return [limits, { sql: texts.putMany, values: [...rows, stamps, deadline] }, ...end];
   }
 }

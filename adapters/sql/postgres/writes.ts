@@ -12,6 +12,8 @@ import { LIMITS, NO_LOGARITHM } from './texts.ts';
 import { applied, type Sent, type Trip, Trips } from './trips.ts';
 
 const BATCH_ROWS = 500;
+/** How many batches of a load are put under their guards after one of which something was there. */
+const GUARDED_BATCHES = 8;
 /** How often a write is tried whose answer says that things have just changed. */
 const TRIES = 8;
 type Outcome = CasOutcome | PutFault;
@@ -30,6 +32,8 @@ export class Writes {
   readonly #plan: Plan;
   readonly #reads: Reads;
   readonly #trips: Trips;
+  /** Batches of a load that are not tried as inserts. */
+  #guarded = 0;
 
   constructor(database: PgDatabase, plan: Plan, reads: Reads) {
     this.#database = database;
@@ -171,23 +175,53 @@ export class Writes {
   // --- many --------------------------------------------------------------------------------------
 
   #many(writes: readonly Write[]): Promise<Outcome[]> {
+    return putInBatches(writes, BATCH_ROWS, (batch) => this.#batch(batch));
+  }
+
+  /** Writes that probably meet nothing: plain inserts, all or none; where something is there, under their guards. */
+  load(writes: readonly Write[]): Promise<Outcome[]> {
     return putInBatches(writes, BATCH_ROWS, async (batch) => {
-      if (this.#plan.shared) return Promise.all(batch.map((write) => this.#settled(write)));
-      if (!this.#reads.stamped) await this.#mustBePrepared();
-      const outcomes: Outcome[] = new Array(batch.length);
-      const parts = Map.groupBy(batch.keys(), (i) => {
-        const { rejection, row } = batch[i] as Write;
-        return rejection !== null ? 'refused' : row === null ? 'buried' : 'put';
-      });
-      for (const kind of ['put', 'buried', 'refused'] as const) {
-        const places = parts.get(kind) ?? [];
-        const part = places.map((i) => batch[i] as Write);
-        if (part.length === 0) continue;
-        const found = kind === 'refused' ? await this.#looked(part) : await this.#together(part, kind);
-        for (const [n, i] of places.entries()) outcomes[i] = found[n] as Outcome;
+      const plain = batch.every(({ rejection, row }) => rejection === null && row !== null);
+      if (!plain || batch.length === 1 || this.#plan.shared) return this.#batch(batch);
+      if (this.#guarded > 0) {
+        this.#guarded -= 1;
+        return this.#batch(batch);
       }
-      return outcomes;
+      return (await this.#inserted(batch)) ?? this.#batch(batch);
     });
+  }
+
+  /** Null: nothing was inserted, as something is there, is refused, or came too late. */
+  async #inserted(writes: readonly Write[]): Promise<Outcome[] | null> {
+    if (!this.#reads.stamped) await this.#mustBePrepared();
+    const deadline = Math.min(...writes.map((write) => write.deadline));
+    const steps = this.#trips.many(writes, 'insert', deadline);
+    try {
+      await this.#database.use(deadline, (client) => pipeline(client, steps));
+      return writes.map(() => applied(false));
+    } catch (error) {
+      if (!(error instanceof PipelineFailed) || isLost(error)) return writes.map(() => this.#fault(error));
+      this.#guarded = GUARDED_BATCHES;
+      return null;
+    }
+  }
+
+  async #batch(batch: readonly Write[]): Promise<Outcome[]> {
+    if (this.#plan.shared) return Promise.all(batch.map((write) => this.#settled(write)));
+    if (!this.#reads.stamped) await this.#mustBePrepared();
+    const outcomes: Outcome[] = new Array(batch.length);
+    const parts = Map.groupBy(batch.keys(), (i) => {
+      const { rejection, row } = batch[i] as Write;
+      return rejection !== null ? 'refused' : row === null ? 'buried' : 'put';
+    });
+    for (const kind of ['put', 'buried', 'refused'] as const) {
+      const places = parts.get(kind) ?? [];
+      const part = places.map((i) => batch[i] as Write);
+      if (part.length === 0) continue;
+      const found = kind === 'refused' ? await this.#looked(part) : await this.#together(part, kind);
+      for (const [n, i] of places.entries()) outcomes[i] = found[n] as Outcome;
+    }
+    return outcomes;
   }
 
   /** Answers by what is stored; writes one by one what would be applied after all. */
