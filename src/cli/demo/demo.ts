@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { control } from '../../service/control.ts';
 import { EXIT } from '../exit-code.ts';
 import { demoConfig, MIGRATION } from './demo-config.ts';
+import { DemoConsole } from './demo-console.ts';
 import { EXAMPLES } from './events.ts';
 import { Expectations } from './expectations.ts';
 import { Narrator, type Output } from './narrator.ts';
@@ -48,15 +49,19 @@ export async function runDemo({ stay, signal, output = process.stdout }: DemoOpt
   });
   const begun = performance.now();
   let workplace: Workplace | undefined;
+  let demoConsole: DemoConsole | undefined;
   let acted: Promise<void> = Promise.resolve();
   try {
     const place = await Workplace.open(signal);
     workplace = place;
+    demoConsole = await DemoConsole.open(place.places);
+    narrator.say(`Watch it in a browser: ${demoConsole.url}`);
+    narrator.say(`The token to sign in with: ${demoConsole.token}`);
     acted = perform(place, narrator, expectations, signal, begun);
     acted.catch(() => {});
     await Promise.race([acted, aborted.then(() => signal.throwIfAborted())]);
     if (stay) {
-      await remain(place, narrator);
+      await remain(place, narrator, demoConsole);
       await aborted;
       narrator.gap();
     }
@@ -74,6 +79,8 @@ export async function runDemo({ stay, signal, output = process.stdout }: DemoOpt
     narrator.end();
     await workplace?.endProcesses();
     await Promise.race([acted.catch(() => {}), pause(LETTING_GO_MS, undefined, { ref: false })]);
+    // Whatever becomes of it, the files go.
+    await demoConsole?.close().catch(() => {});
     await workplace?.removeFiles();
   }
 }
@@ -100,11 +107,12 @@ async function perform(
 }
 
 /** Everything runs again, for whoever wants to try the commands. */
-async function remain(workplace: Workplace, narrator: Narrator): Promise<void> {
+async function remain(workplace: Workplace, narrator: Narrator, { url, token }: DemoConsole): Promise<void> {
   await workplace.startServices();
   const typed = (command: string): string => `npm run changeover -- ${command} --config ${workplace.configFile}`;
   narrator.chapter('Your turn; Ctrl-C ends it and removes everything');
   narrator.say('The services run again, on the new store alone. To look, and to take the old one back:');
   for (const command of TO_TRY) narrator.command(typed(command));
+  narrator.say(`Or with the dials of the console: ${url}, with the token ${token}`);
   narrator.gap();
 }

@@ -1,0 +1,8 @@
+import type { MigrationOverview } from '../server/api-types.ts';
+import type { Change } from './change.ts';
+
+/** What every tab of a migration works with. */
+export interface TabProps {
+  readonly status: MigrationOverview;
+  readonly change: Change;
+}
