@@ -44,6 +44,7 @@ export const EXIT_OF_CODE: Readonly<Record<string, ExitCode>> = Object.freeze({
   CONTROL_UNAVAILABLE: EXIT.unreachable,
   NOT_REGISTERED: EXIT.unreachable,
   RATE_LIMITED: EXIT.unreachable,
+  SIGN_IN_UNAVAILABLE: EXIT.unreachable,
   CLOSED: EXIT.bug,
   STAMP_EXHAUSTED: EXIT.bug,
 });

@@ -14,6 +14,7 @@ import { historyCommand } from './history.ts';
 import { initCommand } from './init.ts';
 import { interruptSignal } from './interrupt.ts';
 import { prepareCommand } from './prepare.ts';
+import { rampCommand } from './ramp.ts';
 import { examples, type Run } from './registration.ts';
 import { repairCommand } from './repair.ts';
 import { rollbackCommand } from './rollback.ts';
@@ -26,6 +27,7 @@ import { statusCommand } from './status.ts';
 import { Terminal } from './terminal.ts';
 import { tokenCommand } from './token.ts';
 import { verifyCommand } from './verify.ts';
+import { workerCommand } from './worker.ts';
 
 /** In the order in which a migration meets them. */
 const COMMANDS = [
@@ -37,6 +39,7 @@ const COMMANDS = [
   routeCommand,
   setCommand,
   stageCommand,
+  rampCommand,
   cohortCommand,
   rollbackCommand,
   backfillCommand,
@@ -45,6 +48,7 @@ const COMMANDS = [
   historyCommand,
   fleetCommand,
   finishCommand,
+  workerCommand,
   serveCommand,
   tokenCommand,
   demoCommand,

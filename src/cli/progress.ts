@@ -1,4 +1,5 @@
 import { createLogUpdate } from 'log-update';
+import { Pace } from '../replay/pace.ts';
 import type { Terminal } from './terminal.ts';
 import { count, duration } from './wording.ts';
 
@@ -20,24 +21,22 @@ export class ProgressMeter {
   readonly #terminal: Terminal;
   readonly #title: string;
   readonly #draw: ReturnType<typeof createLogUpdate> | null;
-  readonly #begun = performance.now();
-  /** What was done before this run is no part of its rate. */
-  #from: number | null = null;
+  readonly #pace = new Pace({ monotonic: () => performance.now() });
   #shown: number;
 
   constructor(terminal: Terminal, title: string) {
     this.#terminal = terminal;
     this.#title = title;
     this.#draw = process.stderr.isTTY === true ? createLogUpdate(process.stderr) : null;
-    this.#shown = this.#draw === null ? this.#begun : 0;
+    this.#shown = this.#draw === null ? performance.now() : 0;
   }
 
   update(progress: Progress): void {
-    this.#from ??= progress.done;
+    this.#pace.reach(progress.done);
     const now = performance.now();
     if (now - this.#shown < (this.#draw === null ? LINE_MS : REDRAW_MS)) return;
     this.#shown = now;
-    const text = this.#text(progress, now);
+    const text = this.#text(progress);
     if (this.#draw === null) this.#terminal.note(text);
     else this.#draw(text);
   }
@@ -48,11 +47,12 @@ export class ProgressMeter {
     this.#draw?.done();
   }
 
-  #text({ done, all, detail }: Progress, now: number): string {
-    const rate = ((done - (this.#from ?? done)) * 1_000) / Math.max(1, now - this.#begun);
+  #text({ done, all, detail }: Progress): string {
+    const { rate } = this.#pace;
+    const leftMs = this.#pace.leftMs(all);
     // An estimate is no promise: the bar is full when the work is done, not before.
     const part = all === null || all === 0 ? null : Math.min(0.999, done / all);
-    const left = all === null || rate === 0 || done >= all ? '' : `, ${duration(((all - done) * 1_000) / rate)} left`;
+    const left = leftMs === null ? '' : `, ${duration(leftMs)} left`;
     const speed = rate < 1 ? '' : `, ${count(rate)}/s${left}`;
     const amount = all === null ? count(done) : `${count(done)} of about ${count(Math.max(all, done))}`;
     const share = part === null ? '' : `${Math.floor(part * 100)} %  `;

@@ -1,4 +1,5 @@
 import type { ReplayProgress } from '../control/backfill.ts';
+import type { ReplayRow } from '../control/replay-row.ts';
 import { Busy } from '../core/errors.ts';
 import type { Side } from '../core/stage.ts';
 import { ProgressMeter } from './progress.ts';
@@ -16,16 +17,19 @@ const LOOK_MS = 200;
 export async function runReplay<T>(
   session: Session,
   migration: string,
-  kind: 'backfill' | 'repair',
+  kind: ReplayRow['kind'],
   targets: readonly Side[],
   replay: (onProgress: (progress: ReplayProgress) => void) => Promise<T>,
 ): Promise<T> {
   const meter = new ProgressMeter(session.terminal, `${kind} ${migration}`);
-  const onProgress = ({ scanned, applied, skipped, rejected, estimate }: ReplayProgress): void => {
+  const onProgress = ({ scanned, applied, skipped, rejected, estimate, paused }: ReplayProgress): void => {
+    const held = paused
+      ? `; paused, changeover ${kind === 'preload' ? `backfill ${migration} --preload` : `${kind} ${migration}`} --resume lets it go on`
+      : '';
     meter.update({
       done: scanned,
       all: estimate,
-      detail: `${count(applied)} applied, ${count(skipped)} there already, ${count(rejected)} rejected`,
+      detail: `${count(applied)} applied, ${count(skipped)} there already, ${count(rejected)} rejected${held}`,
     });
   };
   try {
@@ -42,7 +46,7 @@ export async function runReplay<T>(
 async function leaseEnds(
   session: Session,
   migration: string,
-  kind: 'backfill' | 'repair',
+  kind: ReplayRow['kind'],
   targets: readonly Side[],
   busy: Busy,
 ): Promise<boolean> {

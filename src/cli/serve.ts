@@ -18,11 +18,11 @@ const DEFAULT_PORT = 7420;
 /** The proxies that one has at home: this host, link-local and private networks. */
 const NEAR = 'loopback,linklocal,uniquelocal';
 
-/** `changeover serve`: the HTTP API, until it is interrupted. */
+/** `changeover serve`: the console and the HTTP API, until it is interrupted. */
 export const serveCommand: Registration = (program, run) => {
   program
     .command('serve')
-    .description('serve the HTTP API, for services and command lines on other hosts, and for metrics')
+    .description('serve the console and the HTTP API, for services and command lines on other hosts, and for metrics')
     .option('--host <address>', 'where to listen; anywhere but here only when somebody has a token', '127.0.0.1')
     .option('--port <n>', '0 takes one that is free', String(DEFAULT_PORT))
     .option('--control <where>', "the control plane, where the configuration names this server: 'postgres://…'")
@@ -53,6 +53,8 @@ export const serveCommand: Registration = (program, run) => {
           version: VERSION,
           host: options.host,
           port,
+          webhooks: (await session.config()).webhooks ?? [],
+          oidc: (await session.config()).oidc,
           logger: createLogger(level),
           ...(options.trustProxy === undefined
             ? {}

@@ -17,7 +17,7 @@ interface SetOptions extends ReasonOptions {
 const settingsHelp = (): string =>
   [...SETTINGS]
     .map(
-      ([name, field]) => `  ${name.padEnd(23)}${settingForm(field)} (default: ${settingText(DEFAULT_SETTINGS[field])})`,
+      ([name, field]) => `  ${name.padEnd(26)}${settingForm(field)} (default: ${settingText(DEFAULT_SETTINGS[field])})`,
     )
     .join('\n');
 

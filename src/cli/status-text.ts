@@ -92,8 +92,13 @@ function handoverText({ handover }: MigrationStatus): string {
 function replayText({ replay }: MigrationStatus): string {
   if (replay === null) return 'none running';
   const { kind, target, scanned, applied, skipped, rejected, partitions, estimate, startedAt } = replay;
+  const { runners, rate, etaMs, failure, paused } = replay;
+  const left = etaMs === null ? '' : `, ${duration(etaMs)} left`;
+  const pace = paused ? '; paused' : rate === null ? '' : `; ${count(rate)}/s${left}`;
+  const trouble = failure === null ? '' : `; a partition failed and is tried again: ${printable(failure)}`;
+  const who = runners === 0 ? 'nobody is at it' : `${plural(runners, 'process', 'processes')} at it`;
   const of = estimate === null ? '' : ` of about ${count(Math.max(estimate, scanned))}`;
-  return `${kind} to the ${target} store, begun ${ago(startedAt)}: ${count(scanned)}${of} scanned (${count(applied)} applied, ${count(skipped)} there already, ${count(rejected)} rejected), ${partitions.done} of ${partitions.all} partitions done`;
+  return `${kind} to the ${target} store, begun ${ago(startedAt)}: ${count(scanned)}${of} scanned (${count(applied)} applied, ${count(skipped)} there already, ${count(rejected)} rejected), ${partitions.done} of ${partitions.all} partitions done; ${who}${pace}${trouble}`;
 }
 
 function verifiedText({ verification }: MigrationStatus): string {

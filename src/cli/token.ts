@@ -40,6 +40,7 @@ function stateOf({ revokedAt, expiresAt }: TokenInfo, now: number): string {
 /** What is shown of a token: never its secret, once it was made. */
 const tokenData = (token: TokenInfo, now: number) => ({
   id: token.id,
+  kind: token.kind,
   name: token.name,
   role: token.role,
   migrations: token.migrations,
@@ -90,7 +91,7 @@ export const tokenCommand: Registration = (program, run) => {
 
   token
     .command('list')
-    .description('all tokens, newest first; never their secrets')
+    .description('all tokens, and who signed in without one; newest first, never their secrets')
     .addHelpText('after', examples('changeover token list'))
     .action(
       run(async (session) => {
@@ -100,6 +101,7 @@ export const tokenCommand: Registration = (program, run) => {
         const rows = tokens.map((each) => [
           String(each.id),
           printable(each.name),
+          each.kind,
           each.role,
           each.migrations?.join(', ') ?? 'all',
           stateOf(each, now),
@@ -109,7 +111,7 @@ export const tokenCommand: Registration = (program, run) => {
         ]);
         if (rows.length === 0) terminal.say('nobody has a token');
         else {
-          const head = ['id', 'name', 'role', 'migrations', 'state', 'expires', 'last used', 'from'];
+          const head = ['id', 'name', 'kind', 'role', 'migrations', 'state', 'expires', 'last used', 'from'];
           terminal.say(table(head, rows, [0]));
         }
         return { code: EXIT.done, data: tokens.map((each) => tokenData(each, now)) };
@@ -127,12 +129,16 @@ export const tokenCommand: Registration = (program, run) => {
         const tokens = await plane.tokens();
         const now = Date.now();
         const named = tokens.filter((each) => each.name === text && stateOf(each, now) === 'valid');
-        const found = tokens.find((each) => String(each.id) === text) ?? named[0];
-        const revoked = found === undefined ? null : await plane.revokeToken(found.id);
+        const found = tokens.filter((each) => String(each.id) === text);
+        let revoked: TokenInfo | null = null;
+        // Somebody who signed in without a token may have done so in several browsers.
+        for (const { id } of found.length > 0 ? found : named) {
+          revoked = await plane.revokeToken(id);
+          session.terminal.say(`token ${id} of ${printable(revoked?.name ?? text)} is revoked`);
+        }
         if (revoked === null) {
           throw new InvalidArgument(`there is no token "${text}"`, { remedy: 'changeover token list' });
         }
-        session.terminal.say(`token ${revoked.id} of ${printable(revoked.name)} is revoked`);
         return { code: EXIT.done, data: tokenData(revoked, now) };
       }),
     );

@@ -1,38 +1,25 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
-import { exitCode, type ReportFormat, reportData, writeReport } from '../../verify/report.ts';
+import { reportDocument } from '../../verify/reports/report-document.ts';
+import { exitCode, REPORT_FORMATS, writeReport } from '../../verify/reports/write-report.ts';
 import type { VerifyProgress } from '../../verify/tally.ts';
-import { NOBODY } from '../core/dial.ts';
+import { NOBODY, parsePositions } from '../core/dial.ts';
 import { InvalidArgument } from '../core/errors.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
-import { didYouMean } from './nearest.ts';
 import { ProgressMeter } from './progress.ts';
 import { examples, REASON, type Registration } from './registration.ts';
+import { ReportFiles } from './report-files.ts';
 import { authorship, type ReasonOptions } from './session.ts';
+import { parseUnit } from './unit-text.ts';
 import { wholeNumber } from './whole-number.ts';
 import { count } from './wording.ts';
 
 interface VerifyCall extends ReasonOptions {
+  readonly positions?: string;
+  readonly unit?: string;
+  readonly sample?: string;
+  readonly prove?: true;
   readonly report?: string;
   readonly showValues?: true;
   readonly limit: string;
-}
-
-const FORMATS = ['json', 'markdown', 'junit', 'text'] as const satisfies readonly ReportFormat[];
-
-/** `junit=out.xml,json=out.json`. @throws InvalidArgument */
-function parseReports(text: string | undefined): readonly (readonly [ReportFormat, string])[] {
-  if (text === undefined) return [];
-  return text.split(',').map((part) => {
-    const at = part.indexOf('=');
-    const [name, file] = [part.slice(0, Math.max(0, at)), part.slice(at + 1)];
-    const format = FORMATS.find((known) => known === name);
-    if (format !== undefined && file !== '') return [format, file] as const;
-    throw new InvalidArgument(`--report cannot be "${part}"`, {
-      expected: `form=file, the form one of ${FORMATS.join(', ')}`,
-      ...didYouMean(name, FORMATS),
-    });
-  });
 }
 
 /** `changeover verify <migration>`: a full scan of both stores. */
@@ -41,46 +28,65 @@ export const verifyCommand: Registration = (program, run) => {
     .command('verify')
     .description('compare what both stores hold; exits 0 consistent, 1 divergent, 2 inconclusive')
     .argument('<migration>')
-    .option('--report <form=file,…>', `write reports: ${FORMATS.join(', ')}`)
+    .option('--positions <list>', 'only these: canary, kept-back, shares of the line as 0-5 (percent); with commas')
+    .option('--unit <unit>', 'only this unit: plain text for one string field, JSON for others')
+    .option('--sample <percent>', 'only this share of the units, others every time; satisfies no gate by itself')
+    .option('--prove', 'plant known differences in both stores, see that each is found, and remove them')
+    .option('--report <form=file,…>', `write reports: ${REPORT_FORMATS.join(', ')}; github alone prints annotations`)
     .option('--show-values', 'show the values of fields that differ, not only their types and lengths')
     .option('--limit <n>', 'how many divergences are printed; all are counted, and reports list up to 10,000', '20')
     .option(REASON[0], 'why, for the history (default: "verify")')
     .addHelpText(
       'after',
-      examples('changeover verify events', 'changeover verify events --report junit=verify.xml,json=verify.json'),
+      examples(
+        'changeover verify events',
+        'changeover verify events --positions canary,0-5 --prove',
+        'changeover verify events --report junit=verify.xml,html=verify.html',
+        'changeover verify events --report github,markdown=summary.md',
+      ),
     )
     .action(
       run(async (session, migration: string, options: VerifyCall) => {
         const { terminal, signal } = session;
         const limit = wholeNumber('--limit', options.limit, 0);
-        const reports = parseReports(options.report).map(
-          ([format, file]) => [format, resolve(session.folder, file)] as const,
-        );
+        const sample = options.sample === undefined ? 1 : parseSample(options.sample);
+        const positions = options.positions === undefined ? null : parsePositions(options.positions);
+        const reports = new ReportFiles(options.report, session.folder);
+        await reports.clear();
         const definition = await session.definition(migration);
+        const unit = options.unit === undefined ? undefined : parseUnit(definition.keys, options.unit);
         requirePair(await session.moving(migration));
         const show = { showValues: options.showValues === true || definition.showValues };
         const controller = await session.controller(migration);
         const meter = new ProgressMeter(terminal, `verify ${migration}`);
         const onProgress = (progress: VerifyProgress): void => meter.update(progressOf(progress));
         const report = await controller
-          .verify({ ...authorship(options, 'verify'), signal, onProgress })
+          .verify({
+            ...authorship(options, 'verify'),
+            positions,
+            sample,
+            prove: options.prove === true,
+            ...(unit === undefined ? {} : { unit }),
+            signal,
+            onProgress,
+          })
           .finally(() => meter.end());
-        for (const [format, file] of reports) {
-          await mkdir(dirname(file), { recursive: true });
-          await writeFile(file, writeReport(report, format, show));
-          terminal.note(`${format} report: ${file}`);
-        }
-        const listed = report.divergences.slice(0, limit);
-        const shortened = {
-          ...report,
-          divergences: listed,
-          truncated: listed.length < report.divergences.length || report.truncated,
-        };
-        terminal.say(writeReport(shortened, 'text', show).trimEnd());
-        return { code: exitCode(report), data: reportData(report, show) };
+        const document = reportDocument(report, show);
+        await reports.write(document, terminal);
+        terminal.say(writeReport(reportDocument(report, { ...show, most: limit }), 'text').trimEnd());
+        reports.annotate(document, terminal);
+        return { code: exitCode(report), data: document };
       }),
     );
 };
+
+/** A share of units in percent. @throws InvalidArgument */
+function parseSample(text: string): number {
+  const match = /^(\d{1,3}(?:\.\d{1,6})?) ?%?$/.exec(text.trim());
+  const percent = Number(match?.[1] ?? Number.NaN);
+  if (percent > 0 && percent <= 100) return percent / 100;
+  throw new InvalidArgument(`--sample cannot be "${text}"`, { expected: 'a percentage above 0, such as 1 or 0.5%' });
+}
 
 /** @throws InvalidArgument where there is nothing that both stores should hold */
 function requirePair({ migration, dials }: RulesetDocument): void {

@@ -1,17 +1,24 @@
-import { Census } from '../../verify/census.ts';
+import type { Census } from '../../verify/census.ts';
 import { WHOLE_LINE } from '../core/dial.ts';
 import type { Intervals } from '../core/intervals.ts';
 import { covers, includes } from '../core/intervals.ts';
 import { keyToJson } from '../core/key-json.ts';
-import { Ruleset } from '../core/ruleset.ts';
+import { Ruleset, type RulesetDocument } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
-import type { Entry } from '../core/store.ts';
-import { type ReplayShare, replay } from '../replay/replay.ts';
+import type { Entry, Store } from '../core/store.ts';
+import type { ReplayJournal } from '../replay/checkpoints.ts';
+import { Pace } from '../replay/pace.ts';
+import { type ReplayOptions, replay } from '../replay/replay.ts';
+import type { ReplayShare } from '../replay/replay-share.ts';
 import type { ControllerParts } from './controller-parts.ts';
-import { censusRow } from './preflight.ts';
+import { censusFor, censusRow } from './preflight.ts';
 import type { Authorship } from './publish.ts';
-import type { ReplayWork } from './replays.ts';
-import type { ReplayRow } from './storage.ts';
+import type { PartitionLease } from './replay-leases.ts';
+import { progressOf } from './replay-progress.ts';
+import type { ReplayRow } from './replay-row.ts';
+import type { ReplayRequest, ReplayWork } from './replays.ts';
+import { LEASE_MS, noWorkers, SharedReplay, type WorkOptions, type WorkOutcome } from './shared-replay.ts';
+import { TrafficWatch } from './traffic-watch.ts';
 
 export interface ReplayProgress {
   readonly kind: ReplayRow['kind'];
@@ -21,6 +28,12 @@ export interface ReplayProgress {
   readonly rejected: number;
   /** Records of the source, where it can say. */
   readonly estimate: number | null;
+  /** Records a second of late; null before it is known. */
+  readonly rate: number | null;
+  /** How long the rest takes at that rate, ms, where it can be told. */
+  readonly etaMs: number | null;
+  /** Nothing is read or put for now; an operator wants it so. */
+  readonly paused: boolean;
 }
 
 export interface BackfillOptions extends Authorship {
@@ -29,6 +42,10 @@ export interface BackfillOptions extends Authorship {
   /** @default everything whose follower the target is */
   readonly positions?: Intervals | null;
   readonly partitions?: number;
+  /** Nobody else takes part, whatever the control plane: a handover waits for it. @default false */
+  readonly alone?: boolean;
+  /** Only begins it: workers do the work, and the summary says how far they were. @default false */
+  readonly detach?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: ReplayProgress) => void) | undefined;
 }
@@ -41,32 +58,51 @@ export interface ReplaySummary extends ReplayProgress {
 }
 
 const PARTITIONS = 16;
-/** Nobody else takes a replay over while its runner keeps its checkpoints this fresh. */
-const LEASE_MS = 10_000;
 
-/** Runs replays of ranges: a backfill, or the ranges of a repair. */
+/** What is copied, and where its checkpoints go. */
+export interface ReplayCopy
+  extends Pick<ReplayOptions, 'shares' | 'journal' | 'settings' | 'signal' | 'onProgress' | 'checkpointMs'> {
+  readonly replay: ReplayRow;
+  readonly document: RulesetDocument;
+  /** Where it goes. @default the store of the replay's target */
+  readonly target?: Store;
+  /** Takes the census of what it sees; null where none is wanted. */
+  readonly census: Census | null;
+}
+
+/** What a kind of replay does otherwise. */
+export interface ReplayWays {
+  /** Where it goes. */
+  readonly target: Store;
+  begin(request: Omit<ReplayRequest, 'kind' | 'target' | 'positions' | 'shared'>): Promise<ReplayWork>;
+  /** Before it is let go of, however it ended. */
+  leave(work: ReplayWork): Promise<void>;
+}
+
+/** Runs replays of ranges: a backfill, the ranges of a repair, or (in ways of its own) a preload. */
 export class Backfill {
   readonly #parts: ControllerParts;
+  readonly #shared: SharedReplay;
 
   constructor(parts: ControllerParts) {
     this.#parts = parts;
+    this.#shared = new SharedReplay(parts, (work) => this.#copy(work));
   }
 
   run(options: BackfillOptions): Promise<ReplaySummary> {
     return this.runKind('backfill', options);
   }
 
-  async runKind(kind: ReplayRow['kind'], options: BackfillOptions): Promise<ReplaySummary> {
-    const { plane, migration, stores, mapping, runner, clock, random } = this.#parts;
+  async runKind(kind: ReplayRow['kind'], options: BackfillOptions, ways?: ReplayWays): Promise<ReplaySummary> {
+    const { plane, migration, stores, mapping, runner, carrier, clock } = this.#parts;
     const target = options.target ?? 'new';
     const source = stores[otherSide(target)];
     const running = await plane.runningReplay(migration, kind, target);
     const partitions = running === null ? await source.partitions(options.partitions ?? PARTITIONS) : [];
-    const work = await plane.beginReplay({
+    const shared = options.alone !== true && (carrier !== null || running?.shared === true);
+    if (options.detach === true && carrier === null) throw noWorkers();
+    const request = {
       migration,
-      kind,
-      target,
-      positions: options.positions ?? null,
       mapping,
       runner,
       leaseMs: LEASE_MS,
@@ -75,47 +111,55 @@ export class Backfill {
       partitions,
       actor: options.actor,
       reason: options.reason,
-    });
+    };
+    const positionsAsked = options.positions ?? null;
+    const work =
+      ways === undefined
+        ? await plane.beginReplay({ ...request, kind, target, positions: positionsAsked, shared })
+        : await ways.begin(request);
+    if (shared) return options.detach === true ? this.#shared.offer(work) : this.#shared.takePart(work, options);
     const { document } = await this.#checkpoint(work, [], 0);
-    const ruleset = new Ruleset(document);
     const { positions } = work.replay;
     const shares: readonly ReplayShare[] = work.partitions.map((row) => ({ ...row }));
-    const summary = (): ReplayProgress => progressOf(work.replay, shares);
-    // A backfill of the new store sees every record anyway, so it takes the census too.
-    const census = kind === 'backfill' && target === 'new' ? new Census(this.#parts) : null;
-    const run = replay({
-      source,
-      target: stores[target],
+    const pace = new Pace(clock);
+    let { paused } = work.replay;
+    const summary = (): ReplayProgress => progressOf({ ...work.replay, rate: pace.rate, paused }, shares);
+    const report = (): void => {
+      pace.reach(summary().scanned);
+      options.onProgress?.(summary());
+    };
+    report();
+    const census = censusFor(this.#parts, work.replay);
+    const run = this.#copy({
+      replay: work.replay,
+      document,
+      ...(ways === undefined ? {} : { target: ways.target }),
       shares,
-      includes: (entry) => {
-        const wanted = includes(positions, ruleset.position(this.#unit(entry)));
-        if (wanted) census?.add(entry);
-        return wanted;
-      },
+      census,
       journal: {
         checkpoint: async (points, deadlineLimit) => {
           const receipt = await this.#checkpoint(work, points, deadlineLimit);
-          return { yours: receipt.yours, settings: receipt.document.settings };
+          paused = receipt.paused;
+          // Also while nothing moves: the rate falls, a pause is seen.
+          report();
+          return { yours: receipt.yours, settings: receipt.document.settings, paused };
         },
       },
       settings: document.settings,
-      clock,
-      random,
       signal: options.signal,
-      onRejected: (entry, rejection) =>
-        plane.addRejected(migration, target, ruleset.position(this.#unit(entry)), {
-          key: keyToJson(entry.key),
-          cause: `${rejection.reason}: ${rejection.message}`,
-          revision: document.revision,
-        }),
-      onProgress: () => options.onProgress?.(summary()),
+      onProgress: report,
     });
     try {
       await run;
     } catch (error) {
-      await plane.releaseReplay(work.replay.id, runner).catch(() => {});
+      // Where that fails, its lease ends by itself.
+      await (async () => {
+        await ways?.leave(work);
+        await plane.releaseReplay(work.replay.id, runner);
+      })().catch(() => {});
       throw error;
     }
+    await ways?.leave(work);
     const ended = await plane.endReplay(work.replay.id, runner);
     const exhaustive = !work.resumed && covers(positions, WHOLE_LINE);
     if (census !== null && (exhaustive || census.sampled > 0)) {
@@ -123,6 +167,48 @@ export class Backfill {
       await plane.recordCensus(censusRow(this.#parts, census.report(exhaustive)), { actor, reason });
     }
     return { ...summary(), resumed: work.resumed, covered: ended.covered, clearedDirt: ended.cleared };
+  }
+
+  /** Works on a partition of a shared replay that somebody began, until it is done, lost or the signal ends it. */
+  work(lease: PartitionLease, options: WorkOptions): Promise<WorkOutcome> {
+    return this.#shared.work(lease, options);
+  }
+
+  /** The work itself, whoever keeps its checkpoints. */
+  #copy({ replay: row, document, census, ...work }: ReplayCopy): Promise<void> {
+    const { plane, migration, stores, clock, random } = this.#parts;
+    const { target, positions } = row;
+    const ruleset = new Ruleset(document);
+    const traffic = new TrafficWatch(plane, migration, clock);
+    const journal: ReplayJournal = {
+      checkpoint: async (shares, deadlineLimit) => {
+        const receipt = await work.journal.checkpoint(shares, deadlineLimit);
+        const watched = receipt.yours && receipt.settings.replayTrafficBudgetMs !== null;
+        return watched ? { ...receipt, trafficMs: await traffic.p99Ms() } : receipt;
+      },
+    };
+    return replay({
+      ...work,
+      journal,
+      source: stores[otherSide(target)],
+      target: work.target ?? stores[target],
+      includes: (entry) => {
+        const wanted = includes(positions, ruleset.position(this.#unit(entry)));
+        if (wanted) census?.add(entry);
+        return wanted;
+      },
+      clock,
+      random,
+      // What a store refuses before anything is mirrored, the backfill will find again.
+      onRejected: async (entry, rejection) => {
+        if (row.kind === 'preload') return;
+        await plane.addRejected(migration, target, ruleset.position(this.#unit(entry)), {
+          key: keyToJson(entry.key),
+          cause: `${rejection.reason}: ${rejection.message}`,
+          revision: document.revision,
+        });
+      },
+    });
   }
 
   #unit(entry: Entry): string {
@@ -147,17 +233,4 @@ export class Backfill {
       })),
     );
   }
-}
-
-function progressOf(row: ReplayRow, shares: readonly ReplayShare[]): ReplayProgress {
-  const sum = (column: 'scanned' | 'applied' | 'skipped' | 'rejected'): number =>
-    shares.reduce((total, share) => total + share[column], 0);
-  return {
-    kind: row.kind,
-    scanned: sum('scanned'),
-    applied: sum('applied'),
-    skipped: sum('skipped'),
-    rejected: sum('rejected'),
-    estimate: row.estimate,
-  };
 }

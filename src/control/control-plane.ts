@@ -1,19 +1,41 @@
 import type { Clock } from '../core/clock.ts';
 import type { Change, DivergenceReport, Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
 import { describeDial, NOBODY, type Threshold } from '../core/dial.ts';
-import { type GateVerdict, InvalidArgument, MigrationFinished, RevisionConflict } from '../core/errors.ts';
+import {
+  GatesRefused,
+  type GateVerdict,
+  InvalidArgument,
+  MigrationFinished,
+  NotFound,
+  RevisionConflict,
+} from '../core/errors.ts';
 import { type Intervals, NOTHING } from '../core/intervals.ts';
+import type { RampCheck } from '../core/ramp.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
-import { type Settings, validateSettings } from '../core/settings.ts';
+import { DEFAULT_SETTINGS, type Settings, validateSettings } from '../core/settings.ts';
 import type { DialMove, Side } from '../core/stage.ts';
+import type { Traffic } from '../core/traffic.ts';
 import * as acceptances from './acceptances.ts';
 import { behind, type FleetMember, factsOf, fleetOf, migrationRow } from './facts.ts';
 import * as fleetDesk from './fleet-desk.ts';
 import { type CallerEvidence, fleetGate, furthest, gatesOf, moved } from './gates.ts';
 import * as handovers from './handovers.ts';
+import * as jobDesk from './job-desk.ts';
+import * as lists from './lists.ts';
+import * as notices from './notices.ts';
+import * as outlook from './outlook.ts';
+import * as preloads from './preloads.ts';
 import { type Authorship, carried, publish, remember } from './publish.ts';
+import type { RampRow } from './ramp-row.ts';
+import * as ramps from './ramps.ts';
+import * as replayEnd from './replay-end.ts';
+import * as leases from './replay-leases.ts';
+import type { ReplayPartitionRow, ReplayRow } from './replay-row.ts';
 import * as replays from './replays.ts';
-import { type MigrationStatus, statusOf } from './status.ts';
+import * as sampling from './sampling.ts';
+import type { ScannedPage } from './scan-page.ts';
+import { type Series, type Span, seriesOf } from './series.ts';
+import { type MigrationStatus, statusesOf, statusOf } from './status.ts';
 import type {
   AcceptanceRow,
   CensusRow,
@@ -21,14 +43,15 @@ import type {
   DirtRow,
   DivergenceRow,
   HistoryRow,
+  JobRow,
   NodeRow,
-  ReplayPartitionRow,
-  ReplayRow,
   TokenRow,
   Transaction,
   VerificationRow,
 } from './storage.ts';
 import * as tokens from './tokens.ts';
+import { trafficOf } from './traffic-desk.ts';
+import * as verificationReports from './verification-reports.ts';
 
 export interface MoveRequest extends Authorship {
   readonly migration: string;
@@ -40,6 +63,8 @@ export interface MoveRequest extends Authorship {
   readonly dryRun: boolean;
   /** The revision that the caller looked at, or null. */
   readonly ifRevision: number | null;
+  /** Made for a ramp: only while its driver holds it. */
+  readonly ramp?: ramps.RampHold;
 }
 
 /** What a move would do, or did. */
@@ -48,6 +73,8 @@ export interface MoveAnswer {
   readonly allowed: boolean;
   /** The next revision; null for a dry run and where stamping has to come first. */
   readonly document: RulesetDocument | null;
+  /** Of a refused cutover's dry run: the furthest that coverage and dirt allow; null where they allow nothing. */
+  readonly furthest?: Threshold | null;
   /** What the caller has to do next. */
   readonly next: 'done' | 'handover' | 'stamping';
 }
@@ -112,6 +139,11 @@ export class ControlPlane {
     return this.#storage.read((tx) => statusOf(tx, name, this.#clock.now()));
   }
 
+  /** The status of every migration, at one moment. */
+  statuses(): Promise<readonly MigrationStatus[]> {
+    return this.#storage.read(async (tx) => statusesOf(tx, await tx.select('migrations', {}), this.#clock.now()));
+  }
+
   migrations(): Promise<readonly string[]> {
     return this.#storage.read(async (tx) => (await tx.select('migrations', {})).map((row) => row.name));
   }
@@ -120,10 +152,11 @@ export class ControlPlane {
     return this.#storage.read(async (tx) => {
       const nodes = await tx.select('nodes', state === null ? {} : { state });
       const lines = await tx.select('acknowledgements', { node: { in: nodes.map((node) => node.id) } });
+      const byNode = Map.groupBy(lines, (line) => line.node);
       return nodes.map((node) => ({
         node,
         acknowledged: Object.fromEntries(
-          lines.filter((line) => line.node === node.id).map((line) => [line.migration, line.revision]),
+          (byNode.get(node.id) ?? []).map(({ migration, revision }) => [migration, revision]),
         ),
       }));
     });
@@ -155,16 +188,133 @@ export class ControlPlane {
   verifications(
     name: string,
     page: { readonly before?: number; readonly limit: number },
-  ): Promise<readonly VerificationRow[]> {
-    const { before, limit } = page;
-    const where = { migration: name, ...(before === undefined ? {} : { id: { lt: before } }) };
-    return this.#storage.read((tx) => tx.select('verifications', where, { orderBy: 'id', descending: true, limit }));
+  ): Promise<readonly verificationReports.VerificationLine[]> {
+    return this.#storage.read((tx) => verificationReports.verificationLines(tx, name, page));
+  }
+
+  /** What a verification found, masked: a `ReportDocument`. @throws NotFound when it is not kept any more */
+  verificationReport(name: string, verification: number): Promise<unknown> {
+    return this.#storage.read((tx) => verificationReports.verificationReport(tx, name, verification));
   }
 
   divergences(name: string, after: number, limit: number): Promise<readonly DivergenceRow[]> {
     return this.#storage.read((tx) =>
       tx.select('divergences', { migration: name, id: { gt: after } }, { orderBy: 'id', limit }),
     );
+  }
+
+  /** Where everything stands on the line. */
+  line(name: string): Promise<outlook.LineView> {
+    return this.#storage.read((tx) => outlook.lineOf(tx, name));
+  }
+
+  /** Who has acknowledged a revision, or the present one, and who is waited for. */
+  acknowledgements(name: string, revision: number | null): Promise<outlook.AcknowledgementView> {
+    return this.#storage.read((tx) => outlook.acknowledgementsOf(tx, name, revision));
+  }
+
+  /** What an emergency roll-back would leave behind; changes nothing. @throws Busy where there is nothing to roll back */
+  emergencyOutlook(name: string): Promise<outlook.EmergencyOutlook> {
+    return this.#storage.read((tx) => outlook.emergencyOutlook(tx, name, this.#clock.now()));
+  }
+
+  /** How much of the units and of the traffic some positions are. */
+  moveShare(name: string, positions: Intervals): Promise<outlook.MoveShare> {
+    return this.#storage.read((tx) => outlook.moveShare(tx, name, positions, this.#clock.now()));
+  }
+
+  divergencePage(name: string, query: lists.DivergenceQuery): Promise<lists.DivergencePage> {
+    return this.#storage.read((tx) => lists.divergencePage(tx, name, query));
+  }
+
+  /** Newest first, of those that are asked for. */
+  historyPage(name: string, query: lists.HistoryQuery): Promise<ScannedPage<HistoryRow>> {
+    return this.#storage.read((tx) => lists.historyPage(tx, name, query));
+  }
+
+  /** Notes that somebody was shown what is masked elsewhere. @throws NotFound */
+  noteReveal(name: string, divergence: number, authorship: Authorship): Promise<DivergenceRow> {
+    return this.#transaction(authorship, async (tx, now) => {
+      const [row] = await tx.select('divergences', { migration: name, id: divergence });
+      if (row === undefined) throw new NotFound(`${name} has no divergence ${divergence}`, { remedy: 'look again' });
+      const summary = `the values of a divergent record (${divergence}) are shown unmasked`;
+      await remember(tx, name, { ...authorship, kind: 'reveal', summary }, now);
+      return row;
+    });
+  }
+
+  /** All calls of the stores by the fleet, those who left included: the difference of two readings is what came between. */
+  traffic(name: string): Promise<Traffic> {
+    return this.#storage.read(async (tx) => {
+      await migrationRow(tx, name);
+      return trafficOf(tx, name);
+    });
+  }
+
+  series(name: string, span: Span): Promise<Series> {
+    return this.#storage.read((tx) => seriesOf(tx, name, span, this.#clock.now()));
+  }
+
+  /**
+   * Samples the whole fleet, unless somebody has done so in the same slot of time. Read first and written then, so that
+   * no heartbeat waits for the reading. @returns whether it was this call
+   */
+  async sample(): Promise<boolean> {
+    const now = this.#clock.now();
+    if (!(await this.#storage.read((tx) => sampling.samplesDue(tx, now)))) return false;
+    const observation = await this.#storage.read((tx) => sampling.observe(tx, now));
+    return this.#storage.transaction((tx) => sampling.keepSamples(tx, observation));
+  }
+
+  // --- notices -----------------------------------------------------------------------------------
+
+  openNotices(hold: notices.NoticeHold): Promise<readonly notices.Notice[]> {
+    return this.#storage.read((tx) => notices.openNotices(tx, hold, this.#clock.now()));
+  }
+
+  takeNotices(hold: notices.NoticeHold, leaseMs: number): Promise<readonly notices.Notice[]> {
+    return this.#storage.transaction((tx) => notices.takeNotices(tx, hold, leaseMs, this.#clock.now()));
+  }
+
+  settleNotice(hold: notices.NoticeHold, notice: notices.Notice): Promise<void> {
+    return this.#storage.transaction((tx) => notices.settleNotice(tx, hold, notice));
+  }
+
+  // --- ramps -------------------------------------------------------------------------------------
+
+  /** Newest first. */
+  ramps(name: string, limit: number): Promise<readonly RampRow[]> {
+    return this.#storage.read((tx) =>
+      tx.select('ramps', { migration: name }, { orderBy: 'id', descending: true, limit }),
+    );
+  }
+
+  startRamp(request: ramps.RampRequest): Promise<RampRow> {
+    return this.#transaction(request, (tx, now) => ramps.startRamp(tx, request, now));
+  }
+
+  steerRamp(name: string, how: 'pause' | 'resume' | 'stop', authorship: Authorship): Promise<RampRow> {
+    return this.#transaction(authorship, (tx, now) => ramps.steerRamp(tx, name, how, authorship, now));
+  }
+
+  idleRamps(runner: string, migrations: readonly string[]): Promise<readonly RampRow[]> {
+    return this.#storage.read((tx) => ramps.idleRamps(tx, runner, migrations, this.#clock.now()));
+  }
+
+  holdRamp(hold: ramps.RampHold, leaseMs: number, progress: ramps.RampProgress): Promise<RampRow | null> {
+    return this.#storage.transaction((tx) => ramps.holdRamp(tx, hold, leaseMs, progress, this.#clock.now()));
+  }
+
+  releaseRamp(hold: ramps.RampHold): Promise<void> {
+    return this.#storage.transaction((tx) => ramps.releaseRamp(tx, hold));
+  }
+
+  turnBack(hold: ramps.RampHold, checks: readonly RampCheck[]): Promise<boolean> {
+    return this.#storage.transaction((tx) => ramps.turnBack(tx, hold, checks, this.#clock.now()));
+  }
+
+  endRamp(hold: ramps.RampHold, state: 'done' | 'returned' | 'stopped', note: string): Promise<boolean> {
+    return this.#storage.transaction((tx) => ramps.endRamp(tx, hold, state, note, this.#clock.now()));
   }
 
   // --- moving ------------------------------------------------------------------------------------
@@ -174,9 +324,29 @@ export class ControlPlane {
    * caller has to drive.
    * @throws GatesRefused (unless dryRun), RevisionConflict, MigrationFinished, UnknownMigration
    */
-  move(request: MoveRequest): Promise<MoveAnswer> {
+  async move(request: MoveRequest): Promise<MoveAnswer> {
+    try {
+      return await this.#move(request);
+    } catch (error) {
+      // A ramp that waits for its gates would fill the history with it; it notes it in its own place.
+      if (error instanceof GatesRefused && request.ramp === undefined) await this.#rememberRefusal(request, error);
+      throw error;
+    }
+  }
+
+  #rememberRefusal(request: MoveRequest, { gates }: GatesRefused): Promise<void> {
+    const { migration, move } = request;
+    const to = move.dial === 'retire-old' ? (move.to ? 'yes' : 'no') : describeDial(move.to);
+    const summary = `${move.dial} ${to} was refused by its gates; nothing changed`;
+    return this.#transaction(request, (tx, now) =>
+      remember(tx, migration, { ...request, kind: 'refusal', summary, gates }, now),
+    );
+  }
+
+  #move(request: MoveRequest): Promise<MoveAnswer> {
     return this.#transaction(request, async (tx, now) => {
-      const { migration, move, evidence, force, dryRun, ifRevision } = request;
+      const { migration, move, evidence, force, dryRun, ifRevision, ramp } = request;
+      if (ramp !== undefined) await ramps.demandHold(tx, ramp, now);
       const facts = await factsOf(tx, migration, now);
       const { document, row } = facts;
       if (document.finished) throw new MigrationFinished(`${migration} is finished; its dials do not move any more`);
@@ -192,14 +362,15 @@ export class ControlPlane {
       const stamped = document.stamping === 'on' || move.dial !== 'dual-write' || move.to <= document.dials.dualWrite;
       const handover = move.dial === 'cutover' && !still;
       const next = !stamped ? 'stamping' : handover ? 'handover' : 'done';
-      if (dryRun || still)
-        return { gates, allowed: allowed || still, document: still ? document : null, next: still ? 'done' : next };
+      if (still) return { gates, allowed: true, document, next: 'done' };
+      const furthestValue =
+        !allowed &&
+        move.dial === 'cutover' &&
+        gates.every((gate) => gate.passed || !['order', 'handover', 'fleet'].includes(gate.gate))
+          ? furthest(facts, document.dials.cutover, move.to)
+          : null;
+      if (dryRun) return { gates, allowed, document: null, next, furthest: furthestValue };
       if (!allowed) {
-        const furthestValue =
-          move.dial === 'cutover' &&
-          gates.every((gate) => gate.passed || !['order', 'handover', 'fleet'].includes(gate.gate))
-            ? furthest(facts, document.dials.cutover, move.to)
-            : null;
         const offer =
           furthestValue === null || furthestValue === (move.to as Threshold)
             ? undefined
@@ -255,7 +426,7 @@ export class ControlPlane {
       const row = await migrationRow(tx, name);
       if (row.document.finished)
         throw new MigrationFinished(`${name} is finished; its settings have no effect any more`);
-      const settings: unknown = { ...row.document.settings, ...change };
+      const settings: unknown = { ...DEFAULT_SETTINGS, ...row.document.settings, ...change };
       validateSettings(settings);
       const summary = Object.entries(change)
         .map(([setting, value]) => `${setting} = ${JSON.stringify(value)}`)
@@ -310,6 +481,14 @@ export class ControlPlane {
     return this.#transaction(request, (tx, now) => replays.beginReplay(tx, request, now));
   }
 
+  beginPreload(request: preloads.PreloadRequest): Promise<preloads.PreloadAnswer> {
+    return this.#transaction(request, (tx, now) => preloads.beginPreload(tx, request, now));
+  }
+
+  settlePreload(replay: number, runner: string, before: number, looseUntil: number): Promise<boolean> {
+    return this.#storage.transaction((tx) => preloads.settlePreload(tx, replay, runner, before, looseUntil));
+  }
+
   runningReplay(name: string, kind: ReplayRow['kind'], target: Side): Promise<ReplayRow | null> {
     return this.#storage.read((tx) => replays.runningReplay(tx, name, kind, target));
   }
@@ -330,6 +509,51 @@ export class ControlPlane {
     );
   }
 
+  /** A replay and its partitions at one moment; null where there is none. */
+  replayWork(replay: number): Promise<{
+    readonly replay: ReplayRow;
+    readonly partitions: readonly ReplayPartitionRow[];
+    /** The control plane's time, which leases are told by. */
+    readonly now: number;
+  } | null> {
+    return this.#storage.read(async (tx) => {
+      const [row] = await tx.select('replays', { id: replay });
+      if (row === undefined) return null;
+      return {
+        replay: row,
+        partitions: await tx.select('replay_partitions', { replay }),
+        now: this.#clock.now(),
+      };
+    });
+  }
+
+  /** The shared replays of some migrations that are under way, with what is not done of them. */
+  openReplays(migrations: readonly string[]): Promise<{
+    readonly open: readonly leases.OpenReplay[];
+    readonly now: number;
+  }> {
+    return this.#storage.read(async (tx) => ({
+      open: await leases.openReplays(tx, migrations),
+      now: this.#clock.now(),
+    }));
+  }
+
+  takePartition(request: leases.PartitionRequest): Promise<leases.PartitionLease | null> {
+    return this.#storage.transaction((tx) => leases.takePartition(tx, request, this.#clock.now()));
+  }
+
+  checkpointPartition(request: leases.PartitionCheckpoint): Promise<leases.PartitionReceipt | null> {
+    return this.#storage.transaction((tx) => leases.checkpointPartition(tx, request, this.#clock.now()));
+  }
+
+  releasePartition(lease: leases.LeaseName, failure: string | null): Promise<boolean> {
+    return this.#storage.transaction((tx) => leases.releasePartition(tx, lease, failure, this.#clock.now()));
+  }
+
+  freePartition(lease: Omit<leases.LeaseName, 'runner'>): Promise<boolean> {
+    return this.#storage.transaction((tx) => leases.freePartition(tx, lease, this.#clock.now()));
+  }
+
   promiseDeadline(name: string, target: Side, limit: number): Promise<void> {
     return this.#storage.transaction((tx) => replays.promiseDeadline(tx, name, target, limit, this.#clock.now()));
   }
@@ -339,11 +563,24 @@ export class ControlPlane {
   }
 
   endReplay(replay: number, runner: string): Promise<{ readonly covered: Intervals; readonly cleared: number }> {
-    return this.#storage.transaction((tx) => replays.endReplay(tx, replay, runner, this.#clock.now()));
+    return this.#storage.transaction((tx) => replayEnd.endReplay(tx, replay, runner, this.#clock.now()));
   }
 
   cancelReplay(name: string, kind: ReplayRow['kind'], target: Side, authorship: Authorship): Promise<boolean> {
     return this.#transaction(authorship, (tx, now) => replays.cancelReplay(tx, name, kind, target, authorship, now));
+  }
+
+  /** Holds a replay, whoever runs it, or lets it go on: its runners see it within a second. Null where there is none. */
+  pauseReplay(
+    name: string,
+    kind: ReplayRow['kind'],
+    target: Side,
+    paused: boolean,
+    authorship: Authorship,
+  ): Promise<{ readonly changed: boolean } | null> {
+    return this.#transaction(authorship, (tx, now) =>
+      replays.pauseReplay(tx, name, kind, target, paused, authorship, now),
+    );
   }
 
   dirtOf(name: string, target: Side, upTo: number | null, after: number, limit: number): Promise<readonly DirtRow[]> {
@@ -351,7 +588,7 @@ export class ControlPlane {
   }
 
   clearDirt(name: string, ids: readonly number[]): Promise<number> {
-    return this.#storage.transaction((tx) => replays.clearDirt(tx, name, ids));
+    return this.#storage.transaction((tx) => replayEnd.clearDirt(tx, name, ids));
   }
 
   /** Records that a target refuses a key which a replay brought (R19). */
@@ -377,7 +614,7 @@ export class ControlPlane {
       const same = known.filter((row) =>
         positions.some(([from, to]) => row.fromPosition === from && row.toPosition === to),
       );
-      await replays.clearDirt(
+      await replayEnd.clearDirt(
         tx,
         name,
         same.map((row) => row.id),
@@ -397,22 +634,16 @@ export class ControlPlane {
   clearDivergences(name: string, ids: readonly number[]): Promise<number> {
     return this.#storage.transaction(async (tx) => {
       const gone = await tx.remove('divergences', { migration: name, id: { in: ids } });
-      if (gone > 0) await replays.forgetComparisons(tx, name, this.#clock.now());
+      if (gone > 0) await replayEnd.forgetComparisons(tx, name, this.#clock.now());
       return gone;
     });
   }
 
-  recordVerification(row: VerificationRow, authorship: Authorship): Promise<number> {
+  /** `document` is what people see of it later; only the newest are kept. */
+  recordVerification(row: VerificationRow, authorship: Authorship, document?: unknown): Promise<number> {
     return this.#transaction(authorship, async (tx, now) => {
       await migrationRow(tx, row.migration);
-      const id = await tx.insert('verifications', row);
-      await remember(
-        tx,
-        row.migration,
-        { ...authorship, kind: 'verification', summary: `verified: ${row.verdict}` },
-        now,
-      );
-      return id;
+      return verificationReports.recordVerification(tx, row, document, authorship, now);
     });
   }
 
@@ -534,6 +765,35 @@ export class ControlPlane {
     });
   }
 
+  // --- the servers' jobs -------------------------------------------------------------------------
+
+  beginJob(row: JobRow): Promise<void> {
+    return this.#storage.transaction((tx) => jobDesk.beginJob(tx, row, this.#clock.now()));
+  }
+
+  /** Says that a server lives and how far its jobs are. @returns those that somebody wants to be stopped */
+  keepJobs(server: string, leaseMs: number, progress: Readonly<Record<string, unknown>>): Promise<readonly string[]> {
+    return this.#storage.transaction((tx) => jobDesk.keepJobs(tx, server, leaseMs, progress, this.#clock.now()));
+  }
+
+  endJob(id: string, end: Parameters<typeof jobDesk.endJob>[2]): Promise<void> {
+    return this.#storage.transaction((tx) => jobDesk.endJob(tx, id, end));
+  }
+
+  /** Newest first. */
+  jobs(migrations: readonly string[] | null, limit: number): Promise<readonly JobRow[]> {
+    return this.#storage.read((tx) => jobDesk.jobs(tx, migrations, limit, this.#clock.now()));
+  }
+
+  job(id: string): Promise<JobRow | null> {
+    return this.#storage.read((tx) => jobDesk.job(tx, id, this.#clock.now()));
+  }
+
+  /** Asks whichever server runs it to stop it. @returns whether one does */
+  cancelJob(id: string): Promise<boolean> {
+    return this.#storage.transaction((tx) => jobDesk.cancelJob(tx, id, this.#clock.now()));
+  }
+
   // --- who gets in at the server -----------------------------------------------------------------
 
   createToken(token: tokens.NewToken): Promise<tokens.TokenInfo> {
@@ -542,6 +802,10 @@ export class ControlPlane {
 
   createSession(parent: number, hash: string, lifeMs: number): Promise<tokens.TokenInfo> {
     return this.#storage.transaction((tx) => tokens.createSession(tx, parent, hash, lifeMs, this.#clock.now()));
+  }
+
+  createPersonSession(person: Omit<tokens.NewToken, 'expiresAt'>, lifeMs: number): Promise<tokens.TokenInfo> {
+    return this.#storage.transaction((tx) => tokens.createPersonSession(tx, person, lifeMs, this.#clock.now()));
   }
 
   tokenRow(id: number): Promise<TokenRow | null> {

@@ -5,6 +5,7 @@ import type { KeySpec } from '../core/record-key.ts';
 import type { Side } from '../core/stage.ts';
 import type { Store } from '../core/store.ts';
 import type { Key } from '../core/value.ts';
+import type { PartitionCarrier } from '../replay/partition-jobs.ts';
 import type { ControlPlaneApi } from './control-plane.ts';
 
 /** Whether a process has surely ended, by somebody who can tell: `unknown` is no proof of anything. */
@@ -26,4 +27,8 @@ export interface ControllerParts {
   readonly random: Random;
   /** Names this controller where it runs a replay. */
   readonly runner: string;
+  /** The process that it runs in. */
+  readonly process: NodeInfo;
+  /** Shares replays with other machines; null where every replay is one process's. */
+  readonly carrier: PartitionCarrier | null;
 }

@@ -1,13 +1,6 @@
 import type { VerifyReport } from '../../verify/verify-report.ts';
 import { NOBODY, type Threshold } from '../core/dial.ts';
-import {
-  ChangeoverError,
-  FleetTimeout,
-  type GateVerdict,
-  HandoverInProgress,
-  Interrupted,
-  NotPrepared,
-} from '../core/errors.ts';
+import { ChangeoverError, FleetTimeout, type GateVerdict, HandoverInProgress, Interrupted } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { type DialMove, planStage, type Side, type Stage } from '../core/stage.ts';
@@ -15,7 +8,6 @@ import type { Inspection } from '../core/store.ts';
 import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
 import type { MoveAnswer } from './control-plane.ts';
 import type { ControllerParts } from './controller-parts.ts';
-import { deadlinesPassed } from './deadlines-passed.ts';
 import type { FleetMember } from './facts.ts';
 import type { HandoverProgress } from './handovers.ts';
 import {
@@ -28,8 +20,14 @@ import {
   evidenceFor,
   inspectStores,
 } from './preflight.ts';
+import { Preload, type PreloadOptions, type PreloadPreview } from './preload.ts';
 import type { Authorship } from './publish.ts';
-import { Repair, type RepairSummary } from './repair.ts';
+import type { RampHold } from './ramps.ts';
+import { Repair, type RepairOptions, type RepairSummary } from './repair.ts';
+import { planRepair, type RepairPlan } from './repair-plan.ts';
+import type { PartitionLease } from './replay-leases.ts';
+import type { WorkOptions, WorkOutcome } from './shared-replay.ts';
+import { bringStampingOn, endStamping } from './stamping.ts';
 import { Undertaker } from './undertaker.ts';
 import { type VerificationOptions, verifyMigration } from './verification.ts';
 
@@ -37,6 +35,8 @@ export interface MoveOptions extends Authorship {
   readonly force?: boolean;
   readonly dryRun?: boolean;
   readonly ifRevision?: number | null;
+  /** Made for a ramp: refused unless its driver still holds it. */
+  readonly ramp?: RampHold | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -65,12 +65,14 @@ export class Controller {
   readonly #undertaker: Undertaker;
   readonly #repair: Repair;
   readonly #backfill: Backfill;
+  readonly #preload: Preload;
 
   constructor(parts: ControllerParts) {
     this.#parts = parts;
     this.#undertaker = new Undertaker(parts);
     this.#repair = new Repair(parts);
     this.#backfill = new Backfill(parts);
+    this.#preload = new Preload(parts, this.#backfill);
   }
 
   get migration(): string {
@@ -96,7 +98,7 @@ export class Controller {
     if (options.dryRun === true)
       return this.#result(answer.document ?? (await this.#ruleset()), answer.gates, null, begun);
     if (answer.next === 'stamping') {
-      await this.#bringStampingOn(options);
+      await bringStampingOn(this.#parts, this.#wait, options);
       return this.set(move, { ...options, ifRevision: null });
     }
     const document = answer.document as RulesetDocument;
@@ -174,9 +176,33 @@ export class Controller {
     return this.#backfill.run(options);
   }
 
+  /**
+   * Fills the new store before anything is mirrored to it, with stamping brought on first (R20). Makes no coverage.
+   * @throws GatesRefused (nothing changed)
+   */
+  async preload(options: PreloadOptions): Promise<ReplaySummary> {
+    await this.waitAcknowledged((await this.#ruleset()).revision, options.signal);
+    return this.#preload.run(options, () => bringStampingOn(this.#parts, this.#wait, options));
+  }
+
+  /** What a preload would need, changing nothing. */
+  previewPreload(authorship: Authorship): Promise<PreloadPreview> {
+    return this.#preload.preview(authorship);
+  }
+
   /** Replays what is dirty and re-stamps what is divergent. */
-  repair(options: Authorship & { readonly signal?: AbortSignal | undefined }): Promise<RepairSummary> {
+  repair(options: RepairOptions): Promise<RepairSummary> {
     return this.#repair.run(options);
+  }
+
+  /** What {@link repair} would do. */
+  planRepair(): Promise<RepairPlan> {
+    return planRepair(this.#parts);
+  }
+
+  /** Works on a partition of a shared replay, until it is done or lost; given back when the signal ends it. */
+  work(lease: PartitionLease, options: WorkOptions): Promise<WorkOutcome> {
+    return this.#backfill.work(lease, options);
   }
 
   /** Compares what both stores hold; the verdict is remembered for the gates. */
@@ -209,25 +235,7 @@ export class Controller {
    * old store stays and the new one is wiped.
    */
   async finish(options: MoveOptions & { readonly onStep?: (step: string) => void }): Promise<RulesetDocument> {
-    const { plane, stores, clock } = this.#parts;
-    // Not the options: what calls back cannot be sent to a control plane in another thread.
-    const { actor, reason } = options;
-    let settled: number | null = null;
-    for (;;) {
-      options.signal?.throwIfAborted();
-      const answer = await plane.advanceFinish(this.migration, { actor, reason }, settled);
-      options.onStep?.(answer.step);
-      await this.waitAcknowledged(answer.document.revision, options.signal);
-      if (answer.step === 'settle') continue;
-      await deadlinesPassed(stores, clock, answer, options.signal);
-      settled = answer.document.revision;
-      if (answer.step === 'starting') continue;
-      const kept: Side = answer.document.dials.retireOld ? 'new' : 'old';
-      options.onStep?.(`cleaning the ${kept} store`);
-      await stores[kept].finish({ signal: options.signal });
-      if (kept === 'old') await stores.new.wipe({ signal: options.signal });
-      return answer.document;
-    }
+    return endStamping(this.#parts, this.#wait, options);
   }
 
   /**
@@ -267,24 +275,11 @@ export class Controller {
       force: options.force ?? false,
       dryRun: options.dryRun ?? false,
       ifRevision: options.ifRevision ?? null,
+      ...(options.ramp === undefined ? {} : { ramp: options.ramp }),
     });
   }
 
-  async #bringStampingOn(options: MoveOptions): Promise<void> {
-    const { plane, stores } = this.#parts;
-    for (const side of ['old', 'new'] as const) {
-      if (!(await stores[side].prepared())) {
-        throw new NotPrepared(`${stores[side].label} is not prepared for stamped writes`, {
-          remedy: 'changeover prepare',
-        });
-      }
-    }
-    for (;;) {
-      const step = await plane.advanceStamping(this.migration, options);
-      if (step === null) return;
-      await this.waitAcknowledged(step.document.revision, options.signal);
-    }
-  }
+  readonly #wait = (revision: number, signal?: AbortSignal): Promise<void> => this.waitAcknowledged(revision, signal);
 
   /** Steps until no handover is going on; past its budget it is undone. */
   async #driveHandover(

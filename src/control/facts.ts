@@ -27,12 +27,21 @@ export interface Facts {
   readonly fleet: readonly FleetMember[];
   readonly dirt: readonly DirtSummary[];
   readonly openDivergences: readonly { readonly position: number }[];
-  readonly verification: VerificationRow | null;
+  /** Newest first. */
+  readonly verifications: readonly VerificationRow[];
   readonly runningReplays: number;
+  /** What a preload, if there ever was one, means for dual-write (R20). */
+  readonly preload: PreloadFacts | null;
   /** Newest first. */
   readonly censuses: readonly CensusRow[];
   readonly acceptances: readonly AcceptanceRow[];
   readonly now: number;
+}
+
+export interface PreloadFacts {
+  readonly running: boolean;
+  /** The latest deadline of a put that is not known to be settled (the new store's time), or 0. */
+  readonly looseUntil: number;
 }
 
 export interface DirtSummary {
@@ -81,13 +90,24 @@ export const behind = (fleet: readonly FleetMember[], revision: number): readonl
 
 /** Gates name a few examples; more rows than this are not read for them. */
 const MOST_ROWS = 10_000;
+/** Verdicts that are looked through for those that still hold. */
+const MOST_VERDICTS = 200;
+
+async function preloadFacts(tx: Transaction, name: string): Promise<PreloadFacts | null> {
+  const rows = await tx.select('replays', { migration: name, kind: 'preload' });
+  if (rows.length === 0) return null;
+  return {
+    running: rows.some(({ state }) => state === 'running'),
+    looseUntil: Math.max(...rows.map(({ looseUntil }) => looseUntil)),
+  };
+}
 
 export async function factsOf(tx: Transaction, name: string, now: number): Promise<Facts> {
   const row = await migrationRow(tx, name);
-  const [verification] = await tx.select(
+  const verifications = await tx.select(
     'verifications',
     { migration: name },
-    { orderBy: 'id', descending: true, limit: 1 },
+    { orderBy: 'id', descending: true, limit: MOST_VERDICTS },
   );
   const dirt = await tx.select('dirt', { migration: name }, { limit: MOST_ROWS });
   return {
@@ -101,8 +121,9 @@ export async function factsOf(tx: Transaction, name: string, now: number): Promi
       cause,
     })),
     openDivergences: await tx.select('divergences', { migration: name }, { limit: MOST_ROWS }),
-    verification: verification ?? null,
+    verifications,
     runningReplays: await tx.count('replays', { migration: name, state: 'running' }),
+    preload: await preloadFacts(tx, name),
     censuses: await tx.select('censuses', { migration: name }, { orderBy: 'id', descending: true, limit: MOST_ROWS }),
     acceptances: await tx.select('acceptances', { migration: name }),
     now,

@@ -9,6 +9,7 @@ import { maxStamp, STAMP_MIN } from '../core/stamp.ts';
 import { migrationRow, nameOf } from './facts.ts';
 import { type Authorship, carried, remember } from './publish.ts';
 import type { DirtRow, NodeRow, Transaction } from './storage.ts';
+import { foldTraffic, keepTraffic } from './traffic-desk.ts';
 
 /** The id of a key in its JSON form: enough to tell the rows of one migration apart. */
 export const keyIdOf = (key: unknown): string => canonicalText(key);
@@ -87,6 +88,7 @@ export async function report(tx: Transaction, report: NodeReport, now: number): 
       },
     },
   );
+  await keepTraffic(tx, node.id, report.traffic);
   for (const line of report.dirt) {
     const ranges = await carried(tx, line.migration, [[line.position, line.position + 1]], line.revision);
     await addDirt(tx, line.migration, line.target, ranges, {
@@ -99,7 +101,7 @@ export async function report(tx: Transaction, report: NodeReport, now: number): 
       notBefore: line.notBefore,
     });
   }
-  for (const [migration, revision] of Object.entries(report.acknowledged)) {
+  for (const [migration, revision] of await newer(tx, node.id, Object.entries(report.acknowledged))) {
     await tx.update('acknowledgements', { node: node.id, migration, revision: { lt: revision } }, { revision });
   }
   for (const line of report.divergences) await upsertDivergence(tx, line);
@@ -112,6 +114,20 @@ export async function report(tx: Transaction, report: NodeReport, now: number): 
     );
   }
   return { standing: 'member' };
+}
+
+/** Of so many acknowledgements most are old: one look is quicker than as many updates that change nothing. */
+const MANY = 8;
+
+/** What a process may not have acknowledged before. */
+async function newer(
+  tx: Transaction,
+  node: number,
+  acknowledged: readonly (readonly [migration: string, revision: number])[],
+): Promise<readonly (readonly [migration: string, revision: number])[]> {
+  if (acknowledged.length < MANY) return acknowledged;
+  const known = new Map((await tx.select('acknowledgements', { node })).map((row) => [row.migration, row.revision]));
+  return acknowledged.filter(([migration, revision]) => (known.get(migration) ?? revision) < revision);
 }
 
 /** One row a key: when it was first and last seen, and what differed last. */
@@ -145,7 +161,9 @@ export async function addDirt(
 /** The last report of a process that leaves in good order; its acknowledgements are no longer required (R9). */
 export async function leave(tx: Transaction, last: NodeReport, now: number): Promise<void> {
   const { standing } = await report(tx, last, now);
-  if (standing === 'member') await tx.update('nodes', { id: last.incarnation }, { state: 'left' });
+  if (standing !== 'member') return;
+  await foldTraffic(tx, last.incarnation);
+  await tx.update('nodes', { id: last.incarnation }, { state: 'left' });
 }
 
 /** What must be waited for before a process may be buried. */
@@ -220,6 +238,7 @@ export async function bury(tx: Transaction, burial: Burial, now: number): Promis
       now,
     );
   }
+  await foldTraffic(tx, node.id);
   await tx.update(
     'nodes',
     { id: node.id },

@@ -15,6 +15,7 @@ import { type DialMove, type Dials, dialsConflict, type Side } from '../core/sta
 import type { Finding } from '../core/store.ts';
 import { number, openFindings, openLosses, standingCensus } from './acceptances.ts';
 import { behind, coverageOf, type DirtSummary, type Facts } from './facts.ts';
+import { verifiedAs } from './verified.ts';
 
 /** What only the caller knows: it has the stores, the control plane has not. */
 export interface CallerEvidence {
@@ -24,6 +25,8 @@ export interface CallerEvidence {
   readonly findings: Readonly<Record<Side, readonly Finding[] | null>>;
   /** Binds verdicts: a verdict about another mapping does not count. */
   readonly mapping: string;
+  /** No put to the new store with a deadline up to this can be applied any more; absent where it was not asked. */
+  readonly settledTo?: number;
 }
 
 const gate = (name: string, passed: boolean, evidence: string, remedy: string, advice = false): GateVerdict => ({
@@ -75,7 +78,9 @@ export function gatesOf(facts: Facts, move: DialMove, evidence: CallerEvidence):
   switch (move.dial) {
     case 'dual-write':
       // Downwards `order` is enough: the old store leads there and keeps everything.
-      if (move.to > dials.dualWrite) gates.push(...mirrorOnGates(facts, evidence, 'new'));
+      if (move.to > dials.dualWrite) {
+        gates.push(...preloadGate(facts, evidence), ...mirrorOnGates(facts, evidence, 'new'));
+      }
       break;
     case 'shadow-read':
       break;
@@ -209,6 +214,52 @@ function censusGate({ censuses, acceptances, document }: Facts, { mapping }: Cal
   return gate('census', open.length === 0, evidence, remedy);
 }
 
+/** R20: what looks at nothing must have arrived, or can no more, before anybody else writes to the new store. */
+function preloadGate({ preload, document }: Facts, { settledTo }: CallerEvidence): readonly GateVerdict[] {
+  if (preload === null || document.dials.dualWrite !== NOBODY) return [];
+  const { migration } = document;
+  const { running, looseUntil } = preload;
+  if (running) {
+    const remedy = `let it end, or: changeover backfill ${migration} --preload --cancel ${REASON}`;
+    return [gate('preload', false, 'a preload of the new store is under way', remedy)];
+  }
+  const leftMs = looseUntil === 0 ? 0 : settledTo === undefined ? null : Math.max(0, looseUntil + 1 - settledTo);
+  const evidence =
+    leftMs === null
+      ? 'a batch of the preload had no answer, and the new store was not asked for its time'
+      : leftMs === 0
+        ? 'every batch of the preload is settled'
+        : `a batch of the preload had no answer and may arrive for another ${Math.ceil(leftMs / 1_000)} s`;
+  const remedy = leftMs === null ? `changeover doctor ${migration}` : `wait ${Math.ceil(leftMs / 1_000)} s, then again`;
+  return [gate('preload', leftMs === 0, evidence, remedy)];
+}
+
+/** What a preload needs: that nobody else writes to the new store, and that nothing there is newer (R20). Pure. */
+export function preloadGates(facts: Facts, evidence: CallerEvidence): readonly GateVerdict[] {
+  const { document } = facts;
+  const name = document.migration;
+  const { dualWrite } = document.dials;
+  const back = facts.dirt.filter(({ target }) => target === 'old');
+  return [
+    gate(
+      'mirror-off',
+      dualWrite === NOBODY,
+      dualWrite === NOBODY ? 'nothing is mirrored' : `dual-write stands at ${describeDial(dualWrite)}`,
+      `changeover backfill ${name} ${REASON}`,
+    ),
+    gate(
+      'handover',
+      document.handover === null,
+      document.handover === null ? 'none going on' : `a ${document.handover.kind} handover is going on`,
+      `changeover status ${name}`,
+    ),
+    // After an emergency the new store may be the only one to have what is dirty towards the old one.
+    gate('dirty', back.length === 0, describeDirt(back), `changeover repair ${name} ${REASON}`),
+    ...mirrorOnGates(facts, evidence, 'new'),
+    fleetGate(facts, facts.row.revision, `revision ${facts.row.revision}`),
+  ];
+}
+
 function mirrorOnGates(facts: Facts, evidence: CallerEvidence, follower: Side): readonly GateVerdict[] {
   const { settings, migration } = facts.document;
   return [
@@ -278,18 +329,10 @@ function shadowGate(facts: Facts, to: Threshold): GateVerdict {
 }
 
 function verificationGate(facts: Facts, positions: Intervals, evidence: CallerEvidence): GateVerdict {
-  const { verification, row, now } = facts;
-  const name = facts.document.migration;
-  const verdict = (): [boolean, string] => {
-    if (verification === null) return [false, 'never verified'];
-    if (verification.mapping !== evidence.mapping) return [false, 'the last verdict is about another mapping'];
-    if (verification.revision < row.mirrorOnRevision) return [false, 'dual-write was raised since the last verdict'];
-    if (verification.expiresAt <= now) return [false, 'the last verdict has expired'];
-    if (!covers(verification.positions, positions)) return [false, 'the last verdict is about other positions'];
-    return [verification.verdict === 'consistent', `${verification.verdict} at revision ${verification.revision}`];
-  };
-  const [passed, text] = verdict();
-  return gate('verification', passed, text, `changeover verify ${name}`, true);
+  const { migration, settings } = facts.document;
+  const [passed, text] = verifiedAs(facts, positions, evidence.mapping);
+  const remedy = `changeover verify ${migration}${settings.verification === 'proven' ? ' --prove' : ''}`;
+  return gate('verification', passed, text, remedy, true);
 }
 
 function retireGates(facts: Facts, evidence: CallerEvidence): readonly GateVerdict[] {

@@ -295,6 +295,37 @@ export async function cancelHandover(
   }));
 }
 
+/** What an emergency roll-back would take back, and how far; or the gate that is in its way. Pure. @throws Busy */
+export function planEmergency(facts: Facts): { readonly positions: Intervals; readonly to: Threshold } | GateVerdict {
+  const { document, row } = facts;
+  const { dials, migration } = document;
+  const coverageGate = (evidence: string, remedy: string): GateVerdict => ({
+    gate: 'coverage',
+    passed: false,
+    advice: false,
+    evidence,
+    remedy,
+  });
+  const top = Math.max(dials.cutover, document.handover?.from ?? NOBODY, document.handover?.to ?? NOBODY);
+  if (dials.retireOld || document.finished) {
+    return coverageGate(
+      'the old store is retired: it gets no writes any more',
+      `changeover set ${migration} retire-old no, then changeover backfill ${migration} --to old`,
+    );
+  }
+  if (top === NOBODY && document.handover === null) throw new Busy('the old store leads everything already');
+  const positions = union(below(top), document.handover?.positions ?? []);
+  const missing = subtract(intersect(positions, below(dials.cutover)), row.coverageOld);
+  const to = missing.length === 0 ? NOBODY : furthest({ ...facts, dirt: [] }, dials.cutover, NOBODY);
+  if (to === null) {
+    return coverageGate(
+      `the old store is not known to be complete in ${describePositions(missing)}`,
+      `changeover backfill ${migration} --to old`,
+    );
+  }
+  return { positions: subtract(positions, below(to)), to };
+}
+
 /** R17 step 1. What only the new store has acknowledged stays behind as dirt. */
 export async function beginEmergency(
   tx: Transaction,
@@ -306,41 +337,18 @@ export async function beginEmergency(
   const { document, row } = facts;
   const { dials } = document;
   if (document.handover?.kind === 'emergency') return document;
-  const top = Math.max(dials.cutover, document.handover?.from ?? NOBODY, document.handover?.to ?? NOBODY);
-  if (dials.retireOld || document.finished) {
-    throw new GatesRefused('the old store is retired; nothing changed', [
-      {
-        gate: 'coverage',
-        passed: false,
-        advice: false,
-        evidence: 'the old store gets no writes any more',
-        remedy: `changeover set ${name} retire-old no, then changeover backfill ${name} --to old`,
-      },
-    ]);
-  }
-  if (top === NOBODY && document.handover === null) throw new Busy('the old store leads everything already');
-  const positions = union(below(top), document.handover?.positions ?? []);
-  const led = intersect(positions, below(dials.cutover));
-  const missing = subtract(led, row.coverageOld);
-  const offer = missing.length === 0 ? NOBODY : furthest({ ...facts, dirt: [] }, dials.cutover, NOBODY);
-  if (offer === null) {
-    throw new GatesRefused('the old store does not have everything; nothing changed', [
-      {
-        gate: 'coverage',
-        passed: false,
-        advice: false,
-        evidence: `the old store is not known to be complete in ${describePositions(missing)}`,
-        remedy: `changeover backfill ${name} --to old`,
-      },
-    ]);
+  const plan = planEmergency(facts);
+  if ('gate' in plan) {
+    const why = dials.retireOld || document.finished ? 'is retired' : 'does not have everything';
+    throw new GatesRefused(`the old store ${why}; nothing changed`, [plan]);
   }
   const handover: Handover = {
     kind: 'emergency',
-    positions: subtract(positions, below(offer)),
+    positions: plan.positions,
     units: null,
     cohort: null,
     from: dials.cutover,
-    to: offer,
+    to: plan.to,
     holdSince: row.revision + 1,
     movedAt: null,
     cancelled: false,

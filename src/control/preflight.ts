@@ -1,11 +1,12 @@
-import { type CensusProgress, type CensusReport, takeCensus } from '../../verify/census.ts';
+import { Census, type CensusProgress, type CensusReport, type CensusRules, takeCensus } from '../../verify/census.ts';
 import { InvalidArgument, StoreFault } from '../core/errors.ts';
 import { type DialMove, type Dials, otherSide, type Side } from '../core/stage.ts';
-import type { Finding, Inspection } from '../core/store.ts';
+import { type Finding, type Inspection, settledAt } from '../core/store.ts';
 import { acceptanceOf, CENSUS, openLosses, standingCensus } from './acceptances.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import type { CallerEvidence } from './gates.ts';
 import type { Authorship } from './publish.ts';
+import type { ReplayRow } from './replay-row.ts';
 import type { CensusRow } from './storage.ts';
 
 export interface CensusRequest extends Authorship {
@@ -86,6 +87,8 @@ export async function evidenceFor(parts: ControllerParts, dials: Dials, move: Di
     prepared: { old, new: fresh },
     findings: { old: follower === 'old' ? findings : null, new: follower === 'new' ? findings : null },
     mapping,
+    // Not `now()` itself: what `settledAt` adds to a deadline.
+    ...(asked ? { settledTo: stores.new.now() - settledAt(stores.new, 0) } : {}),
   };
 }
 
@@ -120,6 +123,10 @@ export type CensusParts = Pick<
   ControllerParts,
   'migration' | 'stores' | 'keys' | 'rules' | 'clock' | 'random' | 'mapping'
 > & { readonly plane: ControllerParts['plane'] | null };
+
+/** What takes the census of a replay: a backfill of the new store sees every record anyway. Null where none is taken. */
+export const censusFor = (parts: CensusRules, { kind, target }: ReplayRow): Census | null =>
+  kind !== 'repair' && target === 'new' ? new Census(parts) : null;
 
 /** A census as it is recorded: totals, and the places that lose something. */
 export function censusRow({ migration, mapping }: CensusParts, report: CensusReport): CensusRow {

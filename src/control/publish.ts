@@ -5,6 +5,9 @@ import { type Intervals, intervals, subtract, union } from '../core/intervals.ts
 import { mirroredTo, type RulesetDocument, validateRuleset } from '../core/ruleset.ts';
 import type { MigrationRow, Transaction } from './storage.ts';
 
+/** Who it is that does something which nobody asked for at that moment. */
+export const AUTOMATIC_ACTOR = 'changeover';
+
 /** Who changes something, and why; goes into the history. */
 export interface Authorship {
   readonly actor: string;

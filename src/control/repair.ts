@@ -1,5 +1,5 @@
-import { compareRecords } from '../../verify/compare.ts';
 import { sleep } from '../core/clock.ts';
+import { ChangeoverError, Interrupted } from '../core/errors.ts';
 import { type Intervals, intervals, overlaps } from '../core/intervals.ts';
 import { keyFromJson } from '../core/key-json.ts';
 import { otherSide, type Side } from '../core/stage.ts';
@@ -8,27 +8,40 @@ import { again, putNewer } from '../replay/put-newer.ts';
 import { Backfill } from './backfill.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import type { Authorship } from './publish.ts';
-import type { DirtRow, DivergenceRow } from './storage.ts';
+import { type RestampSummary, restampDivergent } from './restamping.ts';
+import type { DirtRow } from './storage.ts';
 
-export interface RepairSummary {
+export interface RepairSummary extends RestampSummary {
   /** Entries put because the target lacked them. */
   readonly applied: number;
   /** Lines of dirt that are gone. */
   readonly cleared: number;
   /** Keys that a store still refuses, by side. */
   readonly rejected: Readonly<Record<Side, number>>;
-  /** Divergent records that agree now, and those that still do not. */
-  readonly restamped: number;
-  readonly divergent: number;
 }
 
-interface RepairOptions extends Authorship {
+/** How far a repair is: single keys and ranges of each store, then the divergent records. */
+export interface RepairProgress {
+  readonly phase: 'keys' | 'ranges' | 'divergent';
+  /** The store that is filled; null for divergent records, which go wherever they are not led. */
+  readonly target: Side | null;
+  readonly done: number;
+  /** How many there are, where that is known. */
+  readonly all: number | null;
+  /** Entries that the target lacked, or records that agree now. */
+  readonly mended: number;
+  /** Entries that the target refused, or records that still differ. */
+  readonly refused: number;
+}
+
+export interface RepairOptions extends Authorship {
+  /** Nobody else takes part: a handover waits for it. @default false */
+  readonly alone?: boolean;
   readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: RepairProgress) => void) | undefined;
 }
 
 const PAGE = 500;
-const RESTAMPED_AT_ONCE = 32;
-const LOOKS_MS: readonly number[] = [10, 50, 200, 500, 1_000];
 
 /**
  * Replays what is dirty (R10): single keys by point reads, ranges by a scan; towards the old store first, as after an
@@ -43,21 +56,41 @@ export class Repair {
     this.#backfill = new Backfill(parts);
   }
 
+  /** @throws Interrupted when `signal` aborts: what is mended is, and another run goes on. */
   async run(options: RepairOptions): Promise<RepairSummary> {
     const total = { applied: 0, cleared: 0, rejected: { old: 0, new: 0 } };
-    for (const target of ['old', 'new'] as const) {
-      const done = await this.#replayDirt(target, null, options);
-      total.applied += done.applied;
-      total.cleared += done.cleared;
-      total.rejected[target] += done.rejected;
+    try {
+      for (const target of ['old', 'new'] as const) {
+        const done = await this.#replayDirt(target, null, options);
+        total.applied += done.applied;
+        total.cleared += done.cleared;
+        total.rejected[target] += done.rejected;
+      }
+      return { ...total, ...(await this.#restamp(options)) };
+    } catch (error) {
+      if (options.signal?.aborted !== true || error instanceof ChangeoverError) throw error;
+      throw new Interrupted('the repair was interrupted', {
+        remedy: 'the same command goes on from there',
+        cause: error,
+      });
     }
-    const { restamped, divergent } = await this.#restampDivergent(options.signal);
-    return { ...total, restamped, divergent };
+  }
+
+  async #restamp({ signal, onProgress }: RepairOptions): Promise<RestampSummary> {
+    const { plane, migration } = this.#parts;
+    const all = onProgress === undefined ? 0 : (await plane.status(migration)).divergences;
+    return restampDivergent(this.#parts, signal, ({ restamped, agreed, divergent }) => {
+      const mended = restamped + agreed;
+      const done = mended + divergent;
+      onProgress?.({ phase: 'divergent', target: null, done, all: Math.max(all, done), mended, refused: divergent });
+    });
   }
 
   /** Replays the dirt of some positions, in both directions, while a handover holds them. */
   async drain(positions: Intervals, options: RepairOptions): Promise<void> {
-    for (const target of ['old', 'new'] as const) await this.#replayDirt(target, positions, options);
+    for (const target of ['old', 'new'] as const) {
+      await this.#replayDirt(target, positions, { ...options, alone: true });
+    }
   }
 
   async #replayDirt(
@@ -68,6 +101,7 @@ export class Repair {
     const { plane, migration } = this.#parts;
     const total = { applied: 0, cleared: 0, rejected: 0 };
     const ranges: [number, number][] = [];
+    const single = { done: 0, mended: 0, refused: 0 };
     const wanted = (row: DirtRow): boolean => within === null || overlaps([[row.fromPosition, row.toPosition]], within);
     for (let after = 0; ; ) {
       const page = await plane.dirtOf(migration, target, null, after, PAGE);
@@ -84,11 +118,28 @@ export class Repair {
         total.applied += done.applied;
         total.cleared += done.cleared;
         total.rejected += done.rejected;
+        single.done += keys.length;
+        single.mended += done.applied;
+        single.refused += done.rejected;
+        options.onProgress?.({ phase: 'keys', target, all: null, ...single });
       }
       await this.#waitSource(target, rows, options.signal);
     }
     if (ranges.length === 0) return total;
-    const done = await this.#backfill.runKind('repair', { ...options, target, positions: intervals(ranges) });
+    const done = await this.#backfill.runKind('repair', {
+      ...options,
+      target,
+      positions: intervals(ranges),
+      onProgress: ({ scanned, estimate, applied, rejected }) =>
+        options.onProgress?.({
+          phase: 'ranges',
+          target,
+          done: scanned,
+          all: estimate,
+          mended: applied,
+          refused: rejected,
+        }),
+    });
     total.applied += done.applied;
     total.cleared += done.clearedDirt;
     total.rejected += done.rejected;
@@ -137,50 +188,5 @@ export class Repair {
     const gone = [...rowsOf].filter(([id]) => !refused.has(id)).flatMap(([, ids]) => ids);
     const cleared = gone.length === 0 ? 0 : await plane.clearDirt(migration, gone);
     return { applied: result.applied, cleared, rejected: refused.size };
-  }
-
-  async #restampDivergent(signal: AbortSignal | undefined): Promise<{ restamped: number; divergent: number }> {
-    const { plane, migration, restamp } = this.#parts;
-    let restamped = 0;
-    let divergent = 0;
-    for (let after = 0; ; ) {
-      const page = await plane.divergences(migration, after, PAGE);
-      if (page.length === 0) return { restamped, divergent };
-      after = page.at(-1)?.id ?? after;
-      const agreed: number[] = [];
-      const open = [...page];
-      const lane = async (): Promise<void> => {
-        for (let row = open.shift(); row !== undefined; row = open.shift()) {
-          signal?.throwIfAborted();
-          if (!(await this.#agree(row, LOOKS_MS.slice(0, 1), signal))) {
-            await restamp(keyFromJson(row.key));
-            if (!(await this.#agree(row, LOOKS_MS, signal))) {
-              divergent += 1;
-              continue;
-            }
-            restamped += 1;
-          }
-          agreed.push(row.id);
-        }
-      };
-      await Promise.all(Array.from({ length: Math.min(RESTAMPED_AT_ONCE, page.length) }, lane));
-      if (agreed.length > 0) await plane.clearDivergences(migration, agreed);
-    }
-  }
-
-  /** Whether both stores hold the same record now, or soon: a mirror put may be on its way. */
-  async #agree(row: DivergenceRow, looksMs: readonly number[], signal: AbortSignal | undefined): Promise<boolean> {
-    const { stores, keys, clock, rules } = this.#parts;
-    const key = keyFromJson(row.key);
-    const id = keys.id(key);
-    for (const ms of looksMs) {
-      const [old, fresh] = await Promise.all([stores.old.get(id, key), stores.new.get(id, key)]);
-      const left = old?.value ?? null;
-      const right = fresh?.value ?? null;
-      if (left === null && right === null) return true;
-      if (left !== null && right !== null && compareRecords(left, right, rules).length === 0) return true;
-      await sleep(clock, ms, signal);
-    }
-    return false;
   }
 }

@@ -1,13 +1,15 @@
 import { describePositions } from '../core/dial.ts';
 import { Busy, GatesRefused, InvalidArgument } from '../core/errors.ts';
-import { covers, type Intervals, intersect, intervals, NOTHING, subtract, union } from '../core/intervals.ts';
+import { covers, type Intervals, intersect, NOTHING } from '../core/intervals.ts';
 import { mirroredTo, type RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import type { Partition } from '../core/store.ts';
-import { behind, coverageOf, factsOf, migrationRow } from './facts.ts';
+import { behind, factsOf, migrationRow } from './facts.ts';
 import { fleetGate } from './gates.ts';
 import { type Authorship, remember } from './publish.ts';
-import type { DirtRow, ReplayPartitionRow, ReplayRow, Transaction } from './storage.ts';
+import { measured } from './replay-rate.ts';
+import type { ReplayPartitionRow, ReplayRow } from './replay-row.ts';
+import type { DirtRow, Transaction } from './storage.ts';
 
 export interface ReplayRequest extends Authorship {
   readonly migration: string;
@@ -23,6 +25,8 @@ export interface ReplayRequest extends Authorship {
   readonly sourceTime: number;
   /** The shares of the source to scan, for a new replay; chosen by the caller, who has the store. */
   readonly partitions: readonly Partition[];
+  /** Leases its partitions one by one, to any number of processes; one that is shared already is joined. @default false */
+  readonly shared?: boolean;
 }
 
 /** A replay that is under way, whoever began it. */
@@ -57,13 +61,17 @@ export async function beginReplay(tx: Transaction, request: ReplayRequest, now: 
   const facts = await factsOf(tx, migration, now);
   refuseAfterStamping(facts.document);
   const running = await runningReplay(tx, migration, kind, target);
-  if (running !== null && !isSuperseded(running, request, now)) return resumeReplay(tx, running, request, now);
+  const follower = followerPositions(facts.document, target);
+  if (running !== null && !isSuperseded(running, request, now)) {
+    // What is not mirrored was no part of it when it began, and is none now.
+    const asked = request.positions === null || kind !== 'backfill' ? null : intersect(request.positions, follower);
+    return resumeReplay(tx, running, { ...request, positions: asked ?? request.positions }, now);
+  }
   // A repair that its runner left is not resumed where there is other dirt by now: what it had done stays done.
   if (running !== null) {
     await tx.update('replays', { id: running.id }, { state: 'cancelled', finishedAt: now, runner: null });
   }
 
-  const follower = followerPositions(facts.document, target);
   const positions =
     kind === 'backfill' ? intersect(request.positions ?? follower, follower) : (request.positions ?? NOTHING);
   if (positions.length === 0) {
@@ -97,11 +105,18 @@ export async function beginReplay(tx: Transaction, request: ReplayRequest, now: 
     reason: request.reason,
     startedAt: now,
     finishedAt: null,
-    runner,
+    runner: request.shared === true ? null : runner,
     leaseUntil: now + request.leaseMs,
     estimate: request.estimate,
     sourceTime: request.sourceTime,
     deadlineLimit: 0,
+    looseUntil: 0,
+    shared: request.shared === true,
+    paused: false,
+    cleared: 0,
+    rate: null,
+    rateAt: now,
+    rateScanned: 0,
   });
   await tx.insertMany(
     'replay_partitions',
@@ -115,6 +130,14 @@ export async function beginReplay(tx: Transaction, request: ReplayRequest, now: 
       applied: 0,
       skipped: 0,
       rejected: 0,
+      runner: null,
+      process: null,
+      leaseUntil: 0,
+      fence: 0,
+      failures: 0,
+      failure: null,
+      retryAt: 0,
+      census: null,
     })),
   );
   const summary = `${kind} of ${describePositions(positions)} to the ${target} store begins`;
@@ -174,13 +197,24 @@ export async function promiseDeadline(
     estimate: null,
     sourceTime: 0,
     deadlineLimit: limit,
+    looseUntil: 0,
+    shared: false,
+    paused: false,
+    cleared: 0,
+    rate: null,
+    rateAt: now,
+    rateScanned: 0,
   });
 }
 
-const isSuperseded = (running: ReplayRow, { kind, runner, positions, mapping }: ReplayRequest, now: number): boolean =>
-  kind === 'repair' &&
-  (running.runner === null || running.runner === runner || running.leaseUntil <= now) &&
-  (running.mapping !== mapping || !sameIntervals(positions ?? NOTHING, running.positions));
+const isSuperseded = (running: ReplayRow, request: ReplayRequest, now: number): boolean =>
+  request.kind === 'repair' &&
+  !isHeld(running, request.runner, now) &&
+  (running.mapping !== request.mapping || !sameIntervals(request.positions ?? NOTHING, running.positions));
+
+/** Somebody else is at it. A shared one has no runner of its own; its holders keep it with their partitions. */
+const isHeld = ({ shared, runner, leaseUntil }: ReplayRow, by: string, now: number): boolean =>
+  (shared || (runner !== null && runner !== by)) && leaseUntil > now;
 
 async function resumeReplay(
   tx: Transaction,
@@ -188,31 +222,59 @@ async function resumeReplay(
   request: ReplayRequest,
   now: number,
 ): Promise<ReplayWork> {
-  const { migration, kind, runner } = request;
-  if (running.runner !== null && running.runner !== runner && running.leaseUntil > now) {
-    throw new Busy(`a ${kind} of ${migration} is being run by ${running.runner}`, {
+  const { migration, kind, runner, shared = false } = request;
+  const joins = shared && running.shared;
+  // A repair of something else is not one to join.
+  const other = kind === 'repair' && !sameIntervals(request.positions ?? NOTHING, running.positions);
+  if ((!joins || other) && isHeld(running, runner, now)) {
+    throw new Busy(`a ${kind} of ${migration} is being run by ${running.runner ?? 'several processes'}`, {
       remedy: `changeover status ${migration} shows it; it can be taken over when its lease ends`,
     });
   }
-  if (running.mapping !== request.mapping) {
-    throw new InvalidArgument(`the ${kind} of ${migration} was begun under another mapping`, {
-      expected: 'the same stores, keys, unit and codecs as when it began',
-      remedy: `changeover ${kind} ${migration} --cancel, then begin anew`,
-    });
-  }
+  refuseOtherMapping(running, request.mapping);
   if (request.positions !== null && !sameIntervals(request.positions, running.positions)) {
     throw new InvalidArgument(
       `the ${kind} of ${migration} that is under way is about ${describePositions(running.positions)}`,
       {
-        remedy: `resume it without a range, or changeover ${kind} ${migration} --cancel`,
+        expected: 'the same positions as when it began',
+        remedy: `changeover ${COMMANDS[kind](migration)} without --positions goes on with it; with --cancel it is given up`,
       },
     );
   }
-  await tx.update('replays', { id: running.id }, { runner, leaseUntil: now + request.leaseMs });
+  if (!joins) {
+    // Whoever had it, or had partitions of it, finds out at the next checkpoint.
+    await tx.update('replay_partitions', { replay: running.id }, { runner: null, process: null, leaseUntil: 0 });
+  }
+  const patch = { shared, runner: shared ? null : runner, leaseUntil: now + request.leaseMs };
+  await tx.update('replays', { id: running.id }, patch);
   return workOf(tx, running.id, true);
 }
 
-const sameIntervals = (a: Intervals, b: Intervals): boolean => covers(a, b) && covers(b, a);
+/** What people call each kind by. */
+const COMMANDS: Readonly<Record<ReplayRow['kind'], (migration: string) => string>> = {
+  backfill: (migration) => `backfill ${migration}`,
+  repair: (migration) => `repair ${migration}`,
+  preload: (migration) => `backfill ${migration} --preload`,
+};
+
+/** @throws InvalidArgument when checkpoints were made under another mapping or schema than somebody's own */
+export function refuseOtherMapping(running: ReplayRow, mapping: string): void {
+  if (running.mapping === mapping) return;
+  const { kind, migration } = running;
+  // Behind the dot stands the schema's.
+  const sameStores = running.mapping.split('.')[0] === mapping.split('.')[0];
+  throw new InvalidArgument(
+    `the ${kind} of ${migration} was begun under another ${sameStores ? 'schema' : 'mapping'}`,
+    {
+      expected: sameStores
+        ? 'the same schema as when it began'
+        : 'the same stores, keys, unit, codecs and compare rules as when it began',
+      remedy: `changeover ${COMMANDS[kind](migration)} --cancel --reason "…", then begin anew`,
+    },
+  );
+}
+
+export const sameIntervals = (a: Intervals, b: Intervals): boolean => covers(a, b) && covers(b, a);
 
 async function workOf(tx: Transaction, id: number, resumed: boolean): Promise<ReplayWork> {
   const [replay] = await tx.select('replays', { id });
@@ -237,6 +299,8 @@ export interface CheckpointReceipt {
   readonly yours: boolean;
   /** The settings in force, so that rate and concurrency follow at once. */
   readonly document: RulesetDocument;
+  /** An operator wants nothing to be read or put for now. */
+  readonly paused: boolean;
 }
 
 /** Makes progress durable, after the puts that it describes are definite, and keeps the lease. */
@@ -253,16 +317,22 @@ export async function checkpoint(
   if (row === undefined) throw new InvalidArgument(`there is no replay ${replay}`);
   const [migration] = await tx.select('migrations', { name: row.migration });
   const document = migration!.document;
-  if (row.state !== 'running' || row.runner !== runner) return { yours: false, document };
+  if (row.state !== 'running' || row.runner !== runner) return { yours: false, document, paused: row.paused };
   for (const { partition, ...point } of points) {
     await tx.update('replay_partitions', { id: partition, replay }, point);
   }
   await tx.update(
     'replays',
     { id: replay },
-    { leaseUntil: now + leaseMs, deadlineLimit: Math.max(row.deadlineLimit, deadlineLimit) },
+    {
+      leaseUntil: now + leaseMs,
+      deadlineLimit: Math.max(row.deadlineLimit, deadlineLimit),
+      // Until its runner says what became of them, any of its puts may still arrive.
+      ...(row.kind === 'preload' ? { looseUntil: Math.max(row.looseUntil, deadlineLimit) } : {}),
+      ...(await measured(tx, row, now)),
+    },
   );
-  return { yours: true, document };
+  return { yours: true, document, paused: row.paused };
 }
 
 /** Lets go of a replay that was interrupted, so that anybody may go on with it at once. */
@@ -286,89 +356,6 @@ export async function dirtOf(
   );
 }
 
-/**
- * Ends a replay whose partitions are all done: what it could cover is covered, and lost dirt that stood at its start is
- * gone where it went over all of it (R10, R11). Rejected keys stay until they are accepted (R19).
- */
-export async function endReplay(
-  tx: Transaction,
-  replay: number,
-  runner: string,
-  now: number,
-): Promise<{ readonly covered: Intervals; readonly cleared: number }> {
-  const [row] = await tx.select('replays', { id: replay });
-  if (row === undefined || row.state !== 'running' || row.runner !== runner) {
-    throw new Busy('this replay was cancelled or taken over');
-  }
-  const open = await tx.count('replay_partitions', { replay, done: false });
-  if (open > 0) throw new InvalidArgument(`${open} partitions of the replay are not done`);
-  const [migration] = await tx.select('migrations', { name: row.migration });
-  const { target } = row;
-  const covered = union(coverageOf(migration!, target), row.coverable);
-  await tx.update(
-    'migrations',
-    { name: row.migration },
-    target === 'old' ? { coverageOld: covered } : { coverageNew: covered },
-  );
-  const cleared = await clearLost(tx, row);
-  if (cleared > 0) await forgetComparisons(tx, row.migration, now);
-  await tx.update('replays', { id: replay }, { state: 'done', finishedAt: now, runner: null });
-  await remember(
-    tx,
-    row.migration,
-    {
-      actor: row.actor,
-      reason: row.reason,
-      kind: row.kind,
-      summary: `${row.kind} of ${describePositions(row.positions)} to the ${target} store ended`,
-    },
-    now,
-  );
-  return { covered: row.coverable, cleared };
-}
-
-/** What was compared while a store was known to be wrong says nothing about what it holds now. */
-export async function forgetComparisons(tx: Transaction, migration: string, now: number): Promise<void> {
-  await tx.update('migrations', { name: migration }, { shadowCompared: 0, shadowDivergent: 0, shadowSince: now });
-}
-
-async function clearLost(tx: Transaction, row: ReplayRow): Promise<number> {
-  const lines = await tx.select('dirt', {
-    migration: row.migration,
-    target: row.target,
-    kind: 'lost',
-    id: { lte: row.dirtUpTo },
-  });
-  // A source write without an answer may still come after the scan passed it: such dirt outlives this replay.
-  const ripe = lines.filter((line) => line.notBefore === null || line.notBefore <= row.sourceTime);
-  let cleared = 0;
-  const gone: number[] = [];
-  for (const line of ripe) {
-    const range = intervals([[line.fromPosition, line.toPosition]]);
-    const left = subtract(range, row.positions);
-    if (left.length === 1 && sameIntervals(left, range)) continue;
-    gone.push(line.id);
-    cleared += 1;
-    await tx.insertMany(
-      'dirt',
-      left.map(([fromPosition, toPosition]) => ({ ...line, id: 0, fromPosition, toPosition })),
-    );
-  }
-  for (let at = 0; at < gone.length; at += 500) {
-    await tx.remove('dirt', { id: { in: gone.slice(at, at + 500) } });
-  }
-  return cleared;
-}
-
-/** Removes dirt by its ids: keys whose present entry the target has accepted. */
-export async function clearDirt(tx: Transaction, migration: string, ids: readonly number[]): Promise<number> {
-  let cleared = 0;
-  for (let at = 0; at < ids.length; at += 500) {
-    cleared += await tx.remove('dirt', { migration, id: { in: ids.slice(at, at + 500) } });
-  }
-  return cleared;
-}
-
 export async function cancelReplay(
   tx: Transaction,
   migration: string,
@@ -382,4 +369,23 @@ export async function cancelReplay(
   await tx.update('replays', { id: running.id }, { state: 'cancelled', finishedAt: now, runner: null });
   await remember(tx, migration, { ...authorship, kind, summary: `${kind} cancelled` }, now);
   return true;
+}
+
+/** Holds a replay that is under way, whoever runs it, or lets it go on; null where there is none. */
+export async function pauseReplay(
+  tx: Transaction,
+  migration: string,
+  kind: ReplayRow['kind'],
+  target: Side,
+  paused: boolean,
+  authorship: Authorship,
+  now: number,
+): Promise<{ readonly changed: boolean } | null> {
+  const running = await runningReplay(tx, migration, kind, target);
+  if (running === null) return null;
+  if (running.paused === paused) return { changed: false };
+  await tx.update('replays', { id: running.id }, { paused });
+  const summary = `${kind} of ${describePositions(running.positions)} to the ${target} store ${paused ? 'paused' : 'goes on'}`;
+  await remember(tx, migration, { ...authorship, kind, summary }, now);
+  return { changed: true };
 }

@@ -2,6 +2,12 @@ import type { Knex } from 'knex';
 import * as controlPlane from '../../migrations/001-control-plane.ts';
 import * as tokens from '../../migrations/002-tokens.ts';
 import * as preflight from '../../migrations/003-preflight.ts';
+import * as sharedReplays from '../../migrations/004-shared-replays.ts';
+import * as preload from '../../migrations/005-preload.ts';
+import * as traffic from '../../migrations/006-traffic.ts';
+import * as ramps from '../../migrations/007-ramps.ts';
+import * as verificationReports from '../../migrations/008-verification-reports.ts';
+import * as notices from '../../migrations/009-notices.ts';
 import { InvalidConfiguration, NotPrepared } from '../core/errors.ts';
 
 /** Where knex notes which migrations ran; its lock table has the same name and `_lock`. */
@@ -12,6 +18,12 @@ const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([
   ['001-control-plane', controlPlane],
   ['002-tokens', tokens],
   ['003-preflight', preflight],
+  ['004-shared-replays', sharedReplays],
+  ['005-preload', preload],
+  ['006-traffic', traffic],
+  ['007-ramps', ramps],
+  ['008-verification-reports', verificationReports],
+  ['009-notices', notices],
 ]);
 
 const source: Knex.MigrationSource<string> = {

@@ -3,8 +3,10 @@ import { type DialValue, dialValue } from '../core/dial.ts';
 import { type Intervals, intersect, size } from '../core/intervals.ts';
 import type { Handover, Stamping } from '../core/ruleset.ts';
 import { type Side, type Stage, stageOf } from '../core/stage.ts';
-import { factsOf } from './facts.ts';
-import type { Transaction, VerificationRow } from './storage.ts';
+import { migrationRow } from './facts.ts';
+import { leftMs } from './replay-progress.ts';
+import type { ReplayPartitionRow, ReplayRow } from './replay-row.ts';
+import type { MigrationRow, Transaction, VerificationRow } from './storage.ts';
 
 /** `changeover status --json`: the shape that scripts rely on. */
 export interface MigrationStatus {
@@ -34,7 +36,7 @@ export interface MigrationStatus {
 }
 
 export interface ReplayStatus {
-  readonly kind: 'backfill' | 'repair';
+  readonly kind: ReplayRow['kind'];
   readonly target: Side;
   readonly scanned: number;
   readonly applied: number;
@@ -43,7 +45,18 @@ export interface ReplayStatus {
   readonly partitions: { readonly done: number; readonly all: number };
   readonly estimate: number | null;
   readonly startedAt: number;
+  /** Whose it is: a runner's, or that of the processes that share it; null where nobody is at it. */
   readonly runner: string | null;
+  /** Processes that work on it now. */
+  readonly runners: number;
+  /** Why a partition failed that is tried again. */
+  readonly failure: string | null;
+  /** Records a second of late, whoever works on it; null before it is known. */
+  readonly rate: number | null;
+  /** How long the rest takes at that rate, ms, where it can be told. */
+  readonly etaMs: number | null;
+  /** Nothing is read or put for now. */
+  readonly paused: boolean;
 }
 
 /** The share of the buckets; the cohorts' positions are no share of anything. */
@@ -51,58 +64,107 @@ const percent = (positions: Intervals): number => (size(intersect(positions, BUC
 const BUCKET_LINE: Intervals = [[0, BUCKETS]];
 
 export async function statusOf(tx: Transaction, name: string, now: number): Promise<MigrationStatus> {
-  const { row, document, fleet, verification } = await factsOf(tx, name, now);
-  const { dials } = document;
-  const rejected = await tx.count('dirt', { migration: name, kind: 'rejected' });
-  const [replay] = await tx.select('replays', { migration: name, state: 'running' }, { orderBy: 'id', limit: 1 });
-  const partitions = replay === undefined ? [] : await tx.select('replay_partitions', { replay: replay.id });
+  const [status] = await statusesOf(tx, [await migrationRow(tx, name)], now);
+  return status as MigrationStatus;
+}
+
+/** Of several migrations, with what they share read once. */
+export async function statusesOf(
+  tx: Transaction,
+  rows: readonly MigrationRow[],
+  now: number,
+): Promise<readonly MigrationStatus[]> {
+  const names = rows.map(({ name }) => name);
+  const alive = new Set((await tx.select('nodes', { state: 'alive' })).map(({ id }) => id));
+  const acknowledgements = Map.groupBy(
+    (await tx.select('acknowledgements', { migration: { in: names } })).filter(({ node }) => alive.has(node)),
+    ({ migration }) => migration,
+  );
+  const replays = await tx.select('replays', { migration: { in: names }, state: 'running' }, { orderBy: 'id' });
+  const statuses: MigrationStatus[] = [];
+  for (const row of rows) {
+    const { name: migration, document, revision } = row;
+    const { dials } = document;
+    const fleet = acknowledgements.get(migration) ?? [];
+    const rejected = await tx.count('dirt', { migration, kind: 'rejected' });
+    const replay = replays.find((each) => each.migration === migration);
+    const [verification] = await tx.select(
+      'verifications',
+      { migration },
+      { orderBy: 'id', descending: true, limit: 1 },
+    );
+    statuses.push({
+      migration,
+      revision,
+      stage: stageOf(dials),
+      dials: {
+        dualWrite: dialValue(dials.dualWrite),
+        shadowRead: dialValue(dials.shadowRead),
+        cutover: dialValue(dials.cutover),
+        retireOld: dials.retireOld,
+      },
+      coverage: { old: percent(row.coverageOld), new: percent(row.coverageNew) },
+      covered: { old: row.coverageOld, new: row.coverageNew },
+      dirty: { ranges: (await tx.count('dirt', { migration })) - rejected, rejected },
+      fleet: {
+        nodes: fleet.length,
+        acknowledged: fleet.filter((member) => member.revision >= revision).length,
+      },
+      handover: document.handover,
+      shadow: { compared: row.shadowCompared, divergent: row.shadowDivergent },
+      replay:
+        replay === undefined
+          ? null
+          : replayStatus(replay, await tx.select('replay_partitions', { replay: replay.id }), now),
+      stamping: document.stamping,
+      finished: document.finished,
+      divergences: await tx.count('divergences', { migration }),
+      verification:
+        verification === undefined
+          ? null
+          : {
+              verdict: verification.verdict,
+              revision: verification.revision,
+              finishedAt: verification.finishedAt,
+              expiresAt: verification.expiresAt,
+            },
+    });
+  }
+  return statuses;
+}
+
+/** What was measured longer ago says nothing about now. */
+const RATE_COUNTS_MS = 15_000;
+
+function replayStatus(row: ReplayRow, partitions: readonly ReplayPartitionRow[], now: number): ReplayStatus {
+  const replay = now - row.rateAt < RATE_COUNTS_MS ? row : { ...row, rate: null };
   const sum = (column: 'scanned' | 'applied' | 'skipped' | 'rejected'): number =>
     partitions.reduce((total, partition) => total + partition[column], 0);
   return {
-    migration: name,
-    revision: row.revision,
-    stage: stageOf(dials),
-    dials: {
-      dualWrite: dialValue(dials.dualWrite),
-      shadowRead: dialValue(dials.shadowRead),
-      cutover: dialValue(dials.cutover),
-      retireOld: dials.retireOld,
-    },
-    coverage: { old: percent(row.coverageOld), new: percent(row.coverageNew) },
-    covered: { old: row.coverageOld, new: row.coverageNew },
-    dirty: { ranges: (await tx.count('dirt', { migration: name })) - rejected, rejected },
-    fleet: {
-      nodes: fleet.length,
-      acknowledged: fleet.filter((member) => member.acknowledged >= row.revision).length,
-    },
-    handover: document.handover,
-    shadow: { compared: row.shadowCompared, divergent: row.shadowDivergent },
-    replay:
-      replay === undefined
-        ? null
-        : {
-            kind: replay.kind,
-            target: replay.target,
-            scanned: sum('scanned'),
-            applied: sum('applied'),
-            skipped: sum('skipped'),
-            rejected: sum('rejected'),
-            partitions: { done: partitions.filter((partition) => partition.done).length, all: partitions.length },
-            estimate: replay.estimate,
-            startedAt: replay.startedAt,
-            runner: replay.runner,
-          },
-    stamping: document.stamping,
-    finished: document.finished,
-    divergences: await tx.count('divergences', { migration: name }),
-    verification:
-      verification === null
-        ? null
-        : {
-            verdict: verification.verdict,
-            revision: verification.revision,
-            finishedAt: verification.finishedAt,
-            expiresAt: verification.expiresAt,
-          },
+    kind: replay.kind,
+    target: replay.target,
+    scanned: sum('scanned'),
+    applied: sum('applied'),
+    skipped: sum('skipped'),
+    rejected: sum('rejected'),
+    partitions: { done: partitions.filter((partition) => partition.done).length, all: partitions.length },
+    estimate: replay.estimate,
+    startedAt: replay.startedAt,
+    ...holdersOf(replay, partitions, now),
+    failure: partitions.find(({ done, failure }) => !done && failure !== null)?.failure ?? null,
+    rate: replay.paused ? 0 : replay.rate,
+    etaMs: leftMs(replay, sum('scanned')),
+    paused: replay.paused,
   };
+}
+
+function holdersOf(
+  { shared, runner, leaseUntil }: ReplayRow,
+  partitions: readonly ReplayPartitionRow[],
+  now: number,
+): Pick<ReplayStatus, 'runner' | 'runners'> {
+  if (!shared) return { runner, runners: runner !== null && leaseUntil > now ? 1 : 0 };
+  const live = partitions.filter((partition) => !partition.done && partition.leaseUntil > now);
+  const holders = new Set(live.map((partition) => partition.runner));
+  return { runner: holders.size === 0 ? null : [...holders].join(', '), runners: holders.size };
 }

@@ -5,7 +5,10 @@ import type { KeyJson } from '../core/key-json.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import type { Stamp } from '../core/stamp.ts';
-import type { Partition } from '../core/store.ts';
+import type { Traffic } from '../core/traffic.ts';
+import type { RampRow } from './ramp-row.ts';
+import type { ReplayPartitionRow, ReplayRow } from './replay-row.ts';
+import type { SampleReading, SampleTotals } from './sample.ts';
 
 /** The rows that the control plane is made of. Every field is plain JSON; times are ms since 1970. */
 export interface Tables {
@@ -18,9 +21,16 @@ export interface Tables {
   replays: ReplayRow;
   replay_partitions: ReplayPartitionRow;
   verifications: VerificationRow;
+  verification_reports: VerificationReportRow;
   censuses: CensusRow;
   acceptances: AcceptanceRow;
   tokens: TokenRow;
+  traffic: TrafficRow;
+  ramps: RampRow;
+  notices: NoticeRow;
+  samples: SampleRow;
+  sampler: SamplerRow;
+  jobs: JobRow;
 }
 
 export interface MigrationRow {
@@ -113,49 +123,6 @@ export interface DivergenceRow {
   seen: number;
 }
 
-export interface ReplayRow {
-  /** Given by the storage. */
-  id: number;
-  migration: string;
-  kind: 'backfill' | 'repair';
-  target: Side;
-  state: 'running' | 'done' | 'cancelled' | 'failed';
-  /** What it was asked to replay. */
-  positions: Intervals;
-  /** What of it will be covered when it ends; shrinks when a mirror is turned off meanwhile. */
-  coverable: Intervals;
-  /** Dirt with a greater id came later and is not cleared by it. */
-  dirtUpTo: number;
-  /** Binds a resume: the mapping that the checkpoints were made under. */
-  mapping: string;
-  revision: number;
-  actor: string;
-  reason: string;
-  startedAt: number;
-  finishedAt: number | null;
-  /** Who runs it, and until when nobody else may take it over. */
-  runner: string | null;
-  leaseUntil: number;
-  estimate: number | null;
-  /** The source's time when it began: dirt whose `notBefore` is later is not cleared by it. */
-  sourceTime: number;
-  /** The latest deadline of any put that it issued (target's time). */
-  deadlineLimit: number;
-}
-
-export interface ReplayPartitionRow {
-  /** Given by the storage. */
-  id: number;
-  replay: number;
-  partition: Partition;
-  cursor: string | null;
-  done: boolean;
-  scanned: number;
-  applied: number;
-  skipped: number;
-  rejected: number;
-}
-
 export interface VerificationRow {
   /** Given by the storage. */
   id: number;
@@ -168,6 +135,16 @@ export interface VerificationRow {
   finishedAt: number;
   expiresAt: number;
   report: unknown;
+}
+
+/** What people see of a verification; only the newest are kept. */
+export interface VerificationReportRow {
+  /** Given by the storage. */
+  id: number;
+  migration: string;
+  verification: number;
+  /** A report of `verify/reports`, values masked. */
+  document: unknown;
 }
 
 /** What a round-trip census found. */
@@ -229,6 +206,80 @@ export interface TokenRow {
   usedFrom: string | null;
 }
 
+/** How far a webhook has been told what happens to a migration. */
+export interface NoticeRow {
+  /** Given by the storage. */
+  id: number;
+  /** Digest of its address. */
+  hook: string;
+  migration: string;
+  /** Of the history. */
+  upTo: number;
+  /** How many there were when it was told last. */
+  divergences: number;
+  /** Replays of which it was told that nobody works at them. */
+  stuck: number[];
+  runner: string | null;
+  leaseUntil: number;
+}
+
+/** All calls of the stores that a process has counted since it joined. */
+export interface TrafficRow {
+  /** Given by the storage. */
+  id: number;
+  /** Its incarnation; 0 for all who are gone, added up. */
+  node: number;
+  /** The sum of all counts: a report that was overtaken is one with a lower sum. */
+  calls: number;
+  migrations: Record<string, Traffic>;
+}
+
+/** What the fleet did with one migration in a slot of time. */
+export interface SampleRow {
+  /** Given by the storage. */
+  id: number;
+  migration: string;
+  /** The length of the slot, ms. */
+  step: number;
+  /** Its end, a multiple of its length. */
+  slot: number;
+  reading: SampleReading;
+}
+
+/** Where the samples of one step stand: the totals that the next one is the difference to. */
+export interface SamplerRow {
+  /** Given by the storage. */
+  id: number;
+  step: number;
+  slot: number;
+  at: number;
+  totals: Record<string, SampleTotals>;
+}
+
+/** Something that takes longer than a request to the server that began it. */
+export interface JobRow {
+  /** Primary key; random. */
+  id: string;
+  kind: string;
+  migration: string;
+  actor: string;
+  reason: string;
+  state: 'running' | 'done' | 'failed' | 'cancelled' | 'interrupted';
+  startedAt: number;
+  finishedAt: number | null;
+  progress: unknown;
+  result: unknown;
+  error: unknown;
+  /** What makes the same job again, or null. */
+  again: { action: string; body: unknown } | null;
+  /** The job that it goes on with. */
+  resumes: string | null;
+  /** Which run of which server has it, and until when it is believed to live. */
+  server: string;
+  aliveUntil: number;
+  cancelRequested: boolean;
+}
+
 /** Each may do what those before it may. */
 export const ROLES = ['viewer', 'service', 'operator', 'admin'] as const;
 export type Role = (typeof ROLES)[number];
@@ -286,7 +337,13 @@ export const GIVEN_IDS = [
   'replays',
   'replay_partitions',
   'verifications',
+  'verification_reports',
   'censuses',
   'acceptances',
   'tokens',
+  'traffic',
+  'ramps',
+  'notices',
+  'samples',
+  'sampler',
 ] as const satisfies readonly (keyof Tables)[];

@@ -47,6 +47,17 @@ export async function createSession(
   return insert(tx, { ...session, kind: 'session', parent, createdAt: now });
 }
 
+/** A session of somebody whom an identity provider knows: it hangs on no token, and ends by itself or by its id. */
+export async function createPersonSession(
+  tx: Transaction,
+  person: Omit<NewToken, 'expiresAt'>,
+  lifeMs: number,
+  now: number,
+): Promise<TokenInfo> {
+  await tx.remove('tokens', { kind: 'session', expiresAt: { lt: now } });
+  return insert(tx, { ...person, kind: 'session', parent: null, expiresAt: now + lifeMs, createdAt: now });
+}
+
 async function insert(
   tx: Transaction,
   token: NewToken & Pick<TokenRow, 'kind' | 'parent' | 'createdAt'>,
@@ -68,9 +79,9 @@ export async function tokenRow(tx: Transaction, id: number): Promise<TokenRow | 
   return { ...row, revokedAt: row.revokedAt ?? (parent === undefined ? 0 : parent.revokedAt) };
 }
 
-/** All tokens, newest first; sessions of the console are not listed. */
+/** All tokens, newest first, and sessions that hang on none; those that a token opened end with it. */
 export async function tokens(tx: Transaction): Promise<readonly TokenInfo[]> {
-  return (await tx.select('tokens', { kind: 'token' }, { orderBy: 'id', descending: true })).map(withoutHash);
+  return (await tx.select('tokens', { parent: null }, { orderBy: 'id', descending: true })).map(withoutHash);
 }
 
 /** From now on nobody gets in with it, nor with a session that it opened. @returns null where there is none */

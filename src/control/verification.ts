@@ -1,18 +1,27 @@
 import { maskValue } from '../../verify/compare.ts';
 import { verifyStores } from '../../verify/full-scan.ts';
+import { reportDocument } from '../../verify/reports/report-document.ts';
 import type { VerifyProgress } from '../../verify/tally.ts';
-import type { VerifyReport } from '../../verify/verify-report.ts';
-import { below } from '../core/dial.ts';
-import { InvalidArgument } from '../core/errors.ts';
-import { type Intervals, includes } from '../core/intervals.ts';
+import type { ReportMove, VerifyReport } from '../../verify/verify-report.ts';
+import { below, describePositions, WHOLE_LINE } from '../core/dial.ts';
+import { Busy, InvalidArgument } from '../core/errors.ts';
+import { covers, type Intervals, includes, intersect, intervals, subtract } from '../core/intervals.ts';
 import { keyFromJson, keyToJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
+import type { ControlPlaneApi } from './control-plane.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import type { Authorship } from './publish.ts';
+import type { RememberedReport } from './verified.ts';
 
 export interface VerificationOptions extends Authorship {
   /** @default everything that is mirrored */
   readonly positions?: Intervals | null;
+  /** Only one unit, by its fields or (one field) its value. */
+  readonly unit?: unknown;
+  /** Only a share of the units, above 0 and at most 1. @default 1 */
+  readonly sample?: number;
+  /** Plants known divergences and is inconclusive if it misses one. @default false */
+  readonly prove?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
   /** How many divergences are listed and remembered for repair. @default 10000 */
@@ -22,13 +31,30 @@ export interface VerificationOptions extends Authorship {
 }
 
 const MOST_DIVERGENCES = 10_000;
+/** What the control plane keeps of a report: enough to see what it is about. */
+const MOST_KEPT = 500;
+/** History that a report draws beside what diverges. */
+const MOST_HISTORY = 100;
+const MOST_MOVES = 20;
+const NO_MOVES: ReadonlySet<string> = new Set(['verification', 'census', 'acceptance', 'stamping', 'burial']);
 
 /** A full scan of both stores; its verdict and what it found are remembered for gates and repair. */
 export async function verifyMigration(parts: ControllerParts, options: VerificationOptions): Promise<VerifyReport> {
   const { plane, migration, stores, keys, rules, clock, random, mapping } = parts;
   const document = await plane.ruleset(migration);
   const ruleset = new Ruleset(document);
-  const positions = options.positions ?? below(document.dials.dualWrite);
+  const mirrored = below(document.dials.dualWrite);
+  const unit = options.unit === undefined ? null : keys.unitKeyOf(options.unit);
+  const within = options.positions ?? (unit === null ? mirrored : WHOLE_LINE);
+  const asked = unit === null ? within : intersect(within, ofUnit(ruleset, keys.unit(unit)));
+  const positions = intersect(asked, mirrored);
+  const skipped = subtract(asked, mirrored);
+  await refuseProof(parts, options);
+  if (positions.length === 0 && mirrored.length > 0) {
+    throw new InvalidArgument(`nothing of that is mirrored by ${migration}, so there is nothing to compare`, {
+      expected: describePositions(mirrored),
+    });
+  }
   if (positions.length === 0) {
     throw new InvalidArgument(`nothing of ${migration} is mirrored, so there is nothing to compare`, {
       remedy: `changeover set ${migration} dual-write … --reason "…", then changeover backfill ${migration} --reason "…"`,
@@ -36,18 +62,26 @@ export async function verifyMigration(parts: ControllerParts, options: Verificat
   }
   const dirt = await plane.dirt(migration, null, MOST_DIVERGENCES);
   const dirty = dirt.filter((row) => positions.some(([from, to]) => row.fromPosition < to && row.toPosition > from));
+  const dirtyRanges = intervals(
+    dirty.flatMap(({ key, fromPosition, toPosition }) => (key === null ? [[fromPosition, toPosition] as const] : [])),
+  );
   const byId = new Map(
     dirty.flatMap(({ key, kind }) =>
       key === null ? [] : [[keys.id(keyFromJson(key)), kind === 'rejected' ? 'rejected' : 'lost mirror'] as const],
     ),
   );
-  const report = await verifyStores({
+  const found = await verifyStores({
     migration,
     old: stores.old,
     new: stores.new,
     keys,
     authority: (unit) => ruleset.route(unit).authority,
-    includes: (unit) => includes(positions, ruleset.position(unit)),
+    // Everything needs no position: that of each record costs as much as its digest.
+    includes: covers(positions, WHOLE_LINE) ? null : (name) => includes(positions, ruleset.position(name)),
+    skipped: skipped.length === 0 ? [] : [`${describePositions(skipped)}, which is not mirrored`],
+    unit,
+    sample: options.sample ?? 1,
+    prove: options.prove === true,
     rules,
     clock,
     random,
@@ -58,12 +92,14 @@ export async function verifyMigration(parts: ControllerParts, options: Verificat
       ranges: dirty.filter((row) => row.kind === 'lost').length,
       rejected: dirty.filter((row) => row.kind === 'rejected').length,
     },
-    knownDirt: (_unit, id) => byId.get(id),
+    knownDirt: (name, id) =>
+      byId.get(id) ?? (includes(dirtyRanges, ruleset.position(name)) ? 'dirty range' : undefined),
     signal: options.signal,
     onProgress: options.onProgress,
     maxDivergences: options.maxDivergences ?? MOST_DIVERGENCES,
     ...(options.recheckMs === undefined ? {} : { recheckMs: options.recheckMs }),
   });
+  const report = { ...found, positions, moves: await movesOf(plane, migration) };
   await plane.recordDivergences(
     migration,
     report.divergences.map((line) => ({
@@ -87,10 +123,52 @@ export async function verifyMigration(parts: ControllerParts, options: Verificat
       startedAt: Date.parse(report.startedAt),
       finishedAt: Date.parse(report.finishedAt),
       expiresAt: Date.parse(report.expiresAt),
-      report: { counts: report.counts, reasons: report.reasons },
+      report: remembered(report),
     },
     // Not the options: what calls back cannot be sent to a control plane in another thread.
     { actor: options.actor, reason: options.reason },
+    reportDocument(report, { most: MOST_KEPT }),
   );
   return report;
+}
+
+function remembered({ counts, reasons, truncated, unit, sample, proof }: VerifyReport): RememberedReport {
+  return {
+    counts,
+    reasons,
+    truncated,
+    ...(unit === undefined ? {} : { unit }),
+    ...(sample === undefined ? {} : { sample }),
+    ...(proof === undefined ? {} : { proof }),
+  };
+}
+
+function ofUnit(ruleset: Ruleset, unit: string): Intervals {
+  const position = ruleset.position(unit);
+  return [[position, position + 1]];
+}
+
+/** A replay would copy what is planted; so nothing is planted while one is under way. @throws Busy */
+async function refuseProof({ plane, migration }: ControllerParts, options: VerificationOptions): Promise<void> {
+  if (options.prove !== true) return;
+  if (options.unit !== undefined) {
+    throw new InvalidArgument('one unit cannot be proven: planted records have units of their own', {
+      expected: 'prove without unit',
+    });
+  }
+  const { replay } = await plane.status(migration);
+  if (replay === null) return;
+  throw new Busy(`a ${replay.kind} of ${migration} is under way and would copy what is planted`, {
+    remedy: `wait for its end (changeover status ${migration}), or verify without --prove`,
+  });
+}
+
+/** What was moved, oldest first. */
+async function movesOf(plane: ControlPlaneApi, migration: string): Promise<readonly ReportMove[]> {
+  const rows = await plane.history(migration, { limit: MOST_HISTORY });
+  return rows
+    .filter(({ kind }) => !NO_MOVES.has(kind))
+    .slice(0, MOST_MOVES)
+    .reverse()
+    .map(({ at, kind, summary }) => ({ at: new Date(at).toISOString(), kind, summary }));
 }

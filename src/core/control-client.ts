@@ -2,6 +2,7 @@ import type { KeyJson } from './key-json.ts';
 import type { RulesetDocument } from './ruleset.ts';
 import type { Side } from './stage.ts';
 import type { Stamp } from './stamp.ts';
+import type { Traffic } from './traffic.ts';
 
 /** Who a process is, for people and for the proof of its end. */
 export interface NodeInfo {
@@ -83,10 +84,14 @@ export interface NodeReport {
   readonly stampLimit: Stamp;
   /** For status and the console. */
   readonly health: NodeHealth;
+  /** Of each migration that had any since this process joined: all of it, never less than in a report before. */
+  readonly traffic?: Readonly<Record<string, Traffic>>;
 }
 
 export interface NodeHealth {
   readonly mirrorQueue: number;
+  /** The same by migration; those that are missing have none waiting. */
+  readonly mirrorQueues?: Readonly<Record<string, number>>;
   readonly shed: number;
   readonly operations: number;
   readonly errors: number;

@@ -81,3 +81,26 @@ export function describePositions(positions: Intervals): string {
   }
   return parts.join(', ');
 }
+
+const POSITIONS_EXPECTED =
+  'canary, kept-back, shares of the line as 0-25 or 12.5-13 (percent), bucket 4711; several with commas';
+
+/** The inverse of {@link describePositions}, as people write it: `canary, 0-25 %, kept-back`. @throws InvalidArgument */
+export function parsePositions(text: string): Intervals {
+  const refuse = (part: string): InvalidArgument =>
+    new InvalidArgument(`${JSON.stringify(part)} names no positions`, { expected: POSITIONS_EXPECTED });
+  const bucket = (percent: string | undefined): number => Math.round((Number(percent) * BUCKETS) / 100);
+  return intervals(
+    text.split(',').map((raw) => {
+      const part = raw.trim();
+      if (part === 'canary') return [CANARY_POSITION, CANARY] as const;
+      if (part === 'kept-back') return [KEPT_BACK_POSITION, ALL] as const;
+      const single = /^bucket (\d{1,5})$/.exec(part);
+      if (single !== null) return [Number(single[1]), Number(single[1]) + 1] as const;
+      const share = /^(\d{1,3}(?:\.\d{1,3})?) ?%? ?[-–] ?(\d{1,3}(?:\.\d{1,3})?) ?%?$/.exec(part);
+      const [from, to] = [bucket(share?.[1]), bucket(share?.[2])];
+      if (share === null || from >= to || to > BUCKETS) throw refuse(part);
+      return [from, to] as const;
+    }),
+  );
+}

@@ -49,6 +49,7 @@ const PLAIN: readonly PlainClass[] = [
   errors.Forbidden,
   errors.NotFound,
   errors.RateLimited,
+  errors.SignInUnavailable,
 ];
 
 const REGISTRY: ReadonlyMap<string, Revive> = new Map<string, Revive>([

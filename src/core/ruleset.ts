@@ -221,6 +221,9 @@ export function validateRuleset(input: unknown): RulesetDocument {
     }
   }
   if (document.stampFloor !== null) parseStamp(document.stampFloor);
-  validateSettings(document.settings);
-  return Object.freeze({ ...document });
+  // A document of an earlier version knows nothing of a setting that came later.
+  const settings =
+    typeof document.settings === 'object' ? { ...DEFAULT_SETTINGS, ...document.settings } : document.settings;
+  validateSettings(settings);
+  return Object.freeze({ ...document, settings });
 }

@@ -34,12 +34,21 @@ export interface Settings {
   readonly shadowConcurrency: number;
   /** Waits before a difference is looked at again, ms; one that outlives all is a divergence. @default [50, 250, 1000] */
   readonly shadowRecheckMs: readonly number[];
-  /** Replay: records put at once. @default 64 */
+  /** Replay: records put at once by a process, at most; how many they are follows from how the store bears them. @default 4000 */
   readonly replayConcurrency: number;
-  /** Replay: records a second, or null for as fast as the stores allow. @default null */
+  /** Replay: records put or compared a second, or null for as fast as the stores allow. @default null */
   readonly replayRate: number | null;
+  /** Replay: a batch whose answer takes longer is a sign to put less at once, ms. @default 500 */
+  readonly replayLatencyBudgetMs: number;
+  /** Replay: it is eased while the services' slowest hundredth of calls takes longer, ms; null leaves that alone. @default null */
+  readonly replayTrafficBudgetMs: number | null;
   /** How long a verdict counts for the gates, ms. @default 86400000 */
   readonly verificationTtlMs: number;
+  /**
+   * Which verdicts satisfy the gate: of everything (`full`), of everything by a verification that found records planted
+   * for it (`proven`), or of a sample too (`sample`). @default full
+   */
+  readonly verification: 'sample' | 'full' | 'proven';
   /** Operators confirmed that nobody writes to the stores but through the repository (R14). @default false */
   readonly noOutsideWriters: boolean;
 }
@@ -61,9 +70,12 @@ export const DEFAULT_SETTINGS: Settings = Object.freeze({
   shadowSample: 1,
   shadowConcurrency: 64,
   shadowRecheckMs: Object.freeze([50, 250, 1_000]),
-  replayConcurrency: 64,
+  replayConcurrency: 4_000,
   replayRate: null,
+  replayLatencyBudgetMs: 500,
+  replayTrafficBudgetMs: null,
   verificationTtlMs: 86_400_000,
+  verification: 'full',
   noOutsideWriters: false,
 });
 
@@ -74,6 +86,10 @@ const whole = (min: number, max: number): Check => [
   (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
 ];
 const oneOf = (...words: readonly string[]): Check => [words.join(' or '), (value) => words.includes(value as string)];
+const aboveNothing: Check = [
+  'null or a number above 0',
+  (value) => value === null || (typeof value === 'number' && value > 0),
+];
 
 /** No put of any kind is given a later deadline than this: what makes the end of a dead process computable (R9). */
 export const MAX_PUT_TIMEOUT_MS = 60_000;
@@ -99,8 +115,11 @@ const CHECKS: Readonly<Record<keyof Settings, Check>> = {
     (value) => Array.isArray(value) && value.length <= 10 && value.every((ms) => whole(0, 60_000)[1](ms)),
   ],
   replayConcurrency: whole(1, 10_000),
-  replayRate: ['null or a number above 0', (value) => value === null || (typeof value === 'number' && value > 0)],
+  replayRate: aboveNothing,
+  replayLatencyBudgetMs: whole(1, 600_000),
+  replayTrafficBudgetMs: aboveNothing,
   verificationTtlMs: whole(1_000, 31_536_000_000),
+  verification: oneOf('sample', 'full', 'proven'),
   noOutsideWriters: ['true or false', (value) => typeof value === 'boolean'],
 };
 

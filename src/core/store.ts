@@ -214,6 +214,15 @@ export interface Store {
    */
   putManyIfNewer(entries: readonly Entry[], deadline: number): Promise<(PutOutcome | PutFault)[]>;
 
+  /**
+   * Puts entries, tombstones included, each with its own stamp, **whatever is there**: only for a preload (R20), whose
+   * caller knows that nothing newer is there and that nobody else writes. Unordered and never atomic together; outcomes
+   * as those of `putManyIfNewer`, in the order of `entries`; where a key occurs more than once, the highest stamp wins.
+   * A store may look all the same, and then says superseded. Absent where looking costs a store next to nothing: then
+   * `putManyIfNewer` is what a preload uses.
+   */
+  load?(entries: readonly Entry[], deadline: number): Promise<LoadAnswer>;
+
   /** Writes `entry` if what is stored is `expected` and (for stamped entries) its stamp is lower. Atomic. */
   compareAndSet(entry: Entry, expected: Expected, deadline: number): Promise<CasOutcome>;
 
@@ -253,6 +262,16 @@ export interface KeyRef {
 export interface StepOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+/** What became of a {@link Store.load}. */
+export interface LoadAnswer {
+  readonly outcomes: readonly (PutOutcome | PutFault)[];
+  /**
+   * A copy of a part may still arrive, and then replaces whatever is there: until {@link settledAt} of the deadline. Never
+   * so where the store looks before it puts; else for every `unknown`, and where a copy without an answer was sent again.
+   */
+  readonly loose: boolean;
 }
 
 /** A part of a batch that failed: `unknown` may have been applied. */

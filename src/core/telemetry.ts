@@ -53,3 +53,31 @@ export interface MigrationMetrics {
 export interface Metrics {
   migration(name: string): MigrationMetrics;
 }
+
+/** Who began something, for what outlives it to name; what it is knows only who records spans. */
+export type CallOrigin = object;
+
+/** What a call of a store is a part of: the caller's own answer, or what goes on behind its back. */
+export interface CallPart {
+  readonly role: 'lead' | 'mirror' | 'shadow';
+  /** Of the lead that it follows, or repeats. */
+  readonly origin: CallOrigin | null;
+}
+
+/** A call of a store as it is traced. Never with keys or values. */
+export interface TracedCall extends CallPart {
+  readonly call: MeasuredCall;
+  readonly stage: Stage;
+  readonly store: Side;
+}
+
+/** Where the spans of one migration go. */
+export interface MigrationTraces {
+  /** Runs a call within a span of its own; `began` hears who began it, before it runs. */
+  storeCall<T>(call: TracedCall, run: () => Promise<T>, began: (origin: CallOrigin) => void): Promise<T>;
+}
+
+/** Where spans go; null in its place where nobody asked for any, so that they cost nothing. */
+export interface Traces {
+  migration(name: string): MigrationTraces;
+}

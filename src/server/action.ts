@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Role } from '../control/storage.ts';
-import type { JobKind, JobWork } from './jobs.ts';
+import type { Job, JobKind, JobWork } from './jobs.ts';
 import { addRoute, authorshipOf, type ServerParts } from './routing.ts';
 import { BOOLEAN, NAME, object, REASON, type Schema } from './schemas.ts';
 
@@ -30,7 +30,8 @@ export const JOB: Schema = { type: 'object', additionalProperties: true };
  * Adds the route of an action. It runs as a job: the answer is its result (200), or the job (202) where nobody waits; a
  * client that goes away does not stop it.
  */
-export function addAction<Body>(app: FastifyInstance, { jobs, feed }: ServerParts, action: Action<Body>): void {
+export function addAction<Body>(app: FastifyInstance, parts: ServerParts, action: Action<Body>): void {
+  parts.actions.set(action.id, action as Action<unknown>);
   addRoute(app, {
     method: 'POST',
     url: `/migrations/:name${action.url}`,
@@ -47,15 +48,34 @@ export function addAction<Body>(app: FastifyInstance, { jobs, feed }: ServerPart
     answers: { 200: JOB, 202: JOB },
     handle: async (request: FastifyRequest, reply: FastifyReply) => {
       const { name } = request.params as { readonly name: string };
-      const body = request.body as Body & { readonly wait: boolean };
+      const { wait, reason: _, ...body } = request.body as Record<string, unknown> & { readonly wait: boolean };
       const who = authorshipOf(request);
-      const run = await action.begin(name, body, who);
-      const { id, outcome } = jobs.start({ kind: action.kind, migration: name, ...who, run });
-      // Followers learn of what was published before the answer does.
-      outcome.then(feed.poke.bind(feed), () => {});
-      if (body.wait) return (await outcome) ?? {};
-      reply.code(202).header('location', `/api/v1/jobs/${id}`);
-      return jobs.get(id);
+      const { job, outcome } = await startAction(parts, action as Action<unknown>, name, body, who);
+      if (wait) return (await outcome) ?? {};
+      return sendJob(reply, job);
     },
   });
+}
+
+/** Begins an action as a job. @throws what makes the request wrong */
+export async function startAction(
+  { jobs, feed }: ServerParts,
+  { id, kind, waits, begin }: Action<unknown>,
+  migration: string,
+  body: unknown,
+  who: Who,
+  resumes: string | null = null,
+): Promise<{ readonly job: Job; readonly outcome: Promise<unknown> }> {
+  const run = await begin(migration, body, who);
+  // What is quick is done anew by whoever wants it; what takes long can be gone on with.
+  const again = waits ? null : { action: id, body };
+  const begun = await jobs.start({ kind, migration, ...who, again, resumes, run });
+  // Followers learn of what was published before the answer does.
+  begun.outcome.then(feed.poke.bind(feed), () => {});
+  return begun;
+}
+
+export function sendJob(reply: FastifyReply, job: Job): Job {
+  reply.code(202).header('location', `/api/v1/jobs/${job.id}`);
+  return job;
 }

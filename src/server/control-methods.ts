@@ -1,11 +1,14 @@
 import type { ControlPlane, ControlPlaneApi, FleetRow } from '../control/control-plane.ts';
+import type { MigrationStatus } from '../control/status.ts';
 import type { Role } from '../control/storage.ts';
 import { ChangeoverError, InvalidArgument } from '../core/errors.ts';
 import { type Intervals, intervals } from '../core/intervals.ts';
 import { type KeyJson, keyFromJson } from '../core/key-json.ts';
 import * as calls from './control-schemas.ts';
 import {
+  ANY,
   array,
+  BOOLEAN,
   COHORT,
   COUNT,
   ID,
@@ -14,6 +17,7 @@ import {
   nullable,
   oneOf,
   POSITION,
+  POSITIONS,
   REVISION,
   type Schema,
   SETTINGS,
@@ -54,6 +58,10 @@ const listed =
   (args) =>
     (param === undefined ? args : part(args, param))['migrations'] as readonly string[];
 const byReplay: ControlMethod['scope'] = ({ replay }, plane) => plane.migrationsOf({ replay: replay as number });
+const byReplayOf =
+  (param: string): ControlMethod['scope'] =>
+  (args, plane) =>
+    plane.migrationsOf({ replay: part(args, param)['replay'] as number });
 const everything: ControlMethod['scope'] = () => null;
 /** The answer is shared out instead. */
 const sharedOut: ControlMethod['scope'] = () => [];
@@ -65,6 +73,7 @@ const inReport: ControlMethod['scope'] = async (args, plane) => {
   return [
     ...(await plane.migrationsOf({ incarnation: report['incarnation'] as number })),
     ...Object.keys(part(report, 'acknowledged')),
+    ...Object.keys((report['traffic'] as object | undefined) ?? {}),
     ...lines.map((line) => line['migration'] as string),
   ];
 };
@@ -90,9 +99,9 @@ const checkReport = (args: Args): void => {
 
 /** Ranges in order, none of them empty, none touching another: what all arithmetic of positions builds on. */
 const checkPositions =
-  (param: string): NonNullable<ControlMethod['check']> =>
+  (param?: string): NonNullable<ControlMethod['check']> =>
   (args) => {
-    const positions = part(args, param)['positions'] as Intervals | null;
+    const positions = (param === undefined ? args : part(args, param))['positions'] as Intervals | null;
     if (positions === null || JSON.stringify(intervals(positions)) === JSON.stringify(positions)) return;
     throw new InvalidArgument('the positions are no set of intervals', {
       expected: 'half-open ranges in order that neither overlap nor touch',
@@ -131,6 +140,10 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
   ruleset: read({ name: NAME }),
   behind: read({ name: NAME, revision: REVISION }),
   status: read({ name: NAME }),
+  statuses: {
+    ...read({}, sharedOut),
+    share: (answer, covers) => (answer as readonly MigrationStatus[]).filter(({ migration }) => covers(migration)),
+  },
   migrations: {
     ...read({}, sharedOut),
     share: (answer, covers) => (answer as readonly string[]).filter(covers),
@@ -143,7 +156,45 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
   history: read({ name: NAME, page: calls.PAGE }),
   dirt: read({ name: NAME, target: nullable(SIDE), limit: LIMIT, 'after?': COUNT }),
   verifications: read({ name: NAME, page: calls.PAGE }),
+  verificationReport: read({ name: NAME, verification: ID }),
+  line: read({ name: NAME }),
+  acknowledgements: read({ name: NAME, revision: nullable(REVISION) }),
+  emergencyOutlook: read({ name: NAME }),
+  moveShare: { ...read({ name: NAME, positions: POSITIONS }), check: checkPositions() },
+  divergencePage: read({ name: NAME, query: calls.DIVERGENCE_QUERY }),
+  historyPage: read({ name: NAME, query: calls.HISTORY_QUERY }),
+  noteReveal: {
+    role: 'admin',
+    params: { name: NAME, divergence: ID, authorship: calls.AUTHORSHIP },
+    scope: byName,
+    author: AUTHOR,
+  },
   divergences: read({ name: NAME, after: COUNT, limit: LIMIT }),
+  traffic: read({ name: NAME }),
+  series: read({ name: NAME, span: calls.SPAN }),
+  sample: null,
+  ramps: read({ name: NAME, limit: whole(1, 1_000) }),
+  startRamp: {
+    role: 'operator',
+    params: { request: calls.RAMP_REQUEST },
+    scope: inPart('request'),
+    author: ['request', 'actor'],
+  },
+  steerRamp: {
+    role: 'operator',
+    params: { name: NAME, how: oneOf('pause', 'resume', 'stop'), authorship: calls.AUTHORSHIP },
+    scope: byName,
+    author: AUTHOR,
+  },
+  // The server drives ramps; nobody does through it.
+  idleRamps: null,
+  holdRamp: null,
+  releaseRamp: null,
+  turnBack: null,
+  endRamp: null,
+  openNotices: null,
+  takeNotices: null,
+  settleNotice: null,
   move: {
     role: 'viewer',
     params: { request: calls.MOVE_REQUEST },
@@ -174,6 +225,17 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
     check: checkPositions('request'),
     roleOf: (args) => (part(args, 'request')['kind'] === 'backfill' ? 'operator' : 'service'),
   },
+  beginPreload: {
+    role: 'operator',
+    params: { request: calls.PRELOAD_REQUEST },
+    scope: inPart('request'),
+    author: ['request', 'actor'],
+  },
+  settlePreload: {
+    role: 'operator',
+    params: { replay: ID, runner: text(200, 1), before: MS, looseUntil: MS },
+    scope: byReplay,
+  },
   runningReplay: read({ name: NAME, kind: calls.REPLAY_KINDS, target: SIDE }),
   replayPartitions: read({ replay: ID }, byReplay),
   checkpoint: {
@@ -187,10 +249,25 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
     },
     scope: byReplay,
   },
+  replayWork: read({ replay: ID }, byReplay),
+  openReplays: read({ migrations: array(NAME, 1_000) }, listed()),
+  takePartition: { role: 'service', params: { request: calls.PARTITION_REQUEST }, scope: byReplayOf('request') },
+  checkpointPartition: {
+    role: 'service',
+    params: { request: calls.PARTITION_CHECKPOINT },
+    scope: byReplayOf('request'),
+  },
+  releasePartition: {
+    role: 'service',
+    params: { lease: calls.HELD, failure: nullable(text(10_000)) },
+    scope: byReplayOf('lease'),
+  },
+  freePartition: { role: 'service', params: { lease: calls.ENDED }, scope: byReplayOf('lease') },
   promiseDeadline: { role: 'service', params: { name: NAME, target: SIDE, limit: MS }, scope: byName },
   releaseReplay: { role: 'service', params: { replay: ID, runner: text(200, 1) }, scope: byReplay },
   endReplay: { role: 'service', params: { replay: ID, runner: text(200, 1) }, scope: byReplay },
   cancelReplay: operate({ kind: calls.REPLAY_KINDS, target: SIDE }),
+  pauseReplay: operate({ kind: calls.REPLAY_KINDS, target: SIDE, paused: BOOLEAN }),
   dirtOf: read({ name: NAME, target: SIDE, upTo: nullable(COUNT), after: COUNT, limit: LIMIT }),
   clearDirt: { role: 'service', params: { name: NAME, ids: array(ID) }, scope: byName },
   addRejected: {
@@ -208,7 +285,7 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
   clearDivergences: { role: 'operator', params: { name: NAME, ids: array(ID) }, scope: byName },
   recordVerification: {
     role: 'operator',
-    params: { row: calls.VERIFICATION, authorship: calls.AUTHORSHIP },
+    params: { row: calls.VERIFICATION, authorship: calls.AUTHORSHIP, 'document?': ANY },
     scope: inPart('row'),
     check: checkPositions('row'),
     author: AUTHOR,
@@ -236,8 +313,15 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
   createToken: { role: 'admin', params: { token: calls.NEW_TOKEN }, scope: everything, author: ['token', 'createdBy'] },
   tokens: { role: 'admin', params: {}, scope: everything },
   revokeToken: { role: 'admin', params: { id: ID }, scope: everything },
+  beginJob: null,
+  keepJobs: null,
+  endJob: null,
+  jobs: null,
+  job: null,
+  cancelJob: null,
   tokenRow: null,
   createSession: null,
+  createPersonSession: null,
   touchToken: null,
   migrationsOf: null,
   fleetGate: read({ name: NAME, revision: REVISION }),

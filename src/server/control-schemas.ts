@@ -1,3 +1,6 @@
+import { SPANS } from '../control/series.ts';
+import { LATENCY_BUCKETS } from '../core/traffic.ts';
+import { RAMP_PLAN } from './ramp-schemas.ts';
 import {
   ANY,
   array,
@@ -79,6 +82,33 @@ export const JOIN: Schema = object({
   stampLimit: STAMP,
 });
 
+/** `[bucket, calls]`, each bucket once. */
+const HISTOGRAM: Schema = array({ type: 'array', items: COUNT, minItems: 2, maxItems: 2 }, LATENCY_BUCKETS);
+const CALL_TOTALS: Schema = object({ count: COUNT, errors: COUNT, latency: HISTOGRAM });
+const STORE_TRAFFIC: Schema = object({ read: CALL_TOTALS, write: CALL_TOTALS });
+const TRAFFIC: Schema = object({ old: STORE_TRAFFIC, new: STORE_TRAFFIC });
+
+const LIMIT: Schema = whole(1, 10_000);
+
+export const DIVERGENCE_QUERY: Schema = object({
+  'after?': COUNT,
+  limit: LIMIT,
+  'kind?': DIVERGENCE_KIND,
+  'field?': text(1_000, 1),
+  'key?': text(1_000, 1),
+});
+
+export const HISTORY_QUERY: Schema = object({
+  'before?': ID,
+  limit: LIMIT,
+  'kinds?': array(text(40, 1), 40),
+  'since?': MS,
+  'until?': MS,
+  'search?': text(200, 1),
+});
+
+export const SPAN = oneOf(...Object.keys(SPANS));
+
 export const REPORT: Schema = object({
   incarnation: ID,
   acknowledged: { type: 'object', propertyNames: NAME, additionalProperties: REVISION },
@@ -100,6 +130,7 @@ export const REPORT: Schema = object({
   stampLimit: STAMP,
   health: object({
     mirrorQueue: COUNT,
+    'mirrorQueues?': { type: 'object', propertyNames: NAME, additionalProperties: COUNT },
     shed: COUNT,
     operations: COUNT,
     errors: COUNT,
@@ -107,6 +138,7 @@ export const REPORT: Schema = object({
     aheadMs: { type: 'number' },
     highWater: STAMP,
   }),
+  'traffic?': { type: 'object', propertyNames: NAME, additionalProperties: TRAFFIC },
 });
 
 const MOVE: Schema = {
@@ -130,6 +162,14 @@ const FINDINGS: Schema = array(
   ),
 );
 
+/** What only a caller with the stores knows. */
+const EVIDENCE: Schema = object({
+  prepared: nullable(object({ old: BOOLEAN, new: BOOLEAN })),
+  findings: object({ old: nullable(FINDINGS), new: nullable(FINDINGS) }),
+  mapping: text(200),
+  'settledTo?': { type: 'number' },
+});
+
 export const MOVE_REQUEST: Schema = object(
   {
     ...WHO,
@@ -137,17 +177,15 @@ export const MOVE_REQUEST: Schema = object(
     actor: text(500),
     migration: NAME,
     move: MOVE,
-    evidence: object({
-      prepared: nullable(object({ old: BOOLEAN, new: BOOLEAN })),
-      findings: object({ old: nullable(FINDINGS), new: nullable(FINDINGS) }),
-      mapping: text(200),
-    }),
+    evidence: EVIDENCE,
     force: BOOLEAN,
     dryRun: BOOLEAN,
     ifRevision: nullable(REVISION),
   },
   LOOSE,
 );
+
+export const RAMP_REQUEST: Schema = object({ ...WHO, migration: NAME, plan: RAMP_PLAN }, LOOSE);
 
 export const BURIAL: Schema = object(
   { ...WHO, incarnation: ID, deadlineLimit: MS, notBefore: nullable(object({ old: MS, new: MS })) },
@@ -161,36 +199,63 @@ const PARTITION: Schema = {
   additionalProperties: { type: ['string', 'number', 'boolean', 'null'] },
 };
 
+const REPLAY = {
+  ...WHO,
+  migration: NAME,
+  mapping: text(200, 1),
+  runner: text(200, 1),
+  leaseMs: { type: 'number', minimum: 0, maximum: 3_600_000 },
+  estimate: nullable({ type: 'number', minimum: 0 }),
+  sourceTime: { type: 'number', minimum: -8.64e15, maximum: 8.64e15 },
+  partitions: array(PARTITION),
+} as const;
+
+/** A preload has a request of its own, which asks for more. */
 export const REPLAY_REQUEST: Schema = object(
-  {
-    ...WHO,
-    migration: NAME,
-    kind: REPLAY_KIND,
-    target: SIDE,
-    positions: nullable(POSITIONS),
-    mapping: text(200, 1),
-    runner: text(200, 1),
-    leaseMs: { type: 'number', minimum: 0, maximum: 3_600_000 },
-    estimate: nullable({ type: 'number', minimum: 0 }),
-    sourceTime: { type: 'number', minimum: -8.64e15, maximum: 8.64e15 },
-    partitions: array(PARTITION),
-  },
+  { ...REPLAY, kind: REPLAY_KIND, target: SIDE, positions: nullable(POSITIONS), 'shared?': BOOLEAN },
   LOOSE,
 );
 
-export const REPLAY_KINDS = REPLAY_KIND;
+export const PRELOAD_REQUEST: Schema = object({ ...REPLAY, evidence: EVIDENCE, dryRun: BOOLEAN }, LOOSE);
 
-export const CHECKPOINTS: Schema = array(
-  object({
-    partition: ID,
-    cursor: nullable(text(100_000)),
-    done: BOOLEAN,
-    scanned: COUNT,
-    applied: COUNT,
-    skipped: COUNT,
-    rejected: COUNT,
-  }),
-);
+export const REPLAY_KINDS = oneOf('backfill', 'repair', 'preload');
+
+const PROGRESS = {
+  cursor: nullable(text(100_000)),
+  done: BOOLEAN,
+  scanned: COUNT,
+  applied: COUNT,
+  skipped: COUNT,
+  rejected: COUNT,
+};
+
+export const CHECKPOINTS: Schema = array(object({ partition: ID, ...PROGRESS }));
+
+const LEASE = { replay: ID, partition: ID, fence: COUNT };
+
+/** Which lease of a partition is meant, by its holder and by somebody who found its process gone. */
+export const HELD: Schema = object({ ...LEASE, runner: text(200, 1) });
+export const ENDED: Schema = object(LEASE);
+
+const LEASE_MS: Schema = { type: 'number', minimum: 0, maximum: 3_600_000 };
+
+export const PARTITION_REQUEST: Schema = object({
+  replay: ID,
+  partition: nullable(ID),
+  runner: text(200, 1),
+  process: NODE,
+  mapping: text(200, 1),
+  leaseMs: LEASE_MS,
+});
+
+export const PARTITION_CHECKPOINT: Schema = object({
+  ...LEASE,
+  runner: text(200, 1),
+  leaseMs: LEASE_MS,
+  deadlineLimit: MS,
+  point: nullable(object(PROGRESS)),
+  census: nullable(object({ sampled: COUNT, losses: array(text(2_000)) })),
+});
 
 export const REJECTED: Schema = object({ key: nullable(KEY), cause: CAUSE, revision: REVISION });
 

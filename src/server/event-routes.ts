@@ -16,6 +16,10 @@ export function eventRoutes(app: FastifyInstance, { feed, gatekeeper, operations
     query: {
       'migrations?': { type: 'string', maxLength: 100_000, description: 'names, separated by commas; all by default' },
       'changes?': { ...BOOLEAN, description: 'also an event `change` whenever anything changed' },
+      'status?': {
+        ...BOOLEAN,
+        description: 'also the status of each migration as events `status`: all at once, then each that has changed',
+      },
       'seen?': {
         type: 'string',
         maxLength: 100_000,
@@ -24,7 +28,8 @@ export function eventRoutes(app: FastifyInstance, { feed, gatekeeper, operations
     },
     answers: {
       200: {
-        description: '`ruleset` events, each with the id to go on from; `ready` after those that were missed',
+        description:
+          '`ruleset` events, each with the id to go on from; `status` and `change` where asked for; `ready` after what was missed',
         content: { 'text/event-stream': { schema: { type: 'string' } } },
       },
     },
@@ -32,6 +37,7 @@ export function eventRoutes(app: FastifyInstance, { feed, gatekeeper, operations
       const query = request.query as {
         readonly migrations?: string;
         readonly changes?: boolean;
+        readonly status?: boolean;
         readonly seen?: string;
       };
       const caller = callerOf(request);
@@ -60,7 +66,14 @@ export function eventRoutes(app: FastifyInstance, { feed, gatekeeper, operations
         valid: () => gatekeeper.stillValid(caller),
       };
       try {
-        const stop = await feed.follow(stream, { migrations, seen, changes: query.changes === true });
+        const all = query.migrations === undefined;
+        const statuses = (name: string): boolean => (all ? covers(caller, name) : migrations.includes(name));
+        const stop = await feed.follow(stream, {
+          migrations,
+          seen,
+          changes: query.changes === true,
+          statuses: query.status === true ? statuses : null,
+        });
         if (raw.destroyed) stop();
         else raw.once('close', stop);
       } catch {

@@ -1,13 +1,14 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { JOB } from './action.ts';
-import { covers, demandScope } from './gatekeeper.ts';
-import { addRoute, callerOf, type ServerParts } from './routing.ts';
-import { array, NAME, object, type Schema } from './schemas.ts';
+import { type Action, JOB, sendJob, startAction } from './action.ts';
+import { demandRole, demandScope } from './gatekeeper.ts';
+import { addRoute, authorshipOf, callerOf, type ServerParts } from './routing.ts';
+import { array, NAME, object, REASON, type Schema } from './schemas.ts';
 
 const JOB_ID: Schema = { type: 'string', pattern: '^[0-9a-f-]{36}$' };
 
-/** What this server is busy with, and what came of it. */
-export function jobRoutes(app: FastifyInstance, { jobs }: ServerParts): void {
+/** What the servers are busy with, and what came of it. */
+export function jobRoutes(app: FastifyInstance, parts: ServerParts): void {
+  const { jobs, actions } = parts;
   const idOf = (request: FastifyRequest): string => (request.params as { readonly id: string }).id;
 
   addRoute(app, {
@@ -15,15 +16,15 @@ export function jobRoutes(app: FastifyInstance, { jobs }: ServerParts): void {
     url: '/jobs',
     access: 'viewer',
     id: 'listJobs',
-    summary: 'The jobs of this server, newest first',
+    summary: 'The jobs of all servers, newest first; those of a server that stopped are `interrupted`',
     tag: 'jobs',
     query: { 'migration?': NAME },
     answers: { 200: array(JOB) },
     handle: (request) => {
       const { migration } = request.query as { readonly migration?: string };
-      return jobs
-        .list()
-        .filter((job) => covers(callerOf(request), job.migration) && job.migration === (migration ?? job.migration));
+      const { migrations } = callerOf(request);
+      if (migration === undefined) return jobs.list(migrations);
+      return migrations?.includes(migration) === false ? [] : jobs.list([migration]);
     },
   });
 
@@ -36,8 +37,8 @@ export function jobRoutes(app: FastifyInstance, { jobs }: ServerParts): void {
     tag: 'jobs',
     params: { id: JOB_ID },
     answers: { 200: JOB },
-    handle: (request) => {
-      const job = jobs.get(idOf(request));
+    handle: async (request) => {
+      const job = await jobs.get(idOf(request));
       demandScope(callerOf(request), [job.migration]);
       return job;
     },
@@ -48,15 +49,37 @@ export function jobRoutes(app: FastifyInstance, { jobs }: ServerParts): void {
     url: '/jobs/:id/cancel',
     access: 'operator',
     id: 'cancelJob',
-    summary: 'Stops a job where it can be gone on with; a handover is undone',
+    summary: 'Stops a job where it can be gone on with, whichever server runs it; a handover is undone',
     tag: 'jobs',
     params: { id: JOB_ID },
     body: object({}),
     answers: { 200: JOB },
-    handle: (request) => {
+    handle: async (request) => {
       const id = idOf(request);
-      demandScope(callerOf(request), [jobs.get(id).migration]);
+      demandScope(callerOf(request), [(await jobs.get(id)).migration]);
       return jobs.cancel(id);
+    },
+  });
+
+  addRoute(app, {
+    method: 'POST',
+    url: '/jobs/:id/resume',
+    access: 'operator',
+    id: 'resumeJob',
+    summary: 'Goes on with a job that was interrupted, cancelled or failed, as a new one',
+    tag: 'jobs',
+    params: { id: JOB_ID },
+    body: object({ reason: REASON }),
+    answers: { 202: JOB },
+    handle: async (request, reply) => {
+      const id = idOf(request);
+      const caller = callerOf(request);
+      const { migration } = await jobs.get(id);
+      demandScope(caller, [migration]);
+      const { action, body } = await jobs.again(id);
+      const known = actions.get(action) as Action<unknown>;
+      demandRole(caller, known.role);
+      return sendJob(reply, (await startAction(parts, known, migration, body, authorshipOf(request), id)).job);
     },
   });
 }

@@ -105,7 +105,7 @@ async function closeApp(app: FastifyInstance, clock: Clock): Promise<void> {
 }
 
 async function anyToken(plane: ControlPlaneApi, clock: Clock): Promise<boolean> {
-  return (await plane.tokens()).some((token) => isUsable(token, clock.now()));
+  return (await plane.tokens()).some((token) => token.kind === 'token' && isUsable(token, clock.now()));
 }
 
 async function makeFirst(plane: ControlPlaneApi, clock: Clock): Promise<string> {

@@ -15,7 +15,7 @@ export function metricsRoutes(app: FastifyInstance, parts: ServerParts, metrics:
   const { feed, jobs } = parts;
   const http = httpMetrics(metrics.meter, () => ({
     followers: feed.followers,
-    jobs: jobs.list().filter(({ state }) => state === 'running').length,
+    jobs: jobs.running,
   }));
   const stop = observeControl(metrics.meter, () => readControl(parts));
 
@@ -46,7 +46,7 @@ export function metricsRoutes(app: FastifyInstance, parts: ServerParts, metrics:
 async function readControl({ operations, clock }: ServerParts): Promise<ControlReading> {
   const { plane } = operations;
   const now = clock.now();
-  const all = await Promise.all((await plane.migrations()).map((name) => plane.status(name)));
+  const all = await plane.statuses();
   const revisions = new Map(all.map(({ migration, revision }) => [migration, revision]));
   const fleet = await plane.fleet('alive');
   return {

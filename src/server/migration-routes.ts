@@ -1,14 +1,16 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { FleetRow } from '../control/control-plane.ts';
+import type { HistoryQuery } from '../control/lists.ts';
 import type { MigrationStatus } from '../control/status.ts';
 import type { NodeRow } from '../control/storage.ts';
+import type { NodeInfo } from '../core/control-client.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import { covers } from './gatekeeper.ts';
 import { historyExport, historyLine } from './history-lines.ts';
 import type { MigrationDescription } from './operations.ts';
 import { addRoute, callerOf, pageSchema, type ServerParts } from './routing.ts';
-import { array, COUNT, ID, NAME, oneOf, type Schema, SIDE, whole } from './schemas.ts';
+import { array, BOOLEAN, COUNT, ID, MS, NAME, oneOf, type Schema, SIDE, text, whole } from './schemas.ts';
 import { parseUnit } from './unit-json.ts';
 
 /** A migration at a glance: its status, and what its team says of it; null where only the control plane knows it. */
@@ -20,16 +22,58 @@ const DOCUMENT: Schema = { type: 'object', additionalProperties: true };
 const PARAMS = { name: NAME };
 const LIMIT: Schema = { ...whole(1, 1_000), default: 100 };
 const TAG = 'migrations';
+const FLEET_QUERY: Readonly<Record<string, Schema>> = {
+  'state?': { ...oneOf('alive', 'left', 'dead', 'any'), default: 'alive' },
+  'search?': { ...text(200, 1), description: 'only where name, host or version hold this' },
+  'after?': { ...COUNT, description: 'the last incarnation that was seen' },
+  'limit?': { ...whole(1, 10_000), default: 1_000 },
+};
+
+/** A process of the fleet, as lists show it. */
+export interface FleetLine extends NodeInfo, Pick<NodeRow, 'state' | 'joinedAt' | 'seenAt' | 'health'> {
+  readonly incarnation: number;
+  /** The revision of each migration that it has open. */
+  readonly acknowledged: Readonly<Record<string, number>>;
+}
 
 /** What a session is and what a deadline is is nobody's business but the control plane's. */
-function fleetLine({ node, acknowledged }: FleetRow) {
+function fleetLine({ node, acknowledged }: FleetRow): FleetLine {
   const { id, state, info, joinedAt, seenAt, health } = node;
   return { incarnation: id, state, ...info, joinedAt, seenAt, health, acknowledged };
 }
 
+/** Of the processes that fit, a page in the order of their incarnations. */
+function fleetLines(
+  rows: readonly FleetRow[],
+  { search, after = 0, limit }: FleetQuery,
+  fits: (row: FleetRow) => boolean,
+) {
+  const wanted = search?.toLowerCase();
+  return rows
+    .filter((row) => row.node.id > after && fits(row))
+    .map(fleetLine)
+    .filter(
+      ({ name, host, version, pid }) =>
+        wanted === undefined || `${name}\n${host}\n${version}\n${pid}`.toLowerCase().includes(wanted),
+    )
+    .slice(0, limit);
+}
+
+interface HistoryQueryText extends Omit<HistoryQuery, 'kinds'> {
+  readonly kinds?: string;
+  readonly format: 'json' | 'jsonl';
+}
+
+interface FleetQuery {
+  readonly state: NodeRow['state'] | 'any';
+  readonly behind: boolean;
+  readonly search?: string;
+  readonly after?: number;
+  readonly limit: number;
+}
+
 interface Paging {
   readonly after?: number;
-  readonly before?: number;
   readonly limit: number;
 }
 
@@ -45,9 +89,9 @@ export function migrationRoutes(app: FastifyInstance, { operations }: ServerPart
   const { plane } = operations;
   const nameOf = (request: FastifyRequest): string => (request.params as { readonly name: string }).name;
 
-  const overview = async (name: string): Promise<MigrationOverview> => ({
-    ...(await plane.status(name)),
-    description: operations.names.includes(name) ? operations.describe(name) : null,
+  const described = (status: MigrationStatus): MigrationOverview => ({
+    ...status,
+    description: operations.names.includes(status.migration) ? operations.describe(status.migration) : null,
   });
 
   const look = (
@@ -86,12 +130,11 @@ export function migrationRoutes(app: FastifyInstance, { operations }: ServerPart
     answers: { 200: array(DOCUMENT) },
     handle: async (request) => {
       const caller = callerOf(request);
-      const names = (await plane.migrations()).filter((name) => covers(caller, name));
-      return Promise.all(names.map(overview));
+      return (await plane.statuses()).filter(({ migration }) => covers(caller, migration)).map(described);
     },
   });
 
-  look('', 'getMigration', 'The status of a migration', DOCUMENT, overview);
+  look('', 'getMigration', 'The status of a migration', DOCUMENT, async (name) => described(await plane.status(name)));
   look(
     '/ruleset',
     'getRuleset',
@@ -112,19 +155,29 @@ export function migrationRoutes(app: FastifyInstance, { operations }: ServerPart
       },
     },
     async (name, request, reply) => {
-      const { before, limit } = paging(request);
-      const page = (from: number | undefined, most: number) =>
-        plane.history(name, { limit: most, ...(from === undefined ? {} : { before: from }) });
-      if ((request.query as { readonly format: string }).format === 'jsonl') {
+      const { format, kinds, ...query } = request.query as HistoryQueryText;
+      if (format === 'jsonl') {
+        const page = (from: number | undefined, most: number) =>
+          plane.history(name, { limit: most, ...(from === undefined ? {} : { before: from }) });
         // Refused now or not at all: the first page is asked for before anything is sent.
         const first = await page(undefined, 1);
         reply.type('application/jsonl; charset=utf-8');
         reply.header('content-disposition', `attachment; filename="${name}-history.jsonl"`);
         return reply.send(first.length === 0 ? '' : Readable.from(historyExport(page)));
       }
-      return pageOf((await page(before, limit)).map(historyLine), limit);
+      const wanted = { ...query, ...(kinds === undefined ? {} : { kinds: kinds.split(',') }) };
+      const { rows, next } = await plane.historyPage(name, wanted);
+      return { rows: rows.map(historyLine), next };
     },
-    { 'before?': ID, 'limit?': LIMIT, 'format?': { ...oneOf('json', 'jsonl'), default: 'json' } },
+    {
+      'before?': ID,
+      'limit?': LIMIT,
+      'format?': { ...oneOf('json', 'jsonl'), default: 'json' },
+      'kinds?': { ...text(1_000, 1), description: 'of a page: only these kinds, separated by commas' },
+      'since?': MS,
+      'until?': MS,
+      'search?': { ...text(200, 1), description: 'of a page: only where actor, reason or summary hold this' },
+    },
   );
 
   look(
@@ -133,11 +186,13 @@ export function migrationRoutes(app: FastifyInstance, { operations }: ServerPart
     'The processes that have the migration open, and the revision that each has acknowledged',
     array(DOCUMENT),
     async (name, request) => {
-      const { state } = request.query as { readonly state: NodeRow['state'] | 'any' };
-      const rows = await plane.fleet(state === 'any' ? null : state);
-      return rows.filter(({ acknowledged }) => Object.hasOwn(acknowledged, name)).map(fleetLine);
+      const query = request.query as FleetQuery;
+      const { revision } = query.behind ? await plane.ruleset(name) : { revision: 0 };
+      return fleetLines(await plane.fleet(query.state === 'any' ? null : query.state), query, ({ acknowledged }) =>
+        query.behind ? (acknowledged[name] ?? revision) < revision : Object.hasOwn(acknowledged, name),
+      );
     },
-    { 'state?': { ...oneOf('alive', 'left', 'dead', 'any'), default: 'alive' } },
+    { ...FLEET_QUERY, 'behind?': { ...BOOLEAN, default: false, description: 'only who has not acknowledged' } },
   );
 
   look(
@@ -151,31 +206,6 @@ export function migrationRoutes(app: FastifyInstance, { operations }: ServerPart
       return pageOf(await plane.dirt(name, target, limit, after), limit);
     },
     { 'target?': SIDE, 'after?': COUNT, 'limit?': LIMIT },
-  );
-
-  look(
-    '/divergences',
-    'getDivergences',
-    'Records that differ, field by field, by when they were first seen',
-    pageSchema(DOCUMENT, COUNT),
-    async (name, request) => {
-      const { after = 0, limit } = paging(request);
-      return pageOf(await plane.divergences(name, after, limit), limit);
-    },
-    { 'after?': COUNT, 'limit?': LIMIT },
-  );
-
-  look(
-    '/verifications',
-    'getVerifications',
-    'Verdicts, newest first',
-    pageSchema(DOCUMENT, COUNT),
-    async (name, request) => {
-      const { before, limit } = paging(request);
-      const page = { limit, ...(before === undefined ? {} : { before }) };
-      return pageOf(await plane.verifications(name, page), limit);
-    },
-    { 'before?': ID, 'limit?': LIMIT },
   );
 
   look(
@@ -194,14 +224,15 @@ export function migrationRoutes(app: FastifyInstance, { operations }: ServerPart
     id: 'listFleet',
     summary: 'All processes, and what each has acknowledged',
     tag: 'fleet',
-    query: { 'state?': { ...oneOf('alive', 'left', 'dead', 'any'), default: 'alive' } },
+    query: FLEET_QUERY,
     answers: { 200: array(DOCUMENT) },
     handle: async (request) => {
       const caller = callerOf(request);
-      const { state } = request.query as { readonly state: NodeRow['state'] | 'any' };
-      const rows = await plane.fleet(state === 'any' ? null : state);
-      const shared = rows.filter(({ acknowledged }) => Object.keys(acknowledged).some((name) => covers(caller, name)));
-      return (caller.migrations === null ? rows : shared).map(fleetLine);
+      const query = request.query as FleetQuery;
+      const rows = await plane.fleet(query.state === 'any' ? null : query.state);
+      return fleetLines(rows, query, ({ acknowledged }) =>
+        caller.migrations === null ? true : Object.keys(acknowledged).some((name) => covers(caller, name)),
+      );
     },
   });
 }

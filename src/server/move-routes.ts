@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Controller, MoveResult } from '../control/controller.ts';
-import { type DialName, type DialValue, dialValue, parseDialValue } from '../core/dial.ts';
+import type { MoveShare } from '../control/outlook.ts';
+import { between, type DialName, type DialValue, dialValue, parseDialValue, type Threshold } from '../core/dial.ts';
 import { type GateVerdict, InvalidArgument, RevisionConflict } from '../core/errors.ts';
 import type { Cohort } from '../core/ruleset.ts';
 import { Ruleset, type RulesetDocument } from '../core/ruleset.ts';
@@ -50,6 +51,10 @@ export interface MovePreview {
   readonly gates: readonly GateVerdict[];
   /** How it would be done. */
   readonly next: 'done' | 'handover' | 'stamping';
+  /** Of a cutover that is not allowed: the furthest that coverage and dirt allow. */
+  readonly furthest: DialValue | null;
+  /** What it concerns; null of retire-old, which concerns everything. */
+  readonly moves: MoveShare | null;
 }
 
 const ANSWER: Schema = { type: 'object', additionalProperties: true };
@@ -66,6 +71,9 @@ const dialPosition = ({ dials }: RulesetDocument, dial: DialName): DialValue | b
       return dials.retireOld;
   }
 };
+
+const thresholdOf = ({ dials }: RulesetDocument, dial: Exclude<DialName, 'retire-old'>): Threshold =>
+  ({ 'dual-write': dials.dualWrite, 'shadow-read': dials.shadowRead, cutover: dials.cutover })[dial];
 
 /** @throws InvalidArgument */
 export function moveOf(dial: DialName, to: DialValue | boolean): DialMove {
@@ -105,7 +113,12 @@ export function moveRoutes(app: FastifyInstance, parts: ServerParts): void {
 
   const preview = async (controller: Controller, move: DialMove, force: boolean): Promise<MovePreview> => {
     const before = await plane.ruleset(controller.migration);
-    const { gates, document, next, allowed } = await controller.preview(move, { force });
+    const answer = await controller.preview(move, { force });
+    const { gates, document, next, allowed, furthest = null } = answer;
+    const moves =
+      move.dial === 'retire-old'
+        ? null
+        : await plane.moveShare(controller.migration, between(thresholdOf(before, move.dial), move.to));
     return {
       migration: controller.migration,
       dial: move.dial,
@@ -116,6 +129,8 @@ export function moveRoutes(app: FastifyInstance, parts: ServerParts): void {
       revision: before.revision,
       gates,
       next,
+      furthest: furthest === null ? null : dialValue(furthest),
+      moves,
     };
   };
 

@@ -1,6 +1,7 @@
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import type { Controller } from '../control/controller.ts';
 import type { Authorship } from '../control/publish.ts';
+import type { Revealed } from '../control/reveal.ts';
 import type { Route } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import type { PrepareReport } from '../core/store.ts';
@@ -23,6 +24,13 @@ export interface PrepareRequest extends Partial<Authorship> {
   readonly onProgress?: (progress: unknown) => void;
 }
 
+/** How a migration is examined: with a census that is recorded, unless it is a dry run. */
+export interface DoctorRequest extends Partial<Authorship> {
+  readonly dryRun?: boolean;
+  readonly sample?: number | null;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** What the server is thin over: the object that `control(config)` gives. */
 export interface Operations {
   readonly plane: ControlPlaneApi;
@@ -31,6 +39,10 @@ export interface Operations {
   describe(name: string): MigrationDescription;
   migration(name: string): Promise<Controller>;
   emergencyController(name: string): Promise<Controller>;
+  /** A `DoctorReport`. */
+  doctor(name: string, options?: DoctorRequest): Promise<unknown>;
+  /** A divergent record as both stores hold it, unmasked; who asked for it is in the history. */
+  reveal(name: string, divergence: number, authorship: Authorship): Promise<Revealed>;
   prepare(name: string, options?: PrepareRequest): Promise<Readonly<Record<Side, PrepareReport>>>;
   route(
     name: string,

@@ -1,13 +1,18 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { BackfillOptions, ReplaySummary } from '../control/backfill.ts';
 import type { Controller } from '../control/controller.ts';
+import type { ReplayRow } from '../control/replay-row.ts';
 import { type Intervals, intervals } from '../core/intervals.ts';
 import type { Side } from '../core/stage.ts';
 import { type Action, addAction } from './action.ts';
 import { addRoute, authorshipOf, type ServerParts } from './routing.ts';
 import { BOOLEAN, NAME, nullable, object, oneOf, POSITIONS, REASON, SIDE, text, whole } from './schemas.ts';
+import { UNIT, unitOf } from './unit-json.ts';
 
+const KIND = oneOf('backfill', 'repair', 'preload');
 const SAMPLE = { ...nullable(whole(1, 1_000_000_000)), description: 'how many records; null: all' };
+/** Of the units of what is verified. */
+const SHARE = { type: 'number', exclusiveMinimum: 0, maximum: 1, description: 'a share of the units; 1: all' };
 
 type VerifyReport = Awaited<ReturnType<Controller['verify']>>;
 
@@ -23,6 +28,20 @@ export function replayRoutes(app: FastifyInstance, parts: ServerParts): void {
   const add = <Body>(
     action: Omit<Action<Body>, 'role' | 'waits'> & { readonly role?: 'admin'; readonly waits?: true },
   ): void => addAction<Body>(app, parts, { role: 'operator', waits: false, ...action });
+
+  add<Pick<BackfillOptions, 'partitions'>>({
+    url: '/preload',
+    id: 'preload',
+    summary: 'Fills the new store before anything is mirrored to it; makes no coverage',
+    kind: 'preload',
+    body: { 'partitions?': whole(1, 1_024) },
+    begin: async (name, { partitions }, who) => {
+      await plane.ruleset(name);
+      const controller = await operations.migration(name);
+      return (signal, onProgress): Promise<ReplaySummary> =>
+        controller.preload({ ...who, ...(partitions === undefined ? {} : { partitions }), signal, onProgress });
+    },
+  });
 
   add<Pick<BackfillOptions, 'target' | 'positions' | 'partitions'>>({
     url: '/backfill',
@@ -54,17 +73,30 @@ export function replayRoutes(app: FastifyInstance, parts: ServerParts): void {
     begin: async (name, _, who) => {
       await plane.ruleset(name);
       const controller = await operations.migration(name);
-      return (signal) => controller.repair({ ...who, signal });
+      return (signal, onProgress) => controller.repair({ ...who, signal, onProgress });
     },
   });
 
-  add<{ readonly maxDivergences?: number; readonly positions?: Intervals }>({
+  add<{
+    readonly maxDivergences?: number;
+    readonly positions?: Intervals;
+    readonly unit?: unknown;
+    readonly sample?: number;
+    readonly prove?: boolean;
+  }>({
     url: '/verify',
     id: 'verify',
     summary: 'Compares what both stores hold; the verdict is remembered for the gates',
     kind: 'verify',
-    body: { 'maxDivergences?': whole(1, 100_000), 'positions?': POSITIONS },
-    begin: async (name, { maxDivergences, positions }, who) => {
+    body: {
+      'maxDivergences?': whole(1, 100_000),
+      'positions?': POSITIONS,
+      'unit?': UNIT,
+      'sample?': SHARE,
+      'prove?': { ...BOOLEAN, description: 'plants known differences, and is inconclusive if it misses one' },
+    },
+    begin: async (name, { maxDivergences, positions, unit, sample, prove }, who) => {
+      const only = unit === undefined ? {} : { unit: unitOf(unit) };
       await plane.ruleset(name);
       const controller = await operations.migration(name);
       return async (signal, onProgress) =>
@@ -73,6 +105,9 @@ export function replayRoutes(app: FastifyInstance, parts: ServerParts): void {
             ...who,
             ...(maxDivergences === undefined ? {} : { maxDivergences }),
             ...(positions === undefined ? {} : { positions: intervals(positions) }),
+            ...only,
+            ...(sample === undefined ? {} : { sample }),
+            ...(prove === undefined ? {} : { prove }),
             signal,
             onProgress,
           }),
@@ -159,13 +194,41 @@ export function replayRoutes(app: FastifyInstance, parts: ServerParts): void {
     summary: 'Gives up a replay that is under way, whoever runs it; its checkpoints are forgotten',
     tag: 'actions',
     params: { name: NAME },
-    body: object({ kind: oneOf('backfill', 'repair'), 'target?': { ...SIDE, default: 'new' }, reason: REASON }),
+    body: object({ kind: KIND, 'target?': { ...SIDE, default: 'new' }, reason: REASON }),
     answers: { 200: object({ cancelled: BOOLEAN }) },
     handle: async (request: FastifyRequest) => {
       const { name } = request.params as { readonly name: string };
-      const { kind, target } = request.body as { readonly kind: 'backfill' | 'repair'; readonly target: Side };
+      const { kind, target } = request.body as { readonly kind: ReplayRow['kind']; readonly target: Side };
       await plane.ruleset(name);
       return { cancelled: await plane.cancelReplay(name, kind, target, authorshipOf(request)) };
+    },
+  });
+
+  addRoute(app, {
+    method: 'POST',
+    url: '/migrations/:name/replays/pause',
+    access: 'operator',
+    id: 'pauseReplay',
+    summary: 'Holds a replay that is under way, whoever runs it, or lets it go on',
+    tag: 'actions',
+    params: { name: NAME },
+    body: object({
+      kind: KIND,
+      'target?': { ...SIDE, default: 'new' },
+      paused: BOOLEAN,
+      reason: REASON,
+    }),
+    answers: { 200: object({ running: BOOLEAN, changed: BOOLEAN }) },
+    handle: async (request: FastifyRequest) => {
+      const { name } = request.params as { readonly name: string };
+      const { kind, target, paused } = request.body as {
+        readonly kind: ReplayRow['kind'];
+        readonly target: Side;
+        readonly paused: boolean;
+      };
+      await plane.ruleset(name);
+      const answer = await plane.pauseReplay(name, kind, target, paused, authorshipOf(request));
+      return { running: answer !== null, changed: answer?.changed ?? false };
     },
   });
 }

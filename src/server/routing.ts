@@ -2,8 +2,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 
 import type { Role } from '../control/storage.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/telemetry.ts';
+import type { Action } from './action.ts';
 import { actorOf, type Caller, demandRole, demandScope, type Gatekeeper } from './gatekeeper.ts';
 import type { Jobs } from './jobs.ts';
+import type { OidcClient } from './oidc-client.ts';
 import type { Operations } from './operations.ts';
 import type { RulesetFeed } from './ruleset-feed.ts';
 import { array, object, PROBLEM, type Schema } from './schemas.ts';
@@ -13,7 +15,11 @@ export interface ServerParts {
   readonly operations: Operations;
   readonly gatekeeper: Gatekeeper;
   readonly jobs: Jobs;
+  /** Everything that runs as a job, by the id of its operation. */
+  readonly actions: Map<string, Action<unknown>>;
   readonly feed: RulesetFeed;
+  /** Null: people sign in with tokens only. */
+  readonly oidc: OidcClient | null;
   readonly clock: Clock;
   readonly logger: Logger;
 }

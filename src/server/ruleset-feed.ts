@@ -1,4 +1,5 @@
 import type { ControlPlaneApi } from '../control/control-plane.ts';
+import type { MigrationStatus } from '../control/status.ts';
 import type { Clock, TimerHandle } from '../core/clock.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { Logger } from '../core/telemetry.ts';
@@ -21,6 +22,8 @@ export interface FollowOptions {
   readonly seen: Seen;
   /** Also hear that anything changed at all: dirt, acknowledgements, progress. */
   readonly changes: boolean;
+  /** Also hear the status of these whenever it has changed, and of all of them at once; null: of none. */
+  readonly statuses?: ((migration: string) => boolean) | null;
 }
 
 interface Follower {
@@ -28,12 +31,18 @@ interface Follower {
   readonly migrations: ReadonlySet<string>;
   readonly seen: Map<string, number>;
   readonly changes: boolean;
+  readonly statuses: ((migration: string) => boolean) | null;
+  /** The status of each migration as it was told last. */
+  readonly told: Map<string, string>;
 }
 
 /** Nobody hears nothing for longer than this. */
 export const HEARTBEAT_MS = 5_000;
 const CHANGES_MS = 250;
 const RETRY_MS = 1_000;
+/** Statuses are read no more often than this, and for no more than a tenth of the time, however much goes on. */
+const STATUS_MS = 500;
+const STATUS_SHARE = 10;
 /** Who does not read is let go: it comes back and catches up. */
 const MOST_PENDING = 8 * 1024 * 1024;
 
@@ -66,6 +75,9 @@ export class RulesetFeed {
   #closed = false;
   #heartbeat: TimerHandle | undefined;
   #changed: TimerHandle | undefined;
+  #status: TimerHandle | undefined;
+  #statusLooking = false;
+  #statusAgain = false;
   #retry: TimerHandle | undefined;
 
   constructor(plane: ControlPlaneApi, clock: Clock, logger: Logger) {
@@ -75,6 +87,7 @@ export class RulesetFeed {
     this.#unwatch = plane.watch((change) => {
       if (change !== 'other') void this.#look();
       this.#tellChange();
+      this.#lookAtStatuses();
     });
     this.#beat();
   }
@@ -87,15 +100,18 @@ export class RulesetFeed {
   async follow(stream: FollowerStream, options: FollowOptions): Promise<() => void> {
     const migrations = new Set(options.migrations);
     const seen = new Map([...options.seen].filter(([name]) => migrations.has(name)));
-    const follower: Follower = { stream, migrations, seen, changes: options.changes };
+    const { changes, statuses = null } = options;
+    const follower: Follower = { stream, migrations, seen, changes, statuses, told: new Map() };
     stream.write(`retry: ${RETRY_MS}\n\n`);
     const present = await this.#plane.rulesets(options.migrations);
     this.#tell(follower, present);
+    if (statuses !== null) tellStatuses([follower], await this.#plane.statuses());
     stream.write(`event: ready\ndata: {"heartbeatMs":${HEARTBEAT_MS}}\n\n`);
     if (this.#closed) stream.end();
     else this.#followers.add(follower);
     // What was published between the reading and the adding.
     void this.#look();
+    this.#lookAtStatuses();
     return () => this.#followers.delete(follower);
   }
 
@@ -110,6 +126,7 @@ export class RulesetFeed {
     this.#unwatch();
     this.#heartbeat?.cancel();
     this.#changed?.cancel();
+    this.#status?.cancel();
     this.#retry?.cancel();
     for (const { stream } of this.#followers) stream.end();
     this.#followers.clear();
@@ -161,6 +178,40 @@ export class RulesetFeed {
     return text;
   }
 
+  /** At most once a while, and again where something changed meanwhile: the last change is always told. */
+  #lookAtStatuses(): void {
+    if (this.#closed) return;
+    this.#statusAgain = true;
+    if (this.#status !== undefined || this.#statusLooking) return;
+    const followers = [...this.#followers].filter(({ statuses }) => statuses !== null);
+    if (followers.length === 0) return;
+    this.#statusAgain = false;
+    this.#statusLooking = true;
+    const begun = this.#clock.monotonic();
+    this.#plane
+      .statuses()
+      .then(
+        (all) => tellStatuses(followers, all),
+        (error: unknown) => {
+          if (this.#closed) return;
+          this.#statusAgain = true;
+          this.#logger.warn({ err: error }, 'the control plane did not answer; pages wait');
+        },
+      )
+      .finally(() => {
+        this.#statusLooking = false;
+        if (this.#closed) return;
+        this.#status = this.#clock.after(
+          Math.max(STATUS_MS, (this.#clock.monotonic() - begun) * STATUS_SHARE),
+          () => {
+            this.#status = undefined;
+            if (this.#statusAgain) this.#lookAtStatuses();
+          },
+          true,
+        );
+      });
+  }
+
   #tellChange(): void {
     if (this.#changed !== undefined || this.#closed) return;
     this.#changed = this.#clock.after(
@@ -197,5 +248,17 @@ export class RulesetFeed {
 
   #drop(follower: Follower): void {
     if (this.#followers.delete(follower)) follower.stream.end();
+  }
+}
+
+/** Tells each follower the statuses that it has not been told. */
+function tellStatuses(followers: readonly Follower[], statuses: readonly MigrationStatus[]): void {
+  for (const status of statuses) {
+    const text = `event: status\ndata: ${JSON.stringify(status)}\n\n`;
+    for (const { stream, statuses: wanted, told } of followers) {
+      if (wanted?.(status.migration) !== true || told.get(status.migration) === text) continue;
+      told.set(status.migration, text);
+      stream.write(text);
+    }
   }
 }

@@ -3,7 +3,7 @@ import type { Role } from '../control/storage.ts';
 import { Forbidden } from '../core/errors.ts';
 import { SESSION_COOKIE } from './gatekeeper.ts';
 import { addRoute, callerOf, type ServerParts } from './routing.ts';
-import { object, type Schema } from './schemas.ts';
+import { nullable, object, type Schema } from './schemas.ts';
 import { newSecret, tokenText } from './token-text.ts';
 
 /** Who is signed in. */
@@ -15,18 +15,34 @@ export interface SessionInfo {
   readonly expiresAt: number | null;
 }
 
-const SESSION_MS = 12 * 3_600_000;
+/** The ways of signing in; `oidc` null where there is only the token. */
+export interface SignInOptions {
+  readonly oidc: { readonly name: string } | null;
+}
+
+export const SESSION_MS = 12 * 3_600_000;
 const SESSION: Schema = { type: 'object', additionalProperties: true };
 
 /** Out of reach for scripts and for other sites; over TLS only, where there is TLS. */
-function setCookie(request: FastifyRequest, reply: FastifyReply, value: string, maxAgeS: number): void {
+export function setSessionCookie(request: FastifyRequest, reply: FastifyReply, value: string, maxAgeS: number): void {
   const secure = request.protocol === 'https' ? '; Secure' : '';
   const cookie = `${SESSION_COOKIE}=${value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${maxAgeS}${secure}`;
   reply.header('set-cookie', cookie);
 }
 
 /** How the console signs in: with a token, once, for a cookie that no script can read. */
-export function sessionRoutes(app: FastifyInstance, { operations, gatekeeper }: ServerParts): void {
+export function sessionRoutes(app: FastifyInstance, { operations, gatekeeper, oidc }: ServerParts): void {
+  addRoute(app, {
+    method: 'GET',
+    url: '/session/options',
+    access: 'public',
+    id: 'signInOptions',
+    summary: 'How one can sign in besides with a token',
+    tag: 'session',
+    answers: { 200: object({ oidc: nullable(object({ name: { type: 'string' } })) }) },
+    handle: (): SignInOptions => ({ oidc: oidc === null ? null : { name: oidc.name } }),
+  });
+
   addRoute(app, {
     method: 'POST',
     url: '/session',
@@ -41,7 +57,7 @@ export function sessionRoutes(app: FastifyInstance, { operations, gatekeeper }: 
       if (caller.kind !== 'token') throw new Forbidden('a session opens no other one', { expected: 'a token' });
       const { secret, hash } = newSecret();
       const session = await operations.plane.createSession(caller.id, hash, SESSION_MS);
-      setCookie(request, reply, tokenText(session.id, secret), SESSION_MS / 1_000);
+      setSessionCookie(request, reply, tokenText(session.id, secret), SESSION_MS / 1_000);
       reply.code(201);
       const { name, role, migrations, expiresAt } = session;
       return { name, role, migrations, expiresAt };
@@ -74,7 +90,7 @@ export function sessionRoutes(app: FastifyInstance, { operations, gatekeeper }: 
       const { id, kind } = callerOf(request);
       if (kind !== 'session') throw new Forbidden('this is a token, not a session', { expected: 'the session cookie' });
       await operations.plane.revokeToken(id);
-      setCookie(request, reply, '', 0);
+      setSessionCookie(request, reply, '', 0);
       return reply.code(204).send();
     },
   });

@@ -2,10 +2,12 @@ import { type CompareRules, NO_RULES, validateRules } from '../../verify/compare
 import { canonicalHash } from '../core/canonical.ts';
 import { InvalidConfiguration, UnknownMigration } from '../core/errors.ts';
 import { KeySpec } from '../core/record-key.ts';
+import { checkedOidc, type OidcOptions } from '../core/sign-in.ts';
 import type { Side } from '../core/stage.ts';
 import { type Codec, identityCodec, type StoreDefinition } from '../core/store.ts';
 import type { QueryDefinition } from '../repository/paging.ts';
 import type { StandardSchema } from '../repository/schema.ts';
+import { schemaIdentity } from './schema-identity.ts';
 
 /** One migration as a team describes it. */
 export interface MigrationOptions<R extends object> {
@@ -17,6 +19,11 @@ export interface MigrationOptions<R extends object> {
   readonly new: StoreDefinition;
   /** Checks records before they are written: any Standard Schema, synchronous. */
   readonly schema?: StandardSchema;
+  /**
+   * Names what the schema demands: change it when that changes. Replays and verdicts are bound to it. Without it they are
+   * bound to its JSON Schema, or to the text of its validating function.
+   */
+  readonly schemaVersion?: string;
   /** How each store holds a record, where that is not the record itself. */
   readonly codecs?: { readonly old?: Codec; readonly new?: Codec };
   /** What counts as equal in shadow reads and verification, beyond equality. */
@@ -42,7 +49,10 @@ export interface MigrationDefinition<R extends object = object> {
   readonly showValues: boolean;
   readonly owner: string | null;
   readonly runbook: string | null;
-  /** Digest of what decides how records are held; verdicts and checkpoints hold only for the same one. */
+  /**
+   * Digest of what decides how records are held, and behind a dot that of their schema where there is one; verdicts and
+   * checkpoints hold only for the same one.
+   */
   readonly mapping: string;
 }
 
@@ -55,6 +65,13 @@ export interface ConfigOptions<M extends Readonly<Record<string, MigrationDefini
   readonly control: string;
   /** Lets this process in at the server that `control` names: a token of the role `service`, or more for operators. */
   readonly token?: string | undefined;
+  /**
+   * Where `changeover serve` tells of moves, refusals, ramps that went back, divergences and stuck replays: addresses
+   * that take what Slack's incoming webhooks take. Secrets; best from the environment.
+   */
+  readonly webhooks?: readonly string[] | undefined;
+  /** How people sign in at `changeover serve` besides by tokens. @default by tokens only */
+  readonly oidc?: OidcOptions | undefined;
   readonly migrations: M;
 }
 
@@ -62,6 +79,8 @@ export interface ConfigOptions<M extends Readonly<Record<string, MigrationDefini
 export interface Config<M extends Readonly<Record<string, MigrationDefinition>> = Record<string, MigrationDefinition>> {
   readonly control: string;
   readonly token?: string | undefined;
+  readonly webhooks?: readonly string[] | undefined;
+  readonly oidc?: OidcOptions | undefined;
   readonly migrations: M;
 }
 
@@ -116,17 +135,20 @@ export function migration<R extends object>(options: MigrationOptions<R>): Migra
     showValues: options.showValues ?? false,
     owner: options.owner ?? null,
     runbook: options.runbook ?? null,
-    mapping: canonicalHash([
-      keys.fields,
-      keys.unitFields,
-      ...(['old', 'new'] as const).flatMap((side) => [
-        options[side].adapter,
-        JSON.stringify(options[side].mapping),
-        nameOf(codecs[side]),
+    mapping: [
+      canonicalHash([
+        keys.fields,
+        keys.unitFields,
+        ...(['old', 'new'] as const).flatMap((side) => [
+          options[side].adapter,
+          JSON.stringify(options[side].mapping),
+          nameOf(codecs[side]),
+        ]),
+        JSON.stringify(rules),
+        String(rules.custom),
       ]),
-      JSON.stringify(rules),
-      String(rules.custom),
-    ]),
+      ...(options.schema === undefined ? [] : [schemaIdentity(options.schema, options.schemaVersion)]),
+    ].join('.'),
   });
 }
 
@@ -135,6 +157,9 @@ function nameOf(codec: Codec): string {
   if (codec === identityCodec) return 'identity';
   return codec.version === undefined ? `${codec.encode} ${codec.decode}` : `version ${codec.version}`;
 }
+
+const isWebAddress = (value: unknown): boolean =>
+  typeof value === 'string' && /^https?:$/.test(URL.parse(value)?.protocol ?? '');
 
 /** The names that a migration may have: they go into file names, URLs and metrics. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/;
@@ -146,7 +171,7 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/;
 export function defineConfig<M extends Readonly<Record<string, MigrationDefinition>>>(
   options: ConfigOptions<M>,
 ): Config<M> {
-  const { control, token, migrations } = options ?? {};
+  const { control, token, webhooks, oidc, migrations } = options ?? {};
   if (typeof control !== 'string' || control === '') {
     throw new InvalidConfiguration('the configuration names no control plane', {
       expected: "control: 'postgres://host/database' or 'sqlite:.changeover/control.db'; 'memory' in tests",
@@ -155,6 +180,11 @@ export function defineConfig<M extends Readonly<Record<string, MigrationDefiniti
   if (token !== undefined && (typeof token !== 'string' || token === '')) {
     throw new InvalidConfiguration('the token of the configuration is none', {
       expected: 'the text that `changeover token create` printed, as of process.env.CHANGEOVER_TOKEN',
+    });
+  }
+  if (webhooks !== undefined && !(Array.isArray(webhooks) && webhooks.every(isWebAddress))) {
+    throw new InvalidConfiguration('the webhooks of the configuration are none', {
+      expected: "a list of addresses: ['https://hooks.slack.com/services/…']",
     });
   }
   if (typeof migrations !== 'object' || migrations === null || Object.keys(migrations).length === 0) {
@@ -172,9 +202,20 @@ export function defineConfig<M extends Readonly<Record<string, MigrationDefiniti
       throw new InvalidConfiguration(`the migration "${name}" is not described`, { expected: 'migration({ … })' });
     }
   }
+  if (oidc !== undefined) {
+    for (const { migrations: named } of Object.values(checkedOidc(oidc).roles)) {
+      const unknown = named?.find((name) => !Object.hasOwn(migrations, name));
+      if (unknown === undefined) continue;
+      throw new InvalidConfiguration(`oidc: there is no migration "${unknown}"`, {
+        expected: Object.keys(migrations).join(', '),
+      });
+    }
+  }
   return Object.freeze({
     control,
     ...(token === undefined ? {} : { token }),
+    ...(webhooks === undefined ? {} : { webhooks: Object.freeze([...webhooks]) }),
+    ...(oidc === undefined ? {} : { oidc }),
     migrations: Object.freeze({ ...migrations }),
   });
 }

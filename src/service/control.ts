@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import type { Controller } from '../control/controller.ts';
+import type { Authorship } from '../control/publish.ts';
+import { type Revealed, reveal } from '../control/reveal.ts';
 import { systemClock } from '../core/clock.ts';
 import { type Route, Ruleset } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import type { Logger } from '../core/telemetry.ts';
+import type { PartitionJobs } from '../replay/partition-jobs.ts';
 import { DeadlineSweep } from '../repository/deadline-sweep.ts';
 import { FleetSession } from '../repository/fleet-session.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -14,10 +17,12 @@ import { controlPlaneOf } from './control-plane-of.ts';
 import { type DoctorOptions, type DoctorReport, examine } from './doctor.ts';
 import { loggerOf } from './logger-of.ts';
 import { closeStores, makeStores, openStores, type StorePair } from './open-stores.ts';
+import { hasPgBoss, onPostgres, partitionJobsOf } from './partition-jobs-of.ts';
 import { type Prepared, type PrepareOptions, refuseProblems } from './prepare.ts';
 import { probeProcess, thisProcess } from './process-identity.ts';
 import { makeController, makeRepository } from './service-runtime.ts';
 import { VERSION } from './version.ts';
+import { refuseWorkers, Worker, type WorkerEvent, type WorkerTotals } from './worker.ts';
 
 /** Where a unit's operations go, and why. */
 export interface UnitRoute extends Route {
@@ -36,6 +41,17 @@ export interface MigrationDescription {
   readonly runbook: string | null;
 }
 
+export interface WorkOptions {
+  /** @default all of the configuration */
+  readonly migrations?: readonly string[];
+  /** Partitions worked on at once. @default 4 */
+  readonly concurrency?: number;
+  readonly signal: AbortSignal;
+  readonly onEvent?: (event: WorkerEvent) => void;
+}
+
+export const WORKER_CONCURRENCY = 4;
+
 /**
  * Everything that operators do; the command line, the server and the console are thin over it. Stores are connected
  * only when something needs them.
@@ -51,6 +67,8 @@ export class Control {
   readonly plane: ControlPlaneApi;
   readonly #config: Config;
   readonly #logger: Logger;
+  /** Says to workers what there is to do; null where there can be none. */
+  readonly #jobs: PartitionJobs | null;
   readonly #runner = `${process.pid}-${randomUUID()}`;
   readonly #sweep = new DeadlineSweep(systemClock);
   readonly #stores = new Map<string, Promise<StorePair>>();
@@ -62,6 +80,7 @@ export class Control {
     this.#config = config;
     this.plane = plane;
     this.#logger = logger;
+    this.#jobs = partitionJobsOf(config, { onError: this.#jobsFailed });
   }
 
   /** The names of the configuration's migrations. */
@@ -106,6 +125,8 @@ export class Control {
       clock: systemClock,
       random: Math.random,
       runner: this.#runner,
+      process: thisProcess('changeover', VERSION),
+      carrier: this.#jobs,
       logger: this.#logger,
     });
   }
@@ -155,6 +176,16 @@ export class Control {
     return examine(parts, options);
   }
 
+  /**
+   * A divergent record as both stores hold it now, unmasked. Who asked for it is in the history.
+   * @throws NotFound, StoreFault
+   */
+  async reveal(name: string, divergence: number, authorship: Authorship): Promise<Revealed> {
+    const { keys, rules } = definitionOf(this.#config, name);
+    const stores = await this.stores(name);
+    return reveal({ plane: this.plane, migration: name, stores, keys, rules }, divergence, authorship);
+  }
+
   /** Where a unit's operations go now. @throws InvalidRecord when the unit has not the fields it needs */
   async route(name: string, unit: unknown): Promise<UnitRoute> {
     const { keys } = definitionOf(this.#config, name);
@@ -182,10 +213,44 @@ export class Control {
       for (const stores of await Promise.allSettled([...this.#stores.values(), ...this.#unconnected])) {
         if (stores.status === 'fulfilled') await closeStores(stores.value);
       }
+      await this.#jobs?.close();
       await this.plane.close();
     })();
     return this.#closing;
   }
+
+  /**
+   * Works on partitions of shared replays, whoever began them, until the signal ends it; what is under way then is
+   * written down and given back.
+   * @throws InvalidConfiguration where there are no workers, UnknownMigration
+   */
+  async work(options: WorkOptions): Promise<WorkerTotals> {
+    const { migrations = this.names, concurrency = WORKER_CONCURRENCY, signal, onEvent = () => {} } = options;
+    const mappings = new Map(migrations.map((name) => [name, definitionOf(this.#config, name).mapping]));
+    refuseWorkers(onPostgres(this.#config), hasPgBoss());
+    const jobs = partitionJobsOf(this.#config, { supervise: true, onError: this.#jobsFailed }) as PartitionJobs;
+    const worker = new Worker({
+      plane: this.plane,
+      jobs,
+      mappings,
+      controller: (name) => this.migration(name),
+      probe: probeProcess,
+      process: thisProcess('changeover worker', VERSION),
+      runner: this.#runner,
+      clock: systemClock,
+      concurrency,
+      onEvent,
+    });
+    try {
+      return await worker.run(signal);
+    } finally {
+      await jobs.close();
+    }
+  }
+
+  readonly #jobsFailed = (error: unknown): void => {
+    this.#logger.warn({ err: error }, 'jobs could not be seen to');
+  };
 
   /** Re-stamping is a write like any other, so it is done by a member of the fleet. */
   async #repository(name: string): Promise<Repository<object>> {

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import { systemClock } from '../core/clock.ts';
-import type { Logger } from '../core/telemetry.ts';
+import type { Logger, Traces } from '../core/telemetry.ts';
 import { DeadlineSweep } from '../repository/deadline-sweep.ts';
 import { FleetSession } from '../repository/fleet-session.ts';
 import { Operation, type OperationDefinition } from '../repository/operation.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
 import type { Meter } from '../telemetry/metrics.ts';
+import type { Tracer } from '../telemetry/traces.ts';
 import { type Config, definitionOf, type MigrationDefinition } from './config.ts';
 import { controlPlaneOf } from './control-plane-of.ts';
 import { Janitor } from './janitor.ts';
@@ -16,6 +17,7 @@ import { metricsOf } from './metrics-of.ts';
 import { closeStores, openStores, type StorePair } from './open-stores.ts';
 import { probeProcess, thisProcess } from './process-identity.ts';
 import { makeController, makeRepository } from './service-runtime.ts';
+import { tracesOf } from './traces-of.ts';
 import { VERSION } from './version.ts';
 
 export interface OpenOptions {
@@ -25,6 +27,11 @@ export interface OpenOptions {
   readonly logger?: Logger | LogLevel;
   /** Where measurements go, by the OpenTelemetry API. @default the global meter provider; nothing where there is none */
   readonly meter?: Meter;
+  /**
+   * Gets a span for each call of a store: `trace.getTracer('changeover')` of the OpenTelemetry API. They cost an object or
+   * two a call. @default none
+   */
+  readonly tracer?: Tracer;
   /** Only these migrations of the configuration. @default all */
   readonly migrations?: readonly string[];
 }
@@ -71,6 +78,7 @@ class OpenService {
   readonly #stores: ReadonlyMap<string, StorePair>;
   readonly #sweep: DeadlineSweep;
   readonly #janitor: Janitor;
+  readonly #traces: Traces | null;
   readonly #repositories = new Map<string, Repository<object>>();
   #closing: Promise<void> | undefined;
 
@@ -81,8 +89,10 @@ class OpenService {
     stores: ReadonlyMap<string, StorePair>,
     sweep: DeadlineSweep,
     logger: Logger,
+    traces: Traces | null,
   ) {
     this.#config = config;
+    this.#traces = traces;
     this.#plane = plane;
     this.#session = session;
     this.#stores = stores;
@@ -99,6 +109,8 @@ class OpenService {
         clock: systemClock,
         random: Math.random,
         runner,
+        process: thisProcess('', VERSION),
+        carrier: null,
         logger,
       }),
     );
@@ -110,6 +122,7 @@ class OpenService {
     const definitions = names.map((name) => [name, definitionOf(config, name)] as const);
     const logger = await loggerOf(options.logger);
     const metrics = await metricsOf(options.meter);
+    const traces = await tracesOf(options.tracer);
     const plane = await controlPlaneOf(config);
     const stores = new Map<string, StorePair>();
     try {
@@ -125,7 +138,7 @@ class OpenService {
         metrics,
       });
       await session.open();
-      return new OpenService(config, plane, session, stores, new DeadlineSweep(systemClock), logger);
+      return new OpenService(config, plane, session, stores, new DeadlineSweep(systemClock), logger, traces);
     } catch (error) {
       for (const pair of [...stores.values()].reverse()) await closeStores(pair);
       await plane.close();
@@ -138,7 +151,7 @@ class OpenService {
     if (known !== undefined) return known;
     const definition = definitionOf(this.#config, name);
     const stores = this.#stores.get(name) as StorePair;
-    const repository = makeRepository<object>(name, definition, stores, this.#session, this.#sweep);
+    const repository = makeRepository<object>(name, definition, stores, this.#session, this.#sweep, this.#traces);
     this.#repositories.set(name, repository);
     return repository;
   }

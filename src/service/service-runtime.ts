@@ -3,7 +3,9 @@ import type { ControlPlaneApi } from '../control/control-plane.ts';
 import { Controller } from '../control/controller.ts';
 import type { ProcessProbe } from '../control/controller-parts.ts';
 import type { Clock, Random } from '../core/clock.ts';
-import type { Logger } from '../core/telemetry.ts';
+import type { NodeInfo } from '../core/control-client.ts';
+import type { Logger, Traces } from '../core/telemetry.ts';
+import type { PartitionCarrier } from '../replay/partition-jobs.ts';
 import type { DeadlineSweep } from '../repository/deadline-sweep.ts';
 import type { FleetSession } from '../repository/fleet-session.ts';
 import { MeasuredRepository } from '../repository/measured-repository.ts';
@@ -11,6 +13,7 @@ import { measuredStore } from '../repository/measured-store.ts';
 import { Mirror } from '../repository/mirror.ts';
 import { Repository } from '../repository/repository.ts';
 import { ShadowReads, type ShowField } from '../repository/shadow-reads.ts';
+import { tracedStores } from '../repository/traced-store.ts';
 import type { MigrationDefinition } from './config.ts';
 import type { StorePair } from './open-stores.ts';
 
@@ -32,18 +35,20 @@ export function makeRepository<R extends object>(
   stores: StorePair,
   session: FleetSession,
   sweep: DeadlineSweep,
+  traces: Traces | null = null,
 ): Repository<R> {
   const migration = session.migration(name);
   const { metrics } = migration;
   const { keys } = definition;
-  // Measured only where somebody collects: elsewhere there is nothing that could cost anything.
-  const used =
+  // Measured and traced only where somebody collects: elsewhere there is nothing that could cost anything.
+  const measured =
     metrics === null
       ? stores
       : {
           old: measuredStore(stores.old, 'old', metrics, migration, keys),
           new: measuredStore(stores.new, 'new', metrics, migration, keys),
         };
+  const used = traces === null ? measured : tracedStores(measured, traces.migration(name), migration, keys);
   const parts = {
     session: migration,
     keys,
@@ -67,12 +72,14 @@ export interface ControllerDependencies {
   readonly clock: Clock;
   readonly random: Random;
   readonly runner: string;
+  readonly process: NodeInfo;
+  readonly carrier: PartitionCarrier | null;
   readonly logger: Logger;
 }
 
 /** A migration's controller over opened stores. */
 export function makeController(dependencies: ControllerDependencies): Controller {
-  const { plane, name, definition, stores, repository, probe, clock, random, runner } = dependencies;
+  const { plane, name, definition, stores, repository, probe, clock, random, runner, process, carrier } = dependencies;
   return new Controller({
     plane,
     migration: name,
@@ -85,5 +92,7 @@ export function makeController(dependencies: ControllerDependencies): Controller
     clock,
     random,
     runner,
+    process,
+    carrier,
   });
 }

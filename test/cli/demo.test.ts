@@ -67,6 +67,8 @@ describe('the demonstration', () => {
     expect(code, out).toBe(0);
     expect(out).not.toContain('✗');
     for (const line of [
+      'Watch it in a browser: http://127.0.0.1:',
+      'The token to sign in with: chg_',
       'the canaries hold the same in both stores',
       'hello: old –, new "joe"',
       'shadow reads found the corruption, field by field',

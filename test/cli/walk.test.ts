@@ -198,7 +198,7 @@ test('a migration goes from off to finished by the command line, while another p
   expect(await project.status()).toBe(before);
 });
 
-test('what was written past the repository is found field by field, and repaired', { timeout: 120_000 }, async () => {
+test('what was written past the repository is found field by field, and repaired', { timeout: 300_000 }, async () => {
   await using project = Project.create();
   project.seed(300);
   await done(project, 'prepare', 'events');
@@ -211,19 +211,32 @@ test('what was written past the repository is found field by field, and repaired
   );
   database.close();
 
-  const masked = await project.run('verify', 'events');
+  const masked = await project.run('verify', 'events', '--report', 'github,json=out/r.json');
   expect(masked.code).toBe(1);
   expect(masked.stdout).toContain('different userKey="u4", id="seed-4"');
   expect(masked.stdout).toContain('missing   userKey="u9", id="seed-9"');
   expect(masked.stdout).not.toContain('"wrong"');
-  const shown = await project.run('verify', 'events', '--show-values', '--limit', '1');
+  expect(masked.stdout).toMatch(/^::error title=events%3A divergent::/m);
+  expect(JSON.parse(project.read('out/r.json'))).toMatchObject({
+    $schema: 'urn:changeover:verify-report:1',
+    valuesShown: false,
+    counts: { missing: 1, different: 1 },
+  });
+  const shown = await project.run('verify', 'events', '--show-values', '--limit', '1', '--report', 'html=out/r.html');
   expect(shown.stdout).toContain('"wrong"');
   expect(shown.stdout).toContain('the first 1 are listed');
+  expect(shown.stderr).toContain('html report: ');
+  expect(project.read('out/r.html')).toContain('seed-9');
   expect((await project.run('status', 'events')).stdout).toContain('mend the cause of the divergences');
 
+  const planned = await project.run('repair', 'events', '--dry-run');
+  expect(planned).toMatchObject({ code: 0, stderr: '' });
+  expect(planned.stdout).toContain('write 2 divergent records again');
+  expect(planned.stdout).toContain('2 from the old store, which leads them');
+  expect(planned.stdout).toContain('userKey="u9", id="seed-9": missing');
   expect(await project.json('repair', 'events', ...WHY)).toMatchObject({
     code: 0,
-    data: { restamped: 2, divergent: 0 },
+    data: { restamped: 2, divergent: 0, unmended: [], moreDiverge: false },
   });
   expect(await project.json('verify', 'events')).toMatchObject({ code: 0, data: { verdict: 'consistent' } });
 });

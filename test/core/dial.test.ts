@@ -11,9 +11,11 @@ import {
   EVERY_BUCKET,
   NOBODY,
   parseDialValue,
+  parsePositions,
   WHOLE_LINE,
 } from '../../src/core/dial.ts';
 import { InvalidArgument } from '../../src/core/errors.ts';
+import type { Intervals } from '../../src/core/intervals.ts';
 
 describe('a dial', () => {
   test('comes back from its value at every one of its 100 003 stands, as a number and as text', () => {
@@ -116,5 +118,42 @@ describe('a dial', () => {
       ]),
     ).toBe('canary, 0–25 %, bucket 50000');
     expect(describePositions([[BUCKETS, ALL]])).toBe('kept-back');
+  });
+
+  test('is read back from what is said of it', () => {
+    const sets: readonly Intervals[] = [
+      WHOLE_LINE,
+      [
+        [-1, 25_000],
+        [50_000, 50_001],
+      ],
+      [[BUCKETS, ALL]],
+      [
+        [12_345, 67_891],
+        [70_000, BUCKETS],
+      ],
+      [[0, 1]],
+    ];
+    for (const positions of sets) {
+      expect(parsePositions(describePositions(positions))).toStrictEqual(positions);
+    }
+    expect(parsePositions('canary,0-5,5-10 %')).toStrictEqual([[-1, 10_000]]);
+    expect(parsePositions('bucket 7')).toStrictEqual([[7, 8]]);
+    for (const text of [
+      '',
+      'canary,',
+      '5',
+      '5-5',
+      '6-5',
+      '0-101',
+      '-1-5',
+      '0-5-7',
+      'bucket 100000',
+      'bucket',
+      'all',
+      '0.0001-5',
+    ]) {
+      expect(() => parsePositions(text), text).toThrow(InvalidArgument);
+    }
   });
 });

@@ -189,6 +189,17 @@ export class Pair {
     }
   }
 
+  /** Fills the new store before dual-write; what stands in the way for a moment is waited for. */
+  async preload(): Promise<ReplaySummary> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#operator.preload(WHY);
+      } catch (error) {
+        if (!isSlow(error) || tries === TRIES_IN_TIME) throw error;
+      }
+    }
+  }
+
   backfill(): Promise<ReplaySummary> {
     return this.#operator.backfill(WHY);
   }
@@ -233,6 +244,11 @@ export class Pair {
       if (report.verdict === 'consistent' || tries === TRIES) return report;
       if (report.verdict === 'divergent') await this.#operator.repair(WHY);
     }
+  }
+
+  /** One verification that proves itself by planted records. */
+  prove(): Promise<VerifyReport> {
+    return this.#operator.verify({ ...WHY, recheckMs: RECHECK_MS, prove: true });
   }
 
   /** Resolves when enough reads were compared since a dial last moved; the test's own time-out ends it. */

@@ -42,6 +42,8 @@ export const SETTINGS: Partial<Settings> = {
   holdTimeoutMs: 3_000,
 };
 
+type FleetOptions = Pick<WorldOptions, 'leaseMs' | 'probe' | 'storage'>;
+
 /** A {@link World} without weather: nothing goes wrong, and nothing takes time, but what a test says. */
 export class Fleet {
   readonly world: World;
@@ -51,7 +53,7 @@ export class Fleet {
   readonly #hooks = new Map<string, (method: string) => void>();
   #operators = 0;
 
-  constructor(options: Pick<WorldOptions, 'leaseMs' | 'probe'> = {}) {
+  constructor(options: FleetOptions = {}) {
     this.world = new World(1, {
       ...options,
       faults: (process, call) => this.#interventions.fault(process, call),
@@ -311,11 +313,7 @@ export async function failure(promise: Promise<unknown>): Promise<ChangeoverErro
 }
 
 /** A test on virtual time: every await in it lets as much of it go by as it takes. */
-export function scenario(
-  title: string,
-  story: (fleet: Fleet) => Promise<void>,
-  options: Pick<WorldOptions, 'leaseMs' | 'probe'> = {},
-): void {
+export function scenario(title: string, story: (fleet: Fleet) => Promise<void>, options: FleetOptions = {}): void {
   test(title, async () => {
     const fleet = new Fleet(options);
     await fleet.world.clock.runUntil(story(fleet));

@@ -52,6 +52,7 @@ const GATED = new Set([
   'getMany',
   'putIfNewer',
   'putManyIfNewer',
+  'load',
   'compareAndSet',
   'putPlain',
   'wipe',

@@ -260,7 +260,7 @@ describe('a replay clears what was dirty before it began, and no more (R10)', ()
         },
         0,
       );
-      await replays.endReplay(tx, replay.id, 'r', 0);
+      await (await import('../../src/control/replay-end.ts')).endReplay(tx, replay.id, 'r', 0);
       return tx.select('dirt', { migration: MIGRATION });
     });
     expect(left.map(({ fromPosition, toPosition }) => [fromPosition, toPosition])).toEqual([

@@ -23,6 +23,10 @@ const LEAST: Readonly<Record<Role | 'public', readonly string[]>> = {
     'getDivergences',
     'getVerifications',
     'getRoute',
+    ...['listRamps', 'control_ramps'],
+    ...['getSeries', 'getLine', 'getAcknowledgements', 'previewEmergency', 'getReport'],
+    ...['traffic', 'series', 'statuses', 'divergencePage', 'historyPage'].map((name) => `control_${name}`),
+    ...['line', 'acknowledgements', 'emergencyOutlook', 'moveShare'].map((name) => `control_${name}`),
     'listFleet',
     'listJobs',
     'getJob',
@@ -32,9 +36,17 @@ const LEAST: Readonly<Record<Role | 'public', readonly string[]>> = {
     ...['rulesets', 'ruleset', 'ensureMigration', 'behind', 'status', 'migrations', 'fleet', 'history', 'dirt'].map(
       (name) => `control_${name}`,
     ),
-    ...['verifications', 'divergences', 'burialFacts', 'runningReplay', 'replayPartitions', 'dirtOf', 'fleetGate'].map(
-      (name) => `control_${name}`,
-    ),
+    ...[
+      'verifications',
+      'verificationReport',
+      'divergences',
+      'burialFacts',
+      'runningReplay',
+      'replayPartitions',
+      'dirtOf',
+      'fleetGate',
+    ].map((name) => `control_${name}`),
+    ...['replayWork', 'openReplays'].map((name) => `control_${name}`),
     ...['censuses', 'acceptances', 'writable'].map((name) => `control_${name}`),
     // These ask for more where they change something: see below.
     'control_move',
@@ -44,9 +56,13 @@ const LEAST: Readonly<Record<Role | 'public', readonly string[]>> = {
       (name) => `control_${name}`,
     ),
     ...['releaseReplay', 'endReplay', 'clearDirt', 'addRejected'].map((name) => `control_${name}`),
+    ...['takePartition', 'checkpointPartition', 'releasePartition', 'freePartition'].map((name) => `control_${name}`),
     'control_beginReplay',
   ],
   operator: [
+    ...['startRamp', 'steerRamp', 'control_startRamp', 'control_steerRamp'],
+    'doctor',
+    'resumeJob',
     'moveDial',
     'moveStage',
     'moveUnit',
@@ -55,6 +71,7 @@ const LEAST: Readonly<Record<Role | 'public', readonly string[]>> = {
     'finishHandover',
     'cancelHandover',
     'changeSettingsOf',
+    'preload',
     'backfill',
     'repair',
     'verify',
@@ -63,8 +80,10 @@ const LEAST: Readonly<Record<Role | 'public', readonly string[]>> = {
     'inspect',
     'accept',
     'cancelReplay',
+    'pauseReplay',
     'cancelJob',
-    ...['advanceStamping', 'changeSettings', 'changeCohort', 'beginEmergency', 'cancelReplay'].map(
+    ...['beginPreload', 'settlePreload'].map((name) => `control_${name}`),
+    ...['advanceStamping', 'changeSettings', 'changeCohort', 'beginEmergency', 'cancelReplay', 'pauseReplay'].map(
       (name) => `control_${name}`,
     ),
     ...['recordDivergences', 'clearDivergences', 'recordVerification', 'recordCensus', 'accept'].map(
@@ -72,6 +91,8 @@ const LEAST: Readonly<Record<Role | 'public', readonly string[]>> = {
     ),
   ],
   admin: [
+    'revealDivergence',
+    'control_noteReveal',
     'listTokens',
     'createToken',
     'revokeToken',

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { memory } from '../../adapters/memory/index.ts';
 import type { Codec, StoredRecord } from '../../src/index.ts';
 import { migration } from '../../src/index.ts';
+import type { StandardSchema } from '../../src/repository/schema.ts';
 
 const mappingOf = (codec?: Codec): string =>
   migration({
@@ -20,4 +21,35 @@ test('a mapping is bound to the text of its codecs, or to the version that they 
   expect(mappingOf(one)).not.toBe(mappingOf());
   expect(mappingOf({ ...one, version: '2' })).toBe(mappingOf({ ...other, version: '2' }));
   expect(mappingOf({ ...one, version: '2' })).not.toBe(mappingOf({ ...one, version: '3' }));
+});
+
+test('a mapping is bound to its schema: by version, by JSON Schema, or by the text of its check', () => {
+  const schema = (validate: (value: unknown) => { value: unknown }, json?: object): StandardSchema =>
+    ({
+      '~standard': {
+        version: 1,
+        vendor: 'test',
+        validate,
+        ...(json === undefined ? {} : { jsonSchema: { input: () => json } }),
+      },
+    }) as StandardSchema;
+  const of = (given: StandardSchema, schemaVersion?: string): string =>
+    migration({
+      key: ['id'],
+      unit: 'id',
+      old: memory(),
+      new: memory(),
+      schema: given,
+      ...(schemaVersion === undefined ? {} : { schemaVersion }),
+    }).mapping;
+  const one = (value: unknown) => ({ value });
+  const other = (value: unknown) => ({ value: structuredClone(value) });
+  expect(of(schema(one)).split('.')[0]).toBe(mappingOf());
+  expect(of(schema(one))).toBe(of(schema(one)));
+  expect(of(schema(one))).not.toBe(of(schema(other)));
+  expect(of(schema(one))).not.toBe(mappingOf());
+  expect(of(schema(one, { type: 'object' }))).toBe(of(schema(other, { type: 'object' })));
+  expect(of(schema(one, { type: 'object' }))).not.toBe(of(schema(one, { type: 'array' })));
+  expect(of(schema(one), '1')).toBe(of(schema(other), '1'));
+  expect(of(schema(one), '1')).not.toBe(of(schema(one), '2'));
 });

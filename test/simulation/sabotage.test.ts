@@ -7,7 +7,7 @@ import { StoreFault } from '../../src/core/errors.ts';
 import { union } from '../../src/core/intervals.ts';
 import { Ruleset } from '../../src/core/ruleset.ts';
 import { makeStamp, StampClock, stampMs } from '../../src/core/stamp.ts';
-import type { Entry } from '../../src/core/store.ts';
+import type { Entry, LoadAnswer } from '../../src/core/store.ts';
 import { LeadWrite } from '../../src/repository/lead-write.ts';
 import { MigrationSession } from '../../src/repository/migration-session.ts';
 import { type SimulationOptions, simulate } from './simulation.ts';
@@ -125,10 +125,9 @@ const breaches: readonly Breach[] = [
   {
     rule: 'R3: a superseded lead put counts as done',
     apply: () =>
-      patch(LeadWrite.prototype, 'send', async (original) => {
-        const answer = (await original()) as { kind: string };
-        return answer.kind === 'superseded' ? { kind: 'applied', previous: 'record' } : answer;
-      }),
+      patch(LeadWrite.prototype, 'conclude', (original, _, [answer]) =>
+        original((answer as { kind: string }).kind === 'superseded' ? { kind: 'applied', previous: 'record' } : answer),
+      ),
   },
   {
     rule: 'R4: a put of unknown outcome is sent again with a new stamp',
@@ -342,6 +341,8 @@ const breaches: readonly Breach[] = [
     rule: 'R17: an emergency sets no floor for the stamps that follow',
     options: {
       emergencies: true,
+      // Slow requests: what was stamped before the emergency is still on its way after it.
+      delayMs: 30,
       storage: migrations(async (next) =>
         next.document === undefined ? next : { ...next, document: { ...next.document, stampFloor: null } },
       ),
@@ -378,6 +379,25 @@ const breaches: readonly Breach[] = [
         );
         return rows.filter((row) => row.kind !== 'rejected');
       }),
+  },
+  {
+    rule: 'R20: a copy of a load arrives after dual-write has risen',
+    apply: () => {
+      let copies = 0;
+      patch(MemoryStore.prototype, 'load', async (original, _, [entries]) => {
+        const answer = (await original(entries, Number.MAX_SAFE_INTEGER)) as LoadAnswer;
+        copies += 1;
+        const again = (): void => void original(entries, Number.MAX_SAFE_INTEGER);
+        present?.clock.after(2_000 + (copies % 9) * 2_500, again);
+        return { ...answer, loose: false };
+      });
+      let present: World | undefined;
+      patch(World.prototype, 'startNode', (original, self, args) => {
+        present = self as World;
+        return original(...args);
+      });
+    },
+    options: { preloads: true },
   },
 ];
 

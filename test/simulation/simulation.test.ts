@@ -10,13 +10,18 @@ const chunks = Array.from({ length: Math.ceil((last - first + 1) / CHUNK) }, (_,
   return [from, Math.min(from + CHUNK - 1, last)] as const;
 });
 
-async function violationsOf(from: number, to: number, emergencies: boolean): Promise<readonly string[]> {
+async function violationsOf(
+  from: number,
+  to: number,
+  emergencies: boolean,
+  preloads = false,
+): Promise<readonly string[]> {
   const violations: string[] = [];
   for (let seed = from; seed <= to; seed += 1) {
-    const result = await simulate({ seed, emergencies });
+    const result = await simulate({ seed, emergencies, preloads });
     if (result.violations.length > 0) {
       violations.push(
-        `seed ${seed}${emergencies ? ' with emergencies' : ''}: ${result.violations.join('\n')}\n${result.log.join('\n')}`,
+        `seed ${seed}${emergencies ? ' with emergencies' : ''}${preloads ? ' with preloads' : ''}: ${result.violations.join('\n')}\n${result.log.join('\n')}`,
       );
     }
   }
@@ -30,6 +35,10 @@ describe('a fleet under moving dials, crashes, lost answers and late writes', ()
 
   test.each(chunks)('keeps what an emergency promises: seeds %i to %i', async (from, to) => {
     expect(await violationsOf(from, to, true)).toEqual([]);
+  });
+
+  test.each(chunks.slice(0, 2))('keeps all that with preloads before dual-write: seeds %i to %i', async (from, to) => {
+    expect(await violationsOf(from, to, from % 100 === 1, true)).toEqual([]);
   });
 
   test('is the same history for the same seed', async () => {

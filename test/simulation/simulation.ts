@@ -17,6 +17,8 @@ export interface SimulationOptions {
   readonly seed: number;
   /** With emergencies the guarantee is R17's, not linearizability. @default false */
   readonly emergencies?: boolean;
+  /** Operators turn dual-write off again and again, and preload before they turn it on. @default false */
+  readonly preloads?: boolean;
   /** How long the fleet works, virtual ms. @default 20000 */
   readonly lengthMs?: number;
   readonly nodes?: number;
@@ -217,6 +219,10 @@ class Simulation {
       const to = random.pick(['canary', 'kept-back', null] as const);
       return { name: `cohort ${unit} ${to}`, run: () => controller.cohort(unit, to, why) };
     }
+    if (this.#options.preloads === true && random.chance(dials.dualWrite === NOBODY ? 0.5 : 0.1)) {
+      if (dials.dualWrite === NOBODY) return { name: 'preload', run: () => controller.preload(why) };
+      if (dials.cutover === NOBODY) return set('dual-write', NOBODY);
+    }
     if (dials.dualWrite === NOBODY) return set('dual-write', random.pick([100_000, 100_001, 100_001, 50_000]));
     if (status.dirty.ranges + status.dirty.rejected > 0) return { name: 'repair', run: () => controller.repair(why) };
     if (dials.retireOld) {
@@ -277,6 +283,9 @@ class Simulation {
         name: 'EMERGENCY',
         run: () => this.#emergency(random, controller),
       });
+    }
+    if (this.#options.preloads === true) {
+      actions.push({ weight: 10, name: 'preload', run: () => controller.preload(why) });
     }
     const sum = actions.reduce((total, action) => total + action.weight, 0);
     let roll = random.next() * sum;

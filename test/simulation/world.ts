@@ -75,7 +75,7 @@ export interface WorldOptions {
   readonly probe?: (process: string) => 'ended' | 'running' | 'unknown';
 }
 
-const WRITES = new Set(['putIfNewer', 'putManyIfNewer', 'compareAndSet', 'putPlain']);
+const WRITES = new Set(['putIfNewer', 'putManyIfNewer', 'load', 'compareAndSet', 'putPlain']);
 
 /** A whole fleet on a virtual clock: the real classes, the faulty in-memory store, and nothing that knows of time. */
 export class World {
@@ -225,6 +225,8 @@ export class World {
       clock: process,
       random: random.next,
       runner: name,
+      process: { host: 'sim', pid: 0, processId: name, version: '', name },
+      carrier: null,
     });
     return { process, controller };
   }

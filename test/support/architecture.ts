@@ -29,6 +29,7 @@ export const RULES: Readonly<Record<string, FolderRule>> = {
   'src/core/': { files: [], packages: [] },
   'src/repository/': { files: ['src/core/', 'verify/compare.ts'], packages: ['p-queue'] },
   'src/replay/': { files: ['src/core/'], packages: ['p-queue'] },
+  'src/replay/partition-jobs.ts': { files: ['src/core/'], packages: ['pg-boss'] },
   'src/flags/': {
     files: ['src/core/'],
     packages: ['@openfeature/server-sdk', '@openfeature/core', '@openfeature/flagd-core'],
@@ -39,8 +40,8 @@ export const RULES: Readonly<Record<string, FolderRule>> = {
   },
   'src/control/': { files: ['src/core/', 'src/replay/', 'verify/', 'migrations/'], packages: ['knex', 'pg'] },
   'src/server/': {
-    files: ['src/control/', 'src/core/', 'src/flags/', 'src/telemetry/'],
-    packages: ['fastify', '@fastify/sse', '@fastify/static', '@fastify/swagger'],
+    files: ['src/control/', 'src/core/', 'src/flags/', 'src/telemetry/', 'verify/reports/'],
+    packages: ['fastify', '@fastify/sse', '@fastify/static', '@fastify/swagger', 'openid-client'],
   },
   'src/server/http-control-client.ts': { files: ['src/core/'], packages: [] },
   'src/console/': {
@@ -103,7 +104,7 @@ export const LONG_FILES: Readonly<Record<string, string>> = {
 };
 
 /** Deeper than three folders' worth of path below the root. */
-export const DEEP_FOLDERS: readonly string[] = ['src/cli/demo/'];
+export const DEEP_FOLDERS: readonly string[] = ['src/cli/demo/', 'src/console/'];
 
 const MOST_LINES = 400;
 const MOST_DEPTH = 3;
@@ -111,7 +112,7 @@ const MOST_DEPTH = 3;
 /** Where the environment, the exit code and the terminal belong. */
 const COMMAND_LINE = ['src/cli/', 'bin/', 'examples/', 'bench/'];
 const STRICT = ['src/', 'adapters/', 'verify/'];
-const KEBAB = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.d)?\.(?:ts|js|mjs|json|md|sh|sql|css|html|yaml)$/;
+const KEBAB = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.d)?\.(?:ts|tsx|js|mjs|json|md|sh|sql|css|html|svg|yaml)$/;
 const KEBAB_FOLDER = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
 const ROOT_NAMES = /^(?:README|CHANGELOG|LICENSE|Dockerfile|compose|changeover\.config)(?:\.[a-z]+)?$/;
 
@@ -124,7 +125,7 @@ interface Scanned extends ScannedSource {
   readonly path: string;
 }
 
-const isCode = (path: string): boolean => /\.(?:ts|js|mjs)$/.test(path);
+const isCode = (path: string): boolean => /\.(?:ts|tsx|js|mjs)$/.test(path);
 
 function ruleFor(rules: Readonly<Record<string, FolderRule>>, path: string): readonly [string, FolderRule] | undefined {
   return Object.entries(rules)

@@ -12,6 +12,7 @@ import {
   type MigrationDefinition,
   type MigrationOptions,
   migration,
+  type OpenOptions,
   open,
 } from '../../src/index.ts';
 import type { Repository } from '../../src/repository/repository.ts';
@@ -32,6 +33,7 @@ export interface ServiceOptions extends Describe {
   readonly settings?: Partial<Settings>;
   /** How each side's database is made. */
   readonly memory?: Partial<Record<Side, Parameters<typeof memory>[0]>>;
+  readonly tracer?: OpenOptions['tracer'];
 }
 
 const WHY = { actor: 'test', reason: 'test' };
@@ -148,7 +150,7 @@ export async function until(condition: () => boolean | Promise<boolean>, what = 
 }
 
 export async function startService(options: ServiceOptions = {}): Promise<MemoryService> {
-  const { settings, memory: stores, ...description } = options;
+  const { settings, memory: stores, tracer, ...description } = options;
   const faults: Partial<Record<Side, FaultPlan>> = {};
   const log: Call[] = [];
   const plan: FaultPlan = (call) => {
@@ -166,7 +168,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Memory
   const operations = await control(config);
   await operations.prepare('items');
   await operations.plane.changeSettings('items', { ...SETTINGS, ...settings }, WHY);
-  const changeover = await open(config, { name: 'test' });
+  const changeover = await open(config, { name: 'test', ...(tracer === undefined ? {} : { tracer }) });
   const controller = await operations.migration('items');
   const databases = { old: old.database, new: fresh.database };
   const service = new MemoryService({ changeover, operations, controller, databases, faults }, log);

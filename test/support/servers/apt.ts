@@ -12,21 +12,30 @@ export function release(): string {
   return `${value('ID')}-${value('VERSION_ID')}-${process.arch}`;
 }
 
+export interface UnpackOptions {
+  /** Also the libraries of libraries, where the system may have none of them. @default false */
+  readonly deep?: boolean;
+}
+
 /**
  * Unpacks packages of the system's own sources, and the libraries that they depend on, into a folder: nothing is
  * installed, no service starts, and nobody has to be root. apt checks what it fetches against the signed lists.
  */
-export async function unpackPackages(packages: readonly string[], folder: string): Promise<void> {
+export async function unpackPackages(
+  packages: readonly string[],
+  folder: string,
+  { deep = false }: UnpackOptions = {},
+): Promise<void> {
   const fetched = join(folder, 'fetched');
   mkdirSync(join(fetched, 'lists/partial'), { recursive: true });
   mkdirSync(join(fetched, 'archives/partial'), { recursive: true });
   const own = ['-o', `Dir::State::lists=${join(fetched, 'lists')}`, '-o', `Dir::Cache=${fetched}`];
   try {
-    await download([], packages, fetched);
+    await download([], packages, fetched, deep);
   } catch {
     // The lists are missing or too old: fetch fresh ones, for ourselves.
     await command('apt-get', [...own, ...UNPRIVILEGED, '-qq', 'update']);
-    await download(own, packages, fetched);
+    await download(own, packages, fetched, deep);
   }
   for (const file of readdirSync(fetched).filter((name) => name.endsWith('.deb'))) {
     await command('dpkg-deb', ['-x', join(fetched, file), folder]);
@@ -36,7 +45,12 @@ export async function unpackPackages(packages: readonly string[], folder: string
 
 const UNPRIVILEGED = ['-o', 'APT::Sandbox::User='] as const;
 
-async function download(own: readonly string[], packages: readonly string[], folder: string): Promise<void> {
+async function download(
+  own: readonly string[],
+  packages: readonly string[],
+  folder: string,
+  deep: boolean,
+): Promise<void> {
   const listed = await command('apt-cache', [
     ...own,
     'depends',
@@ -46,6 +60,7 @@ async function download(own: readonly string[], packages: readonly string[], fol
     '--no-breaks',
     '--no-replaces',
     '--no-enhances',
+    ...(deep ? ['--recurse'] : []),
     ...packages,
   ]);
   const libraries = [...listed.matchAll(/^ *\|?Depends: (lib[\w.+-]+)$/gm)].map(([, name]) => name as string);

@@ -38,15 +38,26 @@ export const REQUIRE_VARIABLE = 'CHANGEOVER_TEST_REQUIRE';
 /** How every reason begins: titles of skipped tests carry it, and the closing line finds it there. */
 export const noServer = (name: ServerName, why: string): string => `no ${name} server: ${why}`;
 
+/** What the console's tests drive: no server, but wanted, demanded and missed as one. */
+export const BROWSER = 'chromium';
+export const NO_BROWSER = `no ${BROWSER}`;
+
+const required = (environment: Environment): readonly string[] =>
+  (environment[REQUIRE_VARIABLE] ?? '')
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+
+export const demandsBrowser = (environment: Environment): boolean => required(environment).includes(BROWSER);
+
 /** @throws if it names something else */
 export function requiredServers(environment: Environment): readonly ServerName[] {
-  const names = (environment[REQUIRE_VARIABLE] ?? '').split(',').map((name) => name.trim());
-  return names
-    .filter((name) => name !== '')
+  return required(environment)
+    .filter((name) => name !== BROWSER)
     .map((name) => {
       const known = SERVER_NAMES.find((each) => each === name);
       if (known !== undefined) return known;
-      throw new Error(`${REQUIRE_VARIABLE} names "${name}"; there are ${SERVER_NAMES.join(', ')}`);
+      throw new Error(`${REQUIRE_VARIABLE} names "${name}"; there are ${[...SERVER_NAMES, BROWSER].join(', ')}`);
     });
 }
 

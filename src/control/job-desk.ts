@@ -1,0 +1,60 @@
+import type { JobRow, Transaction } from './storage.ts';
+
+/** Ended jobs are listed for so long. */
+const KEPT_MS = 30 * 86_400_000;
+
+/** Whose server does not say any more that it lives: it was interrupted. */
+const seen = (row: JobRow, now: number): JobRow =>
+  row.state === 'running' && row.aliveUntil < now ? { ...row, state: 'interrupted', finishedAt: row.aliveUntil } : row;
+
+export async function beginJob(tx: Transaction, row: JobRow, now: number): Promise<void> {
+  await tx.remove('jobs', { migration: row.migration, finishedAt: { lt: now - KEPT_MS } });
+  await tx.remove('jobs', { migration: row.migration, finishedAt: null, aliveUntil: { lt: now - KEPT_MS } });
+  await tx.insert('jobs', row);
+}
+
+/** Says that a server lives and how far its jobs are. @returns those that somebody wants to be stopped */
+export async function keepJobs(
+  tx: Transaction,
+  server: string,
+  leaseMs: number,
+  progress: Readonly<Record<string, unknown>>,
+  now: number,
+): Promise<readonly string[]> {
+  await tx.update('jobs', { server, state: 'running' }, { aliveUntil: now + leaseMs });
+  for (const [id, value] of Object.entries(progress)) {
+    await tx.update('jobs', { id, server, state: 'running' }, { progress: value });
+  }
+  const unwanted = await tx.select('jobs', { server, state: 'running', cancelRequested: true });
+  return unwanted.map(({ id }) => id);
+}
+
+export async function endJob(
+  tx: Transaction,
+  id: string,
+  end: Pick<JobRow, 'state' | 'finishedAt' | 'progress' | 'result' | 'error'>,
+): Promise<void> {
+  await tx.update('jobs', { id }, end);
+}
+
+/** Newest first. */
+export async function jobs(
+  tx: Transaction,
+  migrations: readonly string[] | null,
+  limit: number,
+  now: number,
+): Promise<readonly JobRow[]> {
+  const where = migrations === null ? {} : { migration: { in: migrations } };
+  const rows = await tx.select('jobs', where, { orderBy: 'startedAt', descending: true, limit });
+  return rows.map((row) => seen(row, now));
+}
+
+export async function job(tx: Transaction, id: string, now: number): Promise<JobRow | null> {
+  const [row] = await tx.select('jobs', { id });
+  return row === undefined ? null : seen(row, now);
+}
+
+/** Asks the server that runs it to stop it. @returns whether one does */
+export async function cancelJob(tx: Transaction, id: string, now: number): Promise<boolean> {
+  return (await tx.update('jobs', { id, state: 'running', aliveUntil: { gte: now } }, { cancelRequested: true })) > 0;
+}

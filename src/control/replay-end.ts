@@ -1,0 +1,100 @@
+import { describePositions } from '../core/dial.ts';
+import { Busy, InvalidArgument } from '../core/errors.ts';
+import { type Intervals, intervals, subtract, union } from '../core/intervals.ts';
+import { coverageOf } from './facts.ts';
+import { remember } from './publish.ts';
+import type { ReplayRow } from './replay-row.ts';
+import { sameIntervals } from './replays.ts';
+import type { Transaction } from './storage.ts';
+
+/**
+ * Ends a replay whose partitions are all done: what it could cover is covered, and lost dirt that stood at its start is
+ * gone where it went over all of it (R10, R11). Rejected keys stay until they are accepted (R19).
+ */
+export async function endReplay(
+  tx: Transaction,
+  replay: number,
+  runner: string,
+  now: number,
+): Promise<{ readonly covered: Intervals; readonly cleared: number }> {
+  const [row] = await tx.select('replays', { id: replay });
+  if (row === undefined || row.state !== 'running' || row.runner !== runner) {
+    throw new Busy('this replay was cancelled or taken over');
+  }
+  const open = await tx.count('replay_partitions', { replay, done: false });
+  if (open > 0) throw new InvalidArgument(`${open} partitions of the replay are not done`);
+  return concludeReplay(tx, row, now);
+}
+
+/** What the end of a replay brings with it, in the transaction that finds its partitions done. */
+export async function concludeReplay(
+  tx: Transaction,
+  row: ReplayRow,
+  now: number,
+): Promise<{ readonly covered: Intervals; readonly cleared: number }> {
+  const [migration] = await tx.select('migrations', { name: row.migration });
+  const { target } = row;
+  const covered = union(coverageOf(migration!, target), row.coverable);
+  await tx.update(
+    'migrations',
+    { name: row.migration },
+    target === 'old' ? { coverageOld: covered } : { coverageNew: covered },
+  );
+  const cleared = await clearLost(tx, row);
+  if (cleared > 0) await forgetComparisons(tx, row.migration, now);
+  await tx.update('replays', { id: row.id }, { state: 'done', finishedAt: now, runner: null, cleared });
+  await remember(
+    tx,
+    row.migration,
+    {
+      actor: row.actor,
+      reason: row.reason,
+      kind: row.kind,
+      summary: `${row.kind} of ${describePositions(row.positions)} to the ${target} store ended`,
+    },
+    now,
+  );
+  return { covered: row.coverable, cleared };
+}
+
+/** What was compared while a store was known to be wrong says nothing about what it holds now. */
+export async function forgetComparisons(tx: Transaction, migration: string, now: number): Promise<void> {
+  await tx.update('migrations', { name: migration }, { shadowCompared: 0, shadowDivergent: 0, shadowSince: now });
+}
+
+async function clearLost(tx: Transaction, row: ReplayRow): Promise<number> {
+  const lines = await tx.select('dirt', {
+    migration: row.migration,
+    target: row.target,
+    kind: 'lost',
+    id: { lte: row.dirtUpTo },
+  });
+  // A source write without an answer may still come after the scan passed it: such dirt outlives this replay.
+  const ripe = lines.filter((line) => line.notBefore === null || line.notBefore <= row.sourceTime);
+  let cleared = 0;
+  const gone: number[] = [];
+  for (const line of ripe) {
+    const range = intervals([[line.fromPosition, line.toPosition]]);
+    const left = subtract(range, row.positions);
+    if (left.length === 1 && sameIntervals(left, range)) continue;
+    gone.push(line.id);
+    cleared += 1;
+    await tx.insertMany(
+      'dirt',
+      left.map(([fromPosition, toPosition]) => ({ ...line, id: 0, fromPosition, toPosition })),
+    );
+  }
+  for (let at = 0; at < gone.length; at += 500) {
+    await tx.remove('dirt', { id: { in: gone.slice(at, at + 500) } });
+  }
+  return cleared;
+}
+
+/** Removes dirt by its ids: keys whose present entry the target has accepted. */
+export async function clearDirt(tx: Transaction, migration: string, ids: readonly number[]): Promise<number> {
+  let cleared = 0;
+  for (let at = 0; at < ids.length; at += 500) {
+    cleared += await tx.remove('dirt', { migration, id: { in: ids.slice(at, at + 500) } });
+  }
+  return cleared;
+}

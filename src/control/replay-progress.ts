@@ -1,0 +1,25 @@
+import type { ReplayCounts } from '../replay/replay-share.ts';
+import type { ReplayProgress } from './backfill.ts';
+import type { ReplayRow } from './replay-row.ts';
+
+/** How far a replay is, by what became of its partitions' records. */
+export function progressOf(row: ReplayRow, shares: readonly ReplayCounts[]): ReplayProgress {
+  const sum = (column: keyof ReplayCounts): number => shares.reduce((total, share) => total + share[column], 0);
+  return {
+    kind: row.kind,
+    scanned: sum('scanned'),
+    applied: sum('applied'),
+    skipped: sum('skipped'),
+    rejected: sum('rejected'),
+    estimate: row.estimate,
+    rate: row.rate,
+    etaMs: leftMs(row, sum('scanned')),
+    paused: row.paused,
+  };
+}
+
+/** How long the rest takes at the present rate, where both are known. */
+export const leftMs = ({ estimate, rate, paused }: ReplayRow, scanned: number): number | null =>
+  estimate === null || rate === null || rate <= 0 || paused || scanned >= estimate
+    ? null
+    : Math.round(((estimate - scanned) * 1_000) / rate);

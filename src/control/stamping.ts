@@ -1,0 +1,58 @@
+import { NotPrepared } from '../core/errors.ts';
+import type { RulesetDocument } from '../core/ruleset.ts';
+import type { Side } from '../core/stage.ts';
+import type { ControllerParts } from './controller-parts.ts';
+import { deadlinesPassed } from './deadlines-passed.ts';
+import type { Authorship } from './publish.ts';
+
+/** What a change of stamping waits with until all have acknowledged a revision. */
+export type Wait = (revision: number, signal?: AbortSignal) => Promise<void>;
+
+export interface StampingOptions extends Authorship {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Brings stamping on, each step when all have acknowledged the one before (R16). @throws NotPrepared, FleetTimeout */
+export async function bringStampingOn(parts: ControllerParts, wait: Wait, options: StampingOptions): Promise<void> {
+  const { plane, stores, migration } = parts;
+  for (const side of ['old', 'new'] as const) {
+    if (!(await stores[side].prepared())) {
+      throw new NotPrepared(`${stores[side].label} is not prepared for stamped writes`, {
+        remedy: 'changeover prepare',
+      });
+    }
+  }
+  const { actor, reason, signal } = options;
+  for (;;) {
+    const step = await plane.advanceStamping(migration, { actor, reason });
+    if (step === null) return;
+    await wait(step.document.revision, signal);
+  }
+}
+
+/** Ends stamping and cleans the stores, each step when all have acknowledged the one before and its deadlines passed (R13). */
+export async function endStamping(
+  parts: ControllerParts,
+  wait: Wait,
+  options: StampingOptions & { readonly onStep?: (step: string) => void },
+): Promise<RulesetDocument> {
+  const { plane, stores, clock, migration } = parts;
+  // Not the options: what calls back cannot be sent to a control plane in another thread.
+  const { actor, reason, signal } = options;
+  let settled: number | null = null;
+  for (;;) {
+    signal?.throwIfAborted();
+    const answer = await plane.advanceFinish(migration, { actor, reason }, settled);
+    options.onStep?.(answer.step);
+    await wait(answer.document.revision, signal);
+    if (answer.step === 'settle') continue;
+    await deadlinesPassed(stores, clock, answer, signal);
+    settled = answer.document.revision;
+    if (answer.step === 'starting') continue;
+    const kept: Side = answer.document.dials.retireOld ? 'new' : 'old';
+    options.onStep?.(`cleaning the ${kept} store`);
+    await stores[kept].finish({ signal });
+    if (kept === 'old') await stores.new.wipe({ signal });
+    return answer.document;
+  }
+}

@@ -1,0 +1,53 @@
+import type { VerifyReport } from '../../verify/verify-report.ts';
+import { describePositions } from '../core/dial.ts';
+import { type Intervals, overlaps, subtract } from '../core/intervals.ts';
+import type { Facts } from './facts.ts';
+import type { VerificationRow } from './storage.ts';
+
+/** What is remembered of a report beside the verdict. */
+export type RememberedReport = Pick<VerifyReport, 'counts' | 'reasons' | 'truncated' | 'unit' | 'sample' | 'proof'>;
+
+/**
+ * What the verdicts say about some positions: of each position the newest that counts. One that found a difference
+ * always counts; one that looked at less than is asked for, or proved less, decides nothing.
+ */
+export function verifiedAs(facts: Facts, positions: Intervals, mapping: string): readonly [boolean, string] {
+  let open = positions;
+  let newest: VerificationRow | null = null;
+  let why: string | null = null;
+  for (const verdict of facts.verifications) {
+    const reason = holdsNoMore(facts, verdict, mapping);
+    if (reason === null && !overlaps(verdict.positions, open)) continue;
+    const short = reason ?? fallsShort(facts, verdict);
+    const text = `${verdict.verdict} at revision ${verdict.revision}`;
+    if (reason === null && verdict.verdict !== 'consistent' && (short === null || verdict.verdict === 'divergent')) {
+      return [false, text];
+    }
+    if (short !== null) {
+      why ??= short;
+      continue;
+    }
+    newest ??= verdict;
+    open = subtract(open, verdict.positions);
+    if (open.length === 0) return [true, `consistent at revision ${newest.revision}`];
+  }
+  if (why !== null) return [false, why];
+  if (facts.verifications.length === 0) return [false, 'never verified'];
+  return [false, `the last verdict is about other positions than ${describePositions(open)}`];
+}
+
+function holdsNoMore({ row, now }: Facts, verdict: VerificationRow, mapping: string): string | null {
+  if (verdict.mapping !== mapping) return 'the last verdict is about another mapping';
+  if (verdict.revision < row.mirrorOnRevision) return 'dual-write was raised since the last verdict';
+  return verdict.expiresAt <= now ? 'the last verdict has expired' : null;
+}
+
+function fallsShort({ document }: Facts, { report }: VerificationRow): string | null {
+  const { unit, sample, proof } = (report ?? {}) as Partial<RememberedReport>;
+  const asked = document.settings.verification;
+  if (unit !== undefined) return 'the last verdict is about one unit';
+  if (sample !== undefined && asked !== 'sample') return 'the last verdict is about a sample';
+  if (asked !== 'proven') return null;
+  const proven = proof !== undefined && proof.planted > 0 && proof.refused === null && proof.missed.length === 0;
+  return proven ? null : 'the last verdict is of a verification that did not prove itself by planted records';
+}

@@ -1,0 +1,80 @@
+import { once } from 'node:events';
+import { expect, test } from 'vitest';
+import { Project } from './project.ts';
+
+const WHY = ['--reason', 'OPS-1'] as const;
+const RECORDS = 300;
+
+interface Verified {
+  readonly verdict: string;
+  readonly counts: { readonly old: number; readonly equal: number };
+  readonly reasons: readonly string[];
+}
+
+async function copied(): Promise<Project> {
+  const project = Project.create();
+  project.seed(RECORDS);
+  for (const args of [
+    ['prepare', 'events'],
+    ['set', 'events', 'no-outside-writers', 'yes', ...WHY],
+    ['set', 'events', 'dual-write', '100', ...WHY],
+    ['backfill', 'events', ...WHY],
+  ]) {
+    expect((await project.run(...args)).code).toBe(0);
+  }
+  return project;
+}
+
+/** How many records of a store's table nobody seeded. */
+function strangers(project: Project, side: 'old' | 'new'): number {
+  const database = project.database(side);
+  try {
+    const rows = database.prepare(`SELECT count(*) AS n FROM events WHERE id NOT LIKE 'seed-%'`).all();
+    return Number((rows[0] as { readonly n: number }).n);
+  } finally {
+    database.close();
+  }
+}
+
+const verify = (project: Project, ...args: string[]) => project.json<Verified>('verify', 'events', ...args);
+
+test('a part of the records is verified, and the verdict says which', { timeout: 120_000 }, async () => {
+  await using project = await copied();
+  const range = await verify(project, '--positions', '0-50');
+  expect(range).toMatchObject({ code: 0, data: { verdict: 'consistent', positions: [[0, 50_000]] } });
+  expect(range.data.counts.old).toBeGreaterThan(0);
+  expect(range.data.counts.old).toBeLessThan(RECORDS);
+  const unit = await project.run('verify', 'events', '--unit', 'u4');
+  expect(unit.code).toBe(0);
+  expect(unit.stdout).toContain('only the unit u4');
+  expect(unit.stdout).toMatch(/^ {2}(\d+) old, \1 new, \1 equal$/m);
+  const sample = await verify(project, '--sample', '40%');
+  expect(sample).toMatchObject({ code: 0, data: { verdict: 'consistent', sample: 0.4 } });
+  expect(sample.data.counts.equal).toBe(sample.data.counts.old);
+  for (const [option, text] of [
+    ['--sample', '101'],
+    ['--positions', 'kept-back'],
+  ] as const) {
+    expect((await project.run('verify', 'events', option, text)).code, `${option} ${text}`).toBe(3);
+  }
+});
+
+test('a proof that was killed with -9 leaves nothing behind once the next has run', { timeout: 180_000 }, async () => {
+  await using project = await copied();
+  const child = project.start('verify', 'events', '--prove');
+  while (child.exitCode === null && strangers(project, 'new') < 9) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  expect(strangers(project, 'new')).toBe(9);
+  const plain = await verify(project);
+  expect(plain).toMatchObject({ code: 2, data: { verdict: 'inconclusive', counts: { old: RECORDS, equal: RECORDS } } });
+  expect(plain.data.reasons[0]).toContain('planted record(s)');
+  const proven = await verify(project, '--prove');
+  expect(proven).toMatchObject({
+    code: 0,
+    data: { verdict: 'consistent', counts: { old: RECORDS }, proof: { planted: 12, missed: [], refused: null } },
+  });
+  expect([strangers(project, 'old'), strangers(project, 'new')]).toEqual([0, 0]);
+});

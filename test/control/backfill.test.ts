@@ -1,0 +1,180 @@
+import { expect } from 'vitest';
+import { TrafficWatch } from '../../src/control/traffic-watch.ts';
+import { ALL } from '../../src/core/dial.ts';
+import { Busy, ChangeoverError } from '../../src/core/errors.ts';
+import { makeStamp } from '../../src/core/stamp.ts';
+import type { Entry } from '../../src/core/store.ts';
+import { bucketOf, type CallTotals, NO_TRAFFIC, type Traffic } from '../../src/core/traffic.ts';
+import { type Fleet, forced, record, scenario, why } from '../protocol/fleet.ts';
+import { SeededRandom } from '../simulation/random.ts';
+import { MIGRATION } from '../simulation/world.ts';
+
+/** Records of long ago in the old store: some plain, some stamped. */
+function seed(fleet: Fleet, count: number): void {
+  const { keys, databases } = fleet.world;
+  databases.old.load(
+    Array.from({ length: count }, (_, n): Entry => {
+      const value = { ...record(`unit-${n % 29}`, `seed ${n}`, String(n)) };
+      const key = { unit: value.unit, id: value.id };
+      const stamp = n % 3 === 0 ? null : makeStamp(1_700_000_000_000 + n, 0, 1);
+      return { id: keys.id(key), key, stamp, value };
+    }),
+  );
+}
+
+const values = (fleet: Fleet, side: 'old' | 'new'): unknown[] =>
+  fleet.world.databases[side].snapshot().map(({ id, value }) => [id, value]);
+
+for (const seedOfRun of [1, 2, 3, 4, 5, 6]) {
+  scenario(
+    `is gone on with by others, wherever its process dies and whatever it had on its way (seed ${seedOfRun})`,
+    async (fleet) => {
+      const random = new SeededRandom(seedOfRun);
+      const count = random.int(150, 600);
+      seed(fleet, count);
+      await fleet.start(1);
+      await fleet.set('dual-write', ALL);
+      await fleet.plane.changeSettings(MIGRATION, { replayRate: 100, replayConcurrency: 40 }, why);
+      await fleet.settled();
+      for (const weather of Object.values(fleet.world.weather)) {
+        Object.assign(weather, {
+          delayMs: 40,
+          fail: 0.05,
+          loseRequest: 0.03,
+          loseAnswer: 0.03,
+          late: 0.03,
+          twice: 0.03,
+        });
+      }
+      let deaths = 0;
+      for (;;) {
+        const { process, controller } = await fleet.operator();
+        const run = controller.backfill(why);
+        run.catch(() => {});
+        if (deaths < 5) {
+          // It may end before: then there is nobody to kill.
+          const ended = await Promise.race([
+            run.then(() => true),
+            fleet.sleep(random.int(50, 1_500)).then(() => false),
+          ]);
+          if (!ended) {
+            process.dying = random.chance(0.5);
+            if (process.dying) await fleet.sleep(random.int(0, 60));
+            process.kill();
+            fleet.world.ended.add(process.name);
+            deaths += 1;
+            await fleet.sleep(11_000);
+            continue;
+          }
+        }
+        const { scanned, applied, skipped, rejected } = await run;
+        expect([scanned, applied + skipped + rejected]).toStrictEqual([count, count]);
+        break;
+      }
+      expect(deaths).toBeGreaterThan(0);
+      // What was on its way when its process died comes late, and changes nothing.
+      await fleet.sleep(60_000);
+      expect(values(fleet, 'new')).toStrictEqual(values(fleet, 'old'));
+      expect(await fleet.coverage()).toMatchObject({ new: 100 });
+    },
+  );
+}
+
+scenario('fills the old store again after it was retired, so that there is a way back', async (fleet) => {
+  seed(fleet, 200);
+  const [a] = await fleet.start();
+  await fleet.live();
+  const { controller } = await fleet.operator();
+  await controller.set({ dial: 'retire-old', to: true }, forced);
+  await fleet.settled();
+  await a!.repository.put(record('ada', 'only in the new store'));
+  await a!.repository.delete({ unit: 'unit-1', id: '1' });
+  expect(fleet.held('old', 'ada')).toBeUndefined();
+  await controller.set({ dial: 'retire-old', to: false }, forced);
+  await fleet.settled();
+  expect(await fleet.coverage()).toMatchObject({ old: 0, new: 100 });
+  const back = await controller.backfill({ ...why, target: 'old' });
+  expect(back.applied).toBeGreaterThanOrEqual(2);
+  expect(back.scanned).toBe(back.applied + back.skipped);
+  expect(await fleet.coverage()).toMatchObject({ old: 100, new: 100 });
+  expect(values(fleet, 'old')).toStrictEqual(values(fleet, 'new'));
+  await fleet.set('cutover', -1);
+  expect(await a!.repository.get({ unit: 'ada', id: '1' })).toMatchObject({ value: 'only in the new store' });
+  expect(await a!.repository.get({ unit: 'unit-1', id: '1' })).toBeUndefined();
+});
+
+scenario('is held by a pause of anybody, and goes on from there', async (fleet) => {
+  seed(fleet, 400);
+  await fleet.start(1, { replayRate: 50 });
+  await fleet.set('dual-write', ALL);
+  const { controller } = await fleet.operator();
+  const seen: { readonly scanned: number; readonly paused: boolean; readonly rate: number | null }[] = [];
+  const run = fleet.begin(controller.backfill({ ...why, onProgress: (progress) => seen.push(progress) }));
+  await fleet.sleep(2_000);
+  expect(seen.at(-1)?.rate).toBeGreaterThan(0);
+  expect(await fleet.plane.pauseReplay(MIGRATION, 'backfill', 'new', true, why)).toStrictEqual({ changed: true });
+  expect(await fleet.plane.pauseReplay(MIGRATION, 'backfill', 'new', true, why)).toStrictEqual({ changed: false });
+  await fleet.sleep(1_000);
+  const { scanned } = seen.at(-1) as { readonly scanned: number };
+  await fleet.sleep(60_000);
+  expect(seen.at(-1)).toMatchObject({ scanned, paused: true });
+  // Its lease is kept meanwhile.
+  const other = await fleet.operator();
+  await expect(other.controller.backfill(why)).rejects.toBeInstanceOf(Busy);
+  expect(await fleet.plane.status(MIGRATION)).toMatchObject({ replay: { scanned, paused: true, etaMs: null } });
+  await fleet.plane.pauseReplay(MIGRATION, 'backfill', 'new', false, why);
+  await run.promise;
+  expect(seen.at(-1)).toMatchObject({ scanned: 400, paused: false });
+  expect(await fleet.plane.pauseReplay(MIGRATION, 'backfill', 'new', true, why)).toBeNull();
+});
+
+scenario('survives a control plane that is away for a moment', async (fleet) => {
+  seed(fleet, 300);
+  await fleet.start(1, { replayRate: 100 });
+  await fleet.set('dual-write', ALL);
+  const { process, controller } = await fleet.operator();
+  const run = fleet.begin(controller.backfill(why));
+  await fleet.sleep(1_000);
+  const mend = fleet.cut({ process });
+  await fleet.sleep(2_000);
+  mend();
+  expect(await run.promise).toMatchObject({ scanned: 300 });
+});
+
+scenario('goes on with the same part of the line under a lower mirror, and refuses another by name', async (fleet) => {
+  seed(fleet, 300);
+  await fleet.start(1, { replayRate: 50 });
+  await fleet.set('dual-write', 30_000);
+  const { controller } = await fleet.operator();
+  const stop = new AbortController();
+  const run = fleet.begin(controller.backfill({ ...why, positions: [[0, 50_000]], signal: stop.signal }));
+  await fleet.sleep(1_000);
+  stop.abort(new Error('enough'));
+  await fleet.until(() => run.state === 'failed');
+  const refused: unknown = await controller
+    .backfill({ ...why, positions: [[0, 20_000]] })
+    .catch((error: unknown) => error);
+  expect(refused).toBeInstanceOf(ChangeoverError);
+  expect((refused as ChangeoverError).message).toContain('0–30 %');
+  const done = await controller.backfill({ ...why, positions: [[0, 50_000]] });
+  expect(done).toMatchObject({ resumed: true, covered: [[0, 30_000]], scanned: 300 });
+});
+
+scenario('measures the traffic of the services from one look to the next', async (fleet) => {
+  const { clock } = fleet.world;
+  const calls = (count: number, ms: number): CallTotals => ({ count, errors: 0, latency: [[bucketOf(ms), count]] });
+  let traffic: Traffic = NO_TRAFFIC;
+  const watch = new TrafficWatch({ traffic: async () => traffic }, MIGRATION, clock);
+  expect(await watch.p99Ms()).toBeNull();
+  traffic = {
+    old: { read: calls(500, 3), write: calls(100, 40) },
+    new: { read: calls(3, 9_000), write: calls(50, 9) },
+  };
+  expect(await watch.p99Ms(), 'too early').toBeNull();
+  await fleet.sleep(2_100);
+  const p99 = (await watch.p99Ms()) as number;
+  expect(p99).toBeGreaterThan(30);
+  expect(p99).toBeLessThan(60);
+  await fleet.sleep(2_100);
+  expect(await watch.p99Ms(), 'no calls since').toBeNull();
+});

@@ -1,0 +1,254 @@
+import { describe, expect, test } from 'vitest';
+import type { RepairProgress } from '../../src/control/repair.ts';
+import { type ChangeoverError, Interrupted } from '../../src/core/errors.ts';
+import { makeStamp, STAMP_MIN } from '../../src/core/stamp.ts';
+import type { Entry } from '../../src/core/store.ts';
+import type { Control } from '../../src/index.ts';
+import { item, type MemoryService, startService, until } from '../support/memory-service.ts';
+
+const why = { actor: 'ada', reason: 'test' };
+const verify = { ...why, recheckMs: [] };
+
+/** Dual-write everywhere, with some records on both sides. */
+async function mirrored(users: readonly string[] = ['ada', 'bob', 'eve', 'joe']): Promise<MemoryService> {
+  const service = await startService();
+  await service.to('dualwrite');
+  for (const user of users) await service.items.put(item(user, '1'));
+  await until(() => users.every((user) => service.stored('new', user, '1') !== undefined), 'the mirrors');
+  return service;
+}
+
+/** Changes what the new store holds behind everybody's back. */
+function plant(service: MemoryService, user: string, change: (entry: Entry) => Partial<Entry>): void {
+  const entry = service.stored('new', user, '1') as Entry;
+  service.databases.new.load([{ ...entry, ...change(entry) }]);
+}
+
+/** A record as a store holds it. */
+const held = (user: string, n: number) => ({ user, id: '1', n });
+
+describe('repair', () => {
+  test('mends every kind of divergence, and says before what it would do', { timeout: 60_000 }, async () => {
+    await using service = await mirrored();
+    const { controller, operations } = service;
+    // Missing: a tombstone is no record. Different: the same version with another value. Stale: an older version.
+    plant(service, 'ada', () => ({ value: null }));
+    plant(service, 'bob', () => ({ value: held('bob', 99) }));
+    plant(service, 'eve', () => ({ value: held('eve', 5), stamp: makeStamp(1, 0, 1) }));
+    // Written past the repository, without a stamp; and one that the leading store never had.
+    plant(service, 'joe', () => ({ value: held('joe', 6), stamp: null }));
+    const stranger = service.stored('new', 'joe', '1') as Entry;
+    const orphan = {
+      id: stranger.id.replace('joe', 'zoe'),
+      key: { user: 'zoe', id: '1' },
+      value: held('zoe', 1),
+      stamp: null,
+    };
+    service.databases.new.load([orphan]);
+
+    const report = await controller.verify(verify);
+    expect(report).toMatchObject({
+      verdict: 'divergent',
+      counts: { equal: 0, missing: 1, extra: 1, different: 1, stale: 2 },
+    });
+    const causes = report.divergences.map(({ cause }) => cause);
+    expect(causes).toContain('written outside');
+
+    const before = service.databases.new.snapshot();
+    const plan = await controller.planRepair();
+    expect(plan).toMatchObject({
+      replays: [],
+      restamps: {
+        records: 5,
+        from: { old: 5, new: 0 },
+        kinds: { missing: 1, extra: 1, different: 1, stale: 2 },
+        unmirrored: 0,
+      },
+    });
+    expect(plan.restamps.causes.reduce((sum, { records }) => sum + records, 0)).toBe(5);
+    expect(plan.restamps.examples.map(({ key }) => key['user']).sort()).toEqual(['ada', 'bob', 'eve', 'joe', 'zoe']);
+    expect(service.databases.new.snapshot()).toEqual(before);
+
+    const seen: RepairProgress[] = [];
+    const summary = await controller.repair({ ...why, onProgress: (progress) => seen.push(progress) });
+    expect(summary).toMatchObject({ restamped: 5, divergent: 0, unmended: [] });
+    expect(seen.map(({ done }) => done)).toEqual([1, 2, 3, 4, 5]);
+    expect(seen.at(-1)).toEqual({ phase: 'divergent', target: null, done: 5, all: 5, mended: 5, refused: 0 });
+
+    expect(await controller.verify(verify)).toMatchObject({ verdict: 'consistent', counts: { old: 4, equal: 4 } });
+    expect(service.stored('new', 'zoe', '1')?.value).toBeNull();
+    expect(await operations.plane.divergences('items', 0, 10)).toEqual([]);
+    expect(await controller.planRepair()).toMatchObject({ replays: [], restamps: { records: 0, examples: [] } });
+  });
+
+  test('the store that leads a unit is the one that its divergent records are written from', {
+    timeout: 60_000,
+  }, async () => {
+    await using service = await mirrored(['ada']);
+    await service.to('rampdown');
+    const entry = service.stored('old', 'ada', '1') as Entry;
+    service.databases.old.load([{ ...entry, value: held('ada', 77) }]);
+    await service.controller.verify(verify);
+    expect((await service.controller.planRepair()).restamps).toMatchObject({ records: 1, from: { old: 0, new: 1 } });
+    expect(await service.controller.repair(why)).toMatchObject({ restamped: 1, divergent: 0 });
+    expect(service.stored('old', 'ada', '1')?.value).toEqual(item('ada', '1'));
+  });
+
+  test('what is dirty is planned by direction, replayed and cleared; nothing else is touched', {
+    timeout: 60_000,
+  }, async () => {
+    await using service = await mirrored();
+    service.faults.new = ({ op, ids }) =>
+      op === 'putIfNewer' && ids.some((id) => id.includes('bob')) ? { kind: 'fail' } : undefined;
+    await service.items.put(item('bob', '1', 2));
+    await until(async () => (await service.dirt()).length > 0, 'the dirt');
+    service.faults.new = () => undefined;
+    const bystander = service.stored('new', 'ada', '1');
+
+    const plan = await service.controller.planRepair();
+    expect(plan).toMatchObject({ restamps: { records: 0 }, replays: [{ target: 'new', lines: 1, rejected: 0 }] });
+    expect(plan.replays[0]).toMatchObject({ positions: [], records: 0, keys: 1 });
+    expect(plan.replays[0]?.examples).toMatchObject([{ key: { user: 'bob', id: '1' } }]);
+
+    const seen: RepairProgress[] = [];
+    const summary = await service.controller.repair({ ...why, onProgress: (progress) => seen.push(progress) });
+    expect(summary).toMatchObject({ cleared: 1, applied: 1, rejected: { old: 0, new: 0 } });
+    expect(seen).toEqual([{ phase: 'keys', target: 'new', done: 1, all: null, mended: 1, refused: 0 }]);
+    expect(service.stored('new', 'bob', '1')?.value).toEqual(item('bob', '1', 2));
+    expect(service.stored('new', 'ada', '1')).toEqual(bystander);
+    expect(await service.dirt()).toEqual([]);
+  });
+
+  test('a dirty range is scanned, and nothing beside it is put', { timeout: 60_000 }, async () => {
+    await using service = await mirrored();
+    const { controller, operations } = service;
+    const { position } = await operations.route('items', 'bob');
+    await leaveDirty(operations, position);
+    for (const user of ['ada', 'bob']) {
+      const entry = service.stored('new', user, '1') as Entry;
+      service.databases.new.load([{ ...entry, value: held(user, 0), stamp: makeStamp(1, 0, 1) }]);
+    }
+    const { replays } = await controller.planRepair();
+    expect(replays).toMatchObject([{ target: 'new', positions: [[position, position + 1]], keys: 0, lines: 1 }]);
+    const seen: RepairProgress[] = [];
+    const summary = await controller.repair({ ...why, onProgress: (progress) => seen.push(progress) });
+    expect(summary).toMatchObject({ applied: 1, cleared: 1, restamped: 0 });
+    expect(seen.at(-1)).toMatchObject({ phase: 'ranges', target: 'new', mended: 1, refused: 0 });
+    expect(service.stored('new', 'bob', '1')?.value).toEqual(item('bob', '1'));
+    expect(service.stored('new', 'ada', '1')?.value).toEqual(held('ada', 0));
+  });
+
+  test('what the store refuses is named, and goes through once the cause is mended', { timeout: 60_000 }, async () => {
+    await using service = await mirrored();
+    const refuse = (): void => {
+      service.faults.new = ({ op, ids }) =>
+        (op === 'putIfNewer' || op === 'putManyIfNewer') && ids.some((id) => id.includes('eve'))
+          ? { kind: 'reject', reason: 'constraint' }
+          : undefined;
+    };
+    refuse();
+    await service.items.put(item('eve', '1', 2));
+    await until(async () => (await service.dirt()).length > 0, 'the dirt');
+    const { replays } = await service.controller.planRepair();
+    expect(replays).toMatchObject([{ target: 'new', positions: [], keys: 1, rejected: 1 }]);
+    expect(replays[0]?.examples).toMatchObject([{ key: { user: 'eve', id: '1' }, cause: /constraint/ }]);
+    const seen: RepairProgress[] = [];
+    const refused = await service.controller.repair({ ...why, onProgress: (progress) => seen.push(progress) });
+    expect(refused).toMatchObject({ cleared: 0, rejected: { new: 1 } });
+    expect(seen).toContainEqual({ phase: 'keys', target: 'new', done: 1, all: null, mended: 0, refused: 1 });
+    service.faults.new = () => undefined;
+    expect(await service.controller.repair(why)).toMatchObject({ cleared: 1, applied: 1, rejected: { new: 0 } });
+    expect(await service.dirt()).toEqual([]);
+  });
+
+  test('a record that cannot be written again does not keep the others from it', { timeout: 60_000 }, async () => {
+    let strict = false;
+    const schema = {
+      '~standard': {
+        version: 1 as const,
+        vendor: 'test',
+        validate: (value: unknown) =>
+          strict && (value as { user: string }).user === 'bob' ? { issues: [{ message: 'no bobs' }] } : { value },
+      },
+    };
+    await using service = await startService({ schema });
+    await service.to('dualwrite');
+    for (const user of ['ada', 'bob', 'eve']) await service.items.put(item(user, '1'));
+    await until(() => service.stored('new', 'eve', '1') !== undefined, 'the mirrors');
+    for (const user of ['ada', 'bob', 'eve']) plant(service, user, () => ({ value: held(user, 99) }));
+    await service.controller.verify(verify);
+    strict = true;
+    const summary = await service.controller.repair(why);
+    expect(summary).toMatchObject({ restamped: 2, divergent: 1 });
+    expect(summary.unmended).toMatchObject([{ key: { user: 'bob', id: '1' }, why: /no bobs.*\[INVALID_RECORD\]/ }]);
+    strict = false;
+    expect(await service.controller.repair(why)).toMatchObject({ restamped: 1, divergent: 0 });
+  });
+
+  test('a repair that is interrupted keeps what it mended, and another one mends the rest', {
+    timeout: 60_000,
+  }, async () => {
+    const users = Array.from({ length: 80 }, (_, i) => `user-${i}`);
+    await using service = await mirrored(users);
+    for (const user of users) plant(service, user, () => ({ value: held(user, 99) }));
+    await service.controller.verify(verify);
+    const stop = new AbortController();
+    const failure = await service.controller
+      .repair({
+        ...why,
+        signal: stop.signal,
+        onProgress: ({ done }) => {
+          if (done === 5) stop.abort();
+        },
+      })
+      .then(
+        () => null,
+        (error: unknown) => error as ChangeoverError,
+      );
+    expect(failure).toBeInstanceOf(Interrupted);
+    const left = (await service.operations.plane.divergences('items', 0, 1_000)).length;
+    expect(left).toBeGreaterThan(0);
+    expect(left).toBeLessThanOrEqual(75);
+    const rest = await service.controller.repair(why);
+    expect(rest.restamped + rest.agreed).toBe(left);
+    expect(rest.divergent).toBe(0);
+    expect(await service.controller.verify(verify)).toMatchObject({ verdict: 'consistent', counts: { equal: 80 } });
+  });
+});
+
+/** What a process leaves that had to forget which keys of a position its mirrors missed. */
+async function leaveDirty({ plane }: Control, position: number): Promise<void> {
+  const limits = { deadlineLimit: 0, stampLimit: STAMP_MIN };
+  const node = { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' };
+  const { incarnation } = await plane.join({ session: 's', attempt: 1, node, migrations: ['items'], ...limits });
+  const { revision } = await plane.ruleset('items');
+  const health = {
+    mirrorQueue: 0,
+    shed: 0,
+    operations: 0,
+    errors: 0,
+    memoryBytes: 1,
+    aheadMs: 0,
+    highWater: STAMP_MIN,
+  };
+  await plane.leave({
+    incarnation,
+    acknowledged: { items: revision },
+    dirt: [
+      {
+        migration: 'items',
+        target: 'new',
+        kind: 'lost',
+        position,
+        key: null,
+        revision,
+        cause: 'shed',
+        notBefore: null,
+      },
+    ],
+    divergences: [],
+    shadow: [],
+    health,
+    ...limits,
+  });
+}

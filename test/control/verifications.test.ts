@@ -1,0 +1,120 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { VerificationOptions } from '../../src/control/verification.ts';
+import { Busy, InvalidArgument } from '../../src/core/errors.ts';
+import { item, type MemoryService, startService, until } from '../support/memory-service.ts';
+
+const WHY = { actor: 'test', reason: 'test' };
+let service: MemoryService;
+
+beforeEach(async () => {
+  service = await startService();
+  for (let i = 0; i < 60; i += 1) await service.items.create(item(`u${i % 20}`, `i${i}`, i));
+  await service.cover(100_000);
+});
+afterEach(() => service[Symbol.asyncDispose]());
+
+const verify = (options: Partial<VerificationOptions> = {}) =>
+  service.controller.verify({ ...WHY, recheckMs: [5, 10], ...options });
+
+/** The verification gate of a move of cutover: whether it passes, and its evidence. */
+async function gate(to = 100_000): Promise<readonly [boolean, string, string | null]> {
+  const { gates } = await service.controller.preview({ dial: 'cutover', to });
+  const found = gates.find(({ gate: name }) => name === 'verification');
+  if (found === undefined) throw new Error('there is no such gate');
+  return [found.passed, found.evidence, found.remedy];
+}
+
+/** Spoils a record of the new store, as somebody who writes past the repository would. */
+function spoil(user: string, id: string): void {
+  const there = service.stored('new', user, id);
+  if (there === undefined) throw new Error('there is no such record');
+  service.databases.new.load([{ ...there, value: { ...there.value, n: -1 } }]);
+}
+
+describe('what a verification is about', () => {
+  test('a range satisfies the gate within itself only, and ranges add up', async () => {
+    expect(await gate()).toEqual([false, 'never verified', 'changeover verify items']);
+    const report = await verify({ positions: [[-1, 50_000]] });
+    expect(report).toMatchObject({ verdict: 'consistent', positions: [[-1, 50_000]] });
+    expect(report.counts.old).toBeLessThan(60);
+    expect((await gate(50_000))[0]).toBe(true);
+    expect(await gate()).toEqual([false, expect.stringContaining('other positions than 50–100 %'), expect.anything()]);
+    await verify({ positions: [[50_000, 100_000]] });
+    expect((await gate())[0]).toBe(true);
+  });
+
+  test('what is asked for and not mirrored is said, and leaves the verdict open', async () => {
+    const report = await verify({ positions: [[0, 100_001]] });
+    expect(report).toMatchObject({ verdict: 'inconclusive', positions: [[0, 100_000]] });
+    expect(report.reasons).toEqual(['not verified: kept-back, which is not mirrored']);
+    await expect(verify({ positions: [[100_000, 100_001]] })).rejects.toThrow(InvalidArgument);
+  });
+
+  test('a sample or a unit satisfies no gate, but shuts it when it finds a difference', async () => {
+    await verify({ sample: 0.5 });
+    expect(await gate()).toEqual([false, 'the last verdict is about a sample', expect.anything()]);
+    await verify();
+    expect((await gate())[0]).toBe(true);
+    // Less than everything does not undo what everything proved.
+    expect(await verify({ unit: 'u3' })).toMatchObject({ verdict: 'consistent', counts: { old: 3 }, unit: 'u3' });
+    expect(await verify({ sample: 0.5 })).toMatchObject({ verdict: 'consistent', sample: 0.5 });
+    expect((await gate())[0]).toBe(true);
+    spoil('u3', 'i3');
+    expect(await verify({ unit: { user: 'u3' } })).toMatchObject({ verdict: 'divergent', counts: { different: 1 } });
+    expect(await gate()).toEqual([false, expect.stringContaining('divergent'), expect.anything()]);
+    // Once mended, it takes a look at everything again.
+    await service.controller.repair(WHY);
+    await verify({ unit: 'u3' });
+    expect((await gate())[0]).toBe(false);
+    await verify();
+    expect((await gate())[0]).toBe(true);
+  });
+
+  test('a sample is enough where the settings say so', async () => {
+    await service.settings({ verification: 'sample' });
+    await verify({ unit: 'u3' });
+    expect((await gate())[0]).toBe(false);
+    await verify({ sample: 0.5 });
+    expect((await gate())[0]).toBe(true);
+  });
+
+  test('the gate can ask for a proof', async () => {
+    await service.settings({ verification: 'proven' });
+    await verify();
+    expect(await gate()).toEqual([
+      false,
+      expect.stringContaining('did not prove itself'),
+      'changeover verify items --prove',
+    ]);
+    expect(await verify({ prove: true })).toMatchObject({ verdict: 'consistent', proof: { planted: 12, missed: [] } });
+    expect((await gate())[0]).toBe(true);
+    expect(await service.controller.verify({ ...WHY, recheckMs: [5], positions: [[0, 2]] })).toBeDefined();
+    expect((await gate())[0]).toBe(true);
+    const left = [service.databases.old, service.databases.new].map((database) => database.snapshot().length);
+    expect(left).toEqual([60, 60]);
+  });
+
+  test('nothing is planted for one unit, or beside a replay that would copy it', async () => {
+    await expect(verify({ unit: 'u3', prove: true })).rejects.toThrow(InvalidArgument);
+    await service.settings({ replayRate: 1 });
+    const stop = new AbortController();
+    const replaying = service.controller.backfill({ ...WHY, signal: stop.signal }).catch((error: unknown) => error);
+    await until(async () => (await service.operations.plane.status('items')).replay !== null, 'a replay');
+    await expect(verify({ prove: true })).rejects.toThrow(Busy);
+    stop.abort();
+    expect(await replaying).toBeInstanceOf(Error);
+  });
+
+  test('a difference that a mirror write known to be lost explains is told as such', async () => {
+    service.faults.new = ({ op }) => (op === 'putIfNewer' ? { kind: 'fail' } : undefined);
+    await service.items.put(item('u3', 'i3', -7));
+    await until(async () => (await service.dirt()).length > 0, 'dirt');
+    service.faults.new = () => undefined;
+    // The write is seconds old; told to wait for nothing, the verification judges it at once.
+    const report = await verify({ recheckMs: [] });
+    expect(report.counts).toMatchObject({ stale: 1, equal: 59 });
+    expect(report.divergences.map(({ kind, cause }) => [kind, cause])).toEqual([['stale', 'lost mirror']]);
+    await service.controller.repair(WHY);
+    expect(await verify()).toMatchObject({ verdict: 'consistent', counts: { equal: 60 } });
+  });
+});
