@@ -7,6 +7,7 @@ import type { Store } from '../core/store.ts';
 import type { Key } from '../core/value.ts';
 import type { PartitionCarrier } from '../replay/partition-jobs.ts';
 import type { ControlPlaneApi } from './control-plane.ts';
+import type { ScanDesk } from './scan-desk.ts';
 
 /** Whether a process has surely ended, by somebody who can tell: `unknown` is no proof of anything. */
 export type ProcessProbe = (node: NodeInfo) => 'ended' | 'running' | 'unknown';
@@ -31,4 +32,6 @@ export interface ControllerParts {
   readonly process: NodeInfo;
   /** Shares replays with other machines; null where every replay is one process's. */
   readonly carrier: PartitionCarrier | null;
+  /** Where verifications are shared; null where each is one process's. */
+  readonly scans: ScanDesk | null;
 }

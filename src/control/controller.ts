@@ -26,7 +26,9 @@ import type { RampHold } from './ramps.ts';
 import { Repair, type RepairOptions, type RepairSummary } from './repair.ts';
 import { planRepair, type RepairPlan } from './repair-plan.ts';
 import type { PartitionLease } from './replay-leases.ts';
+import type { ScanLease } from './scan-row.ts';
 import type { WorkOptions, WorkOutcome } from './shared-replay.ts';
+import { scanForOthers } from './shared-verification.ts';
 import { bringStampingOn, endStamping } from './stamping.ts';
 import { Undertaker } from './undertaker.ts';
 import { type VerificationOptions, verifyMigration } from './verification.ts';
@@ -203,6 +205,11 @@ export class Controller {
   /** Works on a partition of a shared replay, until it is done or lost; given back when the signal ends it. */
   work(lease: PartitionLease, options: WorkOptions): Promise<WorkOutcome> {
     return this.#backfill.work(lease, options);
+  }
+
+  /** Scans a partition for a verification of another process, until it is done or lost. */
+  scan(lease: ScanLease, signal: AbortSignal): ReturnType<typeof scanForOthers> {
+    return scanForOthers(this.#parts, lease, signal);
   }
 
   /** Compares what both stores hold; the verdict is remembered for the gates. */

@@ -27,7 +27,8 @@ const LEASE_S = 10;
 /** Chunks of one verification that wait in the database at most; with what was removed and not yet reused about twice. */
 export const MOST_WAITING = 128;
 const COLLECTED_AT_ONCE = 16;
-const STATEMENT_MS = 20_000;
+/** A server that does not answer for so long is given up. */
+const UNANSWERED_MS = 30_000;
 /** `undefined_table`: nobody has shared a verification in this database yet. */
 const NO_TABLE = '42P01';
 
@@ -59,11 +60,7 @@ export class ScanDesk {
       partitions[side].map((partition) => ({ side, partition: JSON.stringify(partition) })),
     );
     return this.#exclusively(async (connection) => {
-      const lock = `select pg_advisory_xact_lock(${TABLES_LOCK}, ${this.#place.lockId})`;
-      await connection.query(`begin; ${lock}; ${tablesIn(this.#schema)}; commit`).catch(async (error: unknown) => {
-        await connection.query('rollback').catch(() => {});
-        throw error;
-      });
+      await this.#makeTables(connection);
       await connection.client.query(`delete from ${this.#schema}.scans where alive_until < clock_timestamp()`);
       const { rows: made } = await connection.client.query(
         `with scan as (
@@ -168,6 +165,14 @@ export class ScanDesk {
     return taken.length > 0 ? 'taken' : 'lost';
   }
 
+  /** The verifier has scanned a partition of its own. */
+  async finishOwn({ id, runner, fence }: ScanLease): Promise<void> {
+    await this.#rows(
+      `update ${this.#schema}.scan_partitions set done = true where id = $1 and runner = $2 and fence = $3 returning id`,
+      [id, runner, fence],
+    );
+  }
+
   /** Gives a partition back; one that failed is the verifier's from then on. */
   async release({ id, runner, fence }: ScanLease, failed: boolean): Promise<void> {
     await this.#rows(
@@ -227,6 +232,19 @@ export class ScanDesk {
     this.#connection = null;
   }
 
+  async #makeTables(connection: PostgresConnection): Promise<void> {
+    // Asked first: making what is there already would wait for everybody who uses it.
+    const [there] = await connection.query(`select to_regclass('${this.#schema}.scan_chunks') as made`);
+    if (there?.rows[0]?.['made'] != null) return;
+    const lock = `select pg_advisory_xact_lock(${TABLES_LOCK}, ${this.#place.lockId})`;
+    try {
+      await connection.query(`begin; ${lock}; ${tablesIn(this.#schema)}; commit`);
+    } catch (error) {
+      await connection.query('rollback').catch(() => {});
+      throw error;
+    }
+  }
+
   async #lease(
     runner: string,
     which: string,
@@ -280,7 +298,7 @@ export class ScanDesk {
   #exclusively<T>(run: (connection: PostgresConnection) => Promise<T>): Promise<T> {
     return this.#mutex.run(async () => {
       let connection: PostgresConnection | null = null;
-      const late = setTimeout(() => connection?.destroy(), 2 * STATEMENT_MS);
+      const late = setTimeout(() => connection?.destroy(), UNANSWERED_MS);
       try {
         connection = await this.#connected();
         return await run(connection);
@@ -298,9 +316,7 @@ export class ScanDesk {
   async #connected(): Promise<PostgresConnection> {
     if (this.#connection === null || this.#connection.lost) {
       this.#connection = null;
-      const connection = await PostgresConnection.open(this.#place);
-      await connection.query(`set statement_timeout = ${STATEMENT_MS}; set client_min_messages = warning`);
-      this.#connection = connection;
+      this.#connection = await PostgresConnection.open(this.#place);
     }
     return this.#connection;
   }

@@ -11,6 +11,7 @@ import { Ruleset } from '../core/ruleset.ts';
 import type { ControlPlaneApi } from './control-plane.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import type { Authorship } from './publish.ts';
+import { shareScans } from './shared-verification.ts';
 import type { RememberedReport } from './verified.ts';
 
 export interface VerificationOptions extends Authorship {
@@ -70,14 +71,16 @@ export async function verifyMigration(parts: ControllerParts, options: Verificat
       key === null ? [] : [[keys.id(keyFromJson(key)), kind === 'rejected' ? 'rejected' : 'lost mirror'] as const],
     ),
   );
+  // Everything needs no position: that of each record costs as much as its digest.
+  const compared = covers(positions, WHOLE_LINE) ? null : positions;
   const found = await verifyStores({
     migration,
     old: stores.old,
     new: stores.new,
     keys,
     authority: (unit) => ruleset.route(unit).authority,
-    // Everything needs no position: that of each record costs as much as its digest.
-    includes: covers(positions, WHOLE_LINE) ? null : (name) => includes(positions, ruleset.position(name)),
+    includes: compared === null ? null : (name) => includes(compared, ruleset.position(name)),
+    share: shareScans(parts, { positions: compared, document }),
     skipped: skipped.length === 0 ? [] : [`${describePositions(skipped)}, which is not mirrored`],
     unit,
     sample: options.sample ?? 1,

@@ -1,14 +1,20 @@
 import type { Job, PgBoss } from 'pg-boss';
 import { ControlUnavailable } from '../core/errors.ts';
 
-/** Word of a partition of a shared replay that wants somebody to work on it. */
+/** Word of a partition that wants somebody to work on it. */
 export interface PartitionJob {
   readonly migration: string;
   /** Only who has this mapping can work on it. */
   readonly mapping: string;
-  readonly replay: number;
+  /** Of a replay, or of the scan of a verification. */
+  readonly work: 'replay' | 'scan';
+  /** Its id. */
+  readonly of: number;
   readonly partition: number;
 }
+
+/** Whose jobs somebody can take. */
+export type JobKind = Pick<PartitionJob, 'migration' | 'mapping' | 'work'>;
 
 /** Carries partitions to whoever has time. What it loses is offered again, what it says twice is taken once. */
 export interface PartitionCarrier {
@@ -49,13 +55,13 @@ const QUEUE = {
 /** Offers go over one connection, jobs are taken over another. */
 const CONNECTIONS = 2;
 
-type Data = Pick<PartitionJob, 'replay' | 'partition'>;
+type Data = Pick<PartitionJob, 'of' | 'partition'>;
 
-/** Who has another mapping hears nothing of a replay. */
-const queueOf = ({ migration, mapping }: Pick<PartitionJob, 'migration' | 'mapping'>): string =>
-  `${migration}/${mapping.slice(0, 16)}`;
+/** Who has another mapping hears nothing of it. */
+const queueOf = ({ migration, mapping, work }: JobKind): string =>
+  `${migration}/${mapping.slice(0, 16)}${work === 'scan' ? '/scan' : ''}`;
 
-/** Partitions as jobs of pg-boss, a queue for each migration and mapping. Connects when it is first used. */
+/** Partitions as jobs of pg-boss, a queue for each migration, mapping and kind of work. Connects when it is first used. */
 export class PartitionJobs implements PartitionCarrier {
   readonly #options: PartitionJobsOptions;
   readonly #queues = new Map<string, Promise<void>>();
@@ -70,8 +76,8 @@ export class PartitionJobs implements PartitionCarrier {
     await this.#run(async (boss) => {
       for (const [queue, some] of Map.groupBy(jobs, queueOf)) {
         await this.#queue(boss, queue);
-        const rows = some.map(({ replay, partition }) => ({
-          data: { replay, partition } satisfies Data,
+        const rows = some.map(({ of, partition }) => ({
+          data: { of, partition } satisfies Data,
           singletonKey: `${partition}`,
         }));
         await boss.insert(queue, rows);
@@ -79,13 +85,13 @@ export class PartitionJobs implements PartitionCarrier {
     });
   }
 
-  /** Up to `most` jobs of a migration and mapping. @throws ControlUnavailable */
-  take(of: Pick<PartitionJob, 'migration' | 'mapping'>, most: number): Promise<readonly TakenJob[]> {
+  /** Up to `most` jobs. @throws ControlUnavailable */
+  take(kind: JobKind, most: number): Promise<readonly TakenJob[]> {
     return this.#run(async (boss) => {
-      const queue = queueOf(of);
+      const queue = queueOf(kind);
       await this.#queue(boss, queue);
       const jobs = await boss.fetch<Data>(queue, { batchSize: most });
-      return jobs.map((job): TakenJob => this.#taken(of, queue, job));
+      return jobs.map((job): TakenJob => this.#taken(kind, queue, job));
     });
   }
 
@@ -95,11 +101,12 @@ export class PartitionJobs implements PartitionCarrier {
     await boss?.stop({ graceful: true, close: true, timeout: 5_000 });
   }
 
-  #taken({ migration, mapping }: Pick<PartitionJob, 'migration' | 'mapping'>, queue: string, job: Job<Data>): TakenJob {
+  #taken({ migration, mapping, work }: JobKind, queue: string, job: Job<Data>): TakenJob {
     const { id, retryCount } = job;
     return {
       migration,
       mapping,
+      work,
       ...job.data,
       touch: () => this.#run(async (boss) => void (await boss.touch(queue, { id, retryCount }))),
       settle: () => this.#run(async (boss) => void (await boss.complete(queue, { id, retryCount }))),

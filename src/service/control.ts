@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
+import type { ScanDesk } from '../control/scan-desk.ts';
 import type { Controller } from '../control/controller.ts';
 import type { Authorship } from '../control/publish.ts';
 import { type Revealed, reveal } from '../control/reveal.ts';
@@ -17,7 +18,7 @@ import { controlPlaneOf } from './control-plane-of.ts';
 import { type DoctorOptions, type DoctorReport, examine } from './doctor.ts';
 import { loggerOf } from './logger-of.ts';
 import { closeStores, makeStores, openStores, type StorePair } from './open-stores.ts';
-import { hasPgBoss, onPostgres, partitionJobsOf } from './partition-jobs-of.ts';
+import { hasPgBoss, onPostgres, partitionJobsOf, scanDeskOf } from './partition-jobs-of.ts';
 import { type Prepared, type PrepareOptions, refuseProblems } from './prepare.ts';
 import { probeProcess, thisProcess } from './process-identity.ts';
 import { makeController, makeRepository } from './service-runtime.ts';
@@ -69,6 +70,8 @@ export class Control {
   readonly #logger: Logger;
   /** Says to workers what there is to do; null where there can be none. */
   readonly #jobs: PartitionJobs | null;
+  /** Where verifications are shared with them; null where they cannot be. */
+  readonly #scans: ScanDesk | null;
   readonly #runner = `${process.pid}-${randomUUID()}`;
   readonly #sweep = new DeadlineSweep(systemClock);
   readonly #stores = new Map<string, Promise<StorePair>>();
@@ -81,6 +84,7 @@ export class Control {
     this.plane = plane;
     this.#logger = logger;
     this.#jobs = partitionJobsOf(config, { onError: this.#jobsFailed });
+    this.#scans = scanDeskOf(config);
   }
 
   /** The names of the configuration's migrations. */
@@ -127,6 +131,7 @@ export class Control {
       runner: this.#runner,
       process: thisProcess('changeover', VERSION),
       carrier: this.#jobs,
+      scans: this.#scans,
       logger: this.#logger,
     });
   }
@@ -214,13 +219,14 @@ export class Control {
         if (stores.status === 'fulfilled') await closeStores(stores.value);
       }
       await this.#jobs?.close();
+      await this.#scans?.close();
       await this.plane.close();
     })();
     return this.#closing;
   }
 
   /**
-   * Works on partitions of shared replays, whoever began them, until the signal ends it; what is under way then is
+   * Works on partitions of shared replays and verifications, whoever began them, until the signal ends it; what is under way then is
    * written down and given back.
    * @throws InvalidConfiguration where there are no workers, UnknownMigration
    */
@@ -232,6 +238,7 @@ export class Control {
     const worker = new Worker({
       plane: this.plane,
       jobs,
+      scans: this.#scans as ScanDesk,
       mappings,
       controller: (name) => this.migration(name),
       probe: probeProcess,

@@ -111,6 +111,7 @@ class OpenService {
         runner,
         process: thisProcess('', VERSION),
         carrier: null,
+        scans: null,
         logger,
       }),
     );

@@ -1,3 +1,4 @@
+import { ScanDesk } from '../control/scan-desk.ts';
 import { postgresPlace } from '../control/postgres-place.ts';
 import { PartitionJobs, type PartitionJobsOptions } from '../replay/partition-jobs.ts';
 import type { Config } from './config.ts';
@@ -21,4 +22,9 @@ export function partitionJobsOf(
   if (!onPostgres(config) || !hasPgBoss()) return null;
   const { connectionString, schema, label } = postgresPlace(config.control);
   return new PartitionJobs({ ...options, connectionString, schema: `${schema.slice(0, 58)}_jobs`, label });
+}
+
+/** Where verifications are shared between machines; null where they cannot be. Connects when it is first used. */
+export function scanDeskOf(config: Config): ScanDesk | null {
+  return onPostgres(config) && hasPgBoss() ? new ScanDesk(postgresPlace(config.control)) : null;
 }

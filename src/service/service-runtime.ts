@@ -74,12 +74,13 @@ export interface ControllerDependencies {
   readonly runner: string;
   readonly process: NodeInfo;
   readonly carrier: PartitionCarrier | null;
+  readonly scans: ScanDesk | null;
   readonly logger: Logger;
 }
 
 /** A migration's controller over opened stores. */
 export function makeController(dependencies: ControllerDependencies): Controller {
-  const { plane, name, definition, stores, repository, probe, clock, random, runner, process, carrier } = dependencies;
+  const { plane, name, definition, stores, repository, probe, clock, random, runner, process, carrier, scans } = dependencies;
   return new Controller({
     plane,
     migration: name,
@@ -94,5 +95,6 @@ export function makeController(dependencies: ControllerDependencies): Controller
     runner,
     process,
     carrier,
+    scans,
   });
 }

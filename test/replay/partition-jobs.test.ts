@@ -3,8 +3,8 @@ import { PartitionJobs } from '../../src/replay/partition-jobs.ts';
 import { type FreshDatabase, freshDatabase, testServer } from '../support/servers.ts';
 
 const { missing } = testServer('postgres');
-const of = { migration: 'events', mapping: '0123456789abcdef0123456789abcdef' };
-const job = (partition: number) => ({ ...of, replay: 1, partition });
+const of = { migration: 'events', mapping: '0123456789abcdef0123456789abcdef', work: 'replay' } as const;
+const job = (partition: number) => ({ ...of, of: 1, partition });
 
 describe.skipIf(missing !== undefined)('partitions as jobs', () => {
   let database: FreshDatabase;
@@ -32,7 +32,7 @@ describe.skipIf(missing !== undefined)('partitions as jobs', () => {
     await Promise.all([one.offer([job(1), job(2), job(3)]), two.offer([job(1), job(2), job(3)])]);
     await one.offer([job(3)]);
     const [first, second] = await Promise.all([one.take(of, 2), two.take(of, 2)]);
-    const partitions = [...first, ...second].map(({ partition, replay }) => ({ partition, replay }));
+    const partitions = [...first, ...second].map(({ partition, of: replay }) => ({ partition, replay }));
     expect(partitions.toSorted((a, b) => a.partition - b.partition)).toEqual(
       [1, 2, 3].map((partition) => ({ partition, replay: 1 })),
     );

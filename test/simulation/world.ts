@@ -227,6 +227,7 @@ export class World {
       runner: name,
       process: { host: 'sim', pid: 0, processId: name, version: '', name },
       carrier: null,
+      scans: null,
     });
     return { process, controller };
   }
