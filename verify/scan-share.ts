@@ -55,8 +55,8 @@ export interface SharedScan extends RetryContext {
 export type ScanShare = (scan: SharedScan) => Promise<boolean>;
 
 /** A partition that is worth the word about it, and how many there are at most. */
-const SHARE_RECORDS = 20_000;
-const MOST_SHARES = 64;
+const SHARE_RECORDS = 10_000;
+const MOST_SHARES = 128;
 
 /** Into how many partitions a store is split for many machines. */
 export const sharesOf = (estimates: readonly (number | null)[], least: number): number => {

@@ -12,6 +12,10 @@ const PUTS_A_REQUEST = 25;
 
 type Outcome = PutOutcome | PutFault;
 
+/** How often a request was sent that failed in the end: of the copies before, nobody knows. */
+const copiesOf = (error: unknown): number =>
+  Number((error as { readonly $metadata?: { readonly attempts?: unknown } } | null)?.$metadata?.attempts ?? 1);
+
 interface Part {
   readonly i: number;
   readonly id: string;
@@ -116,6 +120,7 @@ export class Loads {
         progress = { left: open, failed: UNPROCESSED };
       } else if (answer.kind === 'failed') {
         const { verdict, error } = answer;
+        loose ||= copiesOf(error) > 1;
         progress = { left: sent, failed: verdict, cause: error };
         if (verdict.kind === 'invalid') {
           // One item is no good for the table, and the others are none the wiser: each by itself.

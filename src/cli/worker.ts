@@ -10,11 +10,13 @@ interface WorkerCall {
   readonly migrations?: string;
 }
 
-/** `changeover worker`: takes partitions of replays, on any number of machines, until it is interrupted. */
+/** `changeover worker`: takes partitions of replays and verifications, on any number of machines, until it is interrupted. */
 export const workerCommand: Registration = (program, run) => {
   program
     .command('worker')
-    .description('take partitions of backfills and repairs that somebody began, on any number of machines')
+    .description(
+      'take partitions of backfills, repairs and verifications that somebody began, on any number of machines',
+    )
     .option('--concurrency <n>', 'partitions worked on at once', String(WORKER_CONCURRENCY))
     .option('--migrations <names>', 'only these, with commas between them (default: all of the configuration)')
     .addHelpText('after', examples('changeover worker', 'changeover worker --concurrency 8 --migrations events,orders'))
@@ -31,9 +33,9 @@ export const workerCommand: Registration = (program, run) => {
           signal,
           onEvent: (event) => terminal.note(lineOf(event)),
         });
-        const { partitions, scanned, applied, skipped, rejected } = totals;
+        const { partitions, scanned, applied, skipped, rejected, verified } = totals;
         terminal.say(
-          `${plural(partitions, 'partition')} done; ${count(scanned)} scanned: ${count(applied)} applied, ${count(skipped)} there already, ${count(rejected)} rejected`,
+          `${plural(partitions, 'partition')} done; ${count(scanned)} scanned: ${count(applied)} applied, ${count(skipped)} there already, ${count(rejected)} rejected${verified === 0 ? '' : `; ${count(verified)} scanned for verifications`}`,
         );
         return { code: EXIT.done, data: totals };
       }),
@@ -53,7 +55,8 @@ function lineOf(event: WorkerEvent): string {
       const what = `${migration}: ${kind} ${replay}, partition ${partition}`;
       if (event.event === 'taken') return `${what} taken${event.resumed ? ', from its checkpoint' : ''}`;
       if (event.event === 'failed') return `${what} failed: ${event.message}; it is tried again`;
-      return `${what} ${event.event}${event.event === 'lost' ? ': somebody else has it now' : ''}`;
+      const over = kind === 'verification' ? 'it is over, or somebody else has it now' : 'somebody else has it now';
+      return `${what} ${event.event}${event.event === 'lost' ? `: ${over}` : ''}`;
     }
   }
 }

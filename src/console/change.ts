@@ -3,6 +3,7 @@ import type { GateVerdict, Job, MigrationOverview, MoveOutcome, MovePreview, Pro
 import { ask, describeError, pathOf, Refusal } from './api.ts';
 import { type DialName, type DialValue, dialArgument } from './dial-value.ts';
 import { liveFeed } from './live-feed.ts';
+import { shellQuoted } from './wording.ts';
 
 /** What an operator wants of one dial; nothing has happened yet. */
 export interface Wanted {
@@ -196,9 +197,9 @@ export class Change {
   command(): string | null {
     const wanted = this.wanted.value;
     if (wanted === null) return null;
-    const reason = (this.reason.value.trim() || '…').replaceAll("'", "'\\''");
+    const reason = shellQuoted(this.reason.value.trim() || '…');
     const force = this.force.value ? ' --force' : '';
-    return `changeover set ${this.migration} ${wanted.dial} ${dialArgument(wanted.to)} --reason '${reason}'${force}`;
+    return `changeover set ${this.migration} ${wanted.dial} ${dialArgument(wanted.to)} --reason ${reason}${force}`;
   }
 }
 

@@ -1,12 +1,15 @@
 import type { ComponentType } from 'preact';
 import { useEffect, useMemo } from 'preact/hooks';
-import type { MigrationOverview } from '../server/api-types.ts';
+import type { MigrationOverview, RampView } from '../server/api-types.ts';
 import { describeError, may, pathOf, session } from './api.ts';
 import { Change } from './change.ts';
 import { ViewerNote } from './migrations-page.tsx';
 import { OverviewTab } from './overview/overview-tab.tsx';
 import { Icon } from './parts/icon.tsx';
 import { Trouble } from './parts/panel.tsx';
+import { RampBanner } from './ramps/ramp-banner.tsx';
+import { RampButton } from './ramps/ramp-button.tsx';
+import { useRamps } from './ramps/use-ramps.ts';
 import { useResource } from './resource.ts';
 import { ReturnButton } from './return-dialog.tsx';
 import type { TabProps } from './tab-props.ts';
@@ -36,7 +39,13 @@ const TABS: readonly Tab[] = [
 /** Only pages of the web; a configuration is text that somebody wrote. */
 const isWebPage = (url: string): boolean => /^https?:\/\//.test(url);
 
-function Head({ status, tab }: { readonly status: MigrationOverview; readonly tab: Tab }) {
+interface HeadProps {
+  readonly status: MigrationOverview;
+  readonly ramps: readonly RampView[];
+  readonly tab: Tab;
+}
+
+function Head({ status, ramps, tab }: HeadProps) {
   const { migration, description, stage, revision, finished } = status;
   return (
     <div class="head">
@@ -66,6 +75,7 @@ function Head({ status, tab }: { readonly status: MigrationOverview; readonly ta
           <a class="btn" href={`/migrations/${migration}/verifications`}>
             Verify…
           </a>
+          <RampButton status={status} ramps={ramps} />
           <ReturnButton status={status} />
         </div>
       </div>
@@ -91,6 +101,7 @@ function Head({ status, tab }: { readonly status: MigrationOverview; readonly ta
 export function MigrationPage({ name, tab = '' }: { readonly name?: string; readonly tab?: string }) {
   const migration = name ?? '';
   const { data, error } = useResource<MigrationOverview>(pathOf(migration));
+  const ramps = useRamps(migration).data ?? [];
   const change = useMemo(() => new Change(migration), [migration]);
   useEffect(() => {
     if (data !== undefined) change.renew(data, data.revision);
@@ -102,10 +113,11 @@ export function MigrationPage({ name, tab = '' }: { readonly name?: string; read
   const Content = chosen.component;
   return (
     <>
-      <Head status={data} tab={chosen} />
+      <Head status={data} ramps={ramps} tab={chosen} />
+      <RampBanner ramps={ramps} />
       {session.value !== null && !may('operator') && <ViewerNote />}
       <main class="main">
-        <Content status={data} change={change} />
+        <Content status={data} change={change} ramps={ramps} />
       </main>
     </>
   );

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { describeError, Refusal, signIn } from './api.ts';
+import type { SignInOptions } from '../server/api-types.ts';
+import { ask, describeError, Refusal, signIn } from './api.ts';
 import { CommandLine } from './parts/command-line.tsx';
 import { Brand } from './parts/glyph.tsx';
 import { Icon } from './parts/icon.tsx';
@@ -10,7 +11,17 @@ export function SignInPage() {
   const field = useRef<HTMLInputElement>(null);
   const trouble = useSignal<string | null>(null);
   const busy = useSignal(false);
+  const provider = useSignal<string | null>(null);
   useEffect(() => field.current?.focus(), []);
+  useEffect(() => {
+    // Who cannot be told of another way still has the token.
+    ask<SignInOptions>('/session/options').then(
+      ({ oidc }) => {
+        provider.value = oidc?.name ?? null;
+      },
+      () => undefined,
+    );
+  }, [provider]);
   const onSubmit = async (event: Event): Promise<void> => {
     event.preventDefault();
     const token = field.current?.value.trim() ?? '';
@@ -55,6 +66,12 @@ export function SignInPage() {
         <button type="submit" class="btn go" disabled={busy.value}>
           Sign in
         </button>
+        {provider.value !== null && (
+          // Not a link of the page's own router: it leaves for another site.
+          <a class="btn" href="/api/v1/session/oidc" target="_top">
+            Sign in with {provider.value}
+          </a>
+        )}
       </form>
     </main>
   );

@@ -63,3 +63,6 @@ export const bothZones = (at: number): string => `${full(at)} ${zoneName} · ${f
 
 /** With a text's first letter as it is: `ada (10.0.0.7)` is ada. */
 export const actorName = (actor: string): string => actor.replace(/ \([^()]*\)$/, '');
+
+/** As a shell takes it in one piece. */
+export const shellQuoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

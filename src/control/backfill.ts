@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import type { Census } from '../../verify/census.ts';
 import { WHOLE_LINE } from '../core/dial.ts';
+import { Busy } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
 import { covers, includes } from '../core/intervals.ts';
 import { keyToJson } from '../core/key-json.ts';
@@ -76,7 +78,7 @@ export interface ReplayWays {
   readonly target: Store;
   begin(request: Omit<ReplayRequest, 'kind' | 'target' | 'positions' | 'shared'>): Promise<ReplayWork>;
   /** Before it is let go of, however it ended. */
-  leave(work: ReplayWork): Promise<void>;
+  leave(work: ReplayWork, runner: string): Promise<void>;
 }
 
 /** Runs replays of ranges: a backfill, the ranges of a repair, or (in ways of its own) a preload. */
@@ -94,11 +96,14 @@ export class Backfill {
   }
 
   async runKind(kind: ReplayRow['kind'], options: BackfillOptions, ways?: ReplayWays): Promise<ReplaySummary> {
-    const { plane, migration, stores, mapping, runner, carrier, clock } = this.#parts;
+    const { plane, migration, stores, mapping, carrier, clock } = this.#parts;
+    // Each run by a name of its own: two of one process must not take each other's checkpoints for theirs.
+    const runner = `${this.#parts.runner}/${randomUUID()}`;
     const target = options.target ?? 'new';
     const source = stores[otherSide(target)];
     const running = await plane.runningReplay(migration, kind, target);
-    const partitions = running === null ? await source.partitions(options.partitions ?? PARTITIONS) : [];
+    // Also where one is under way: it may end, or be given up for this one, before this is asked for.
+    const partitions = await source.partitions(options.partitions ?? PARTITIONS);
     const shared = options.alone !== true && (carrier !== null || running?.shared === true);
     if (options.detach === true && carrier === null) throw noWorkers();
     const request = {
@@ -117,8 +122,11 @@ export class Backfill {
       ways === undefined
         ? await plane.beginReplay({ ...request, kind, target, positions: positionsAsked, shared })
         : await ways.begin(request);
-    if (shared) return options.detach === true ? this.#shared.offer(work) : this.#shared.takePart(work, options);
-    const { document } = await this.#checkpoint(work, [], 0);
+    if (shared) {
+      await this.#endLeftover(work, runner);
+      return options.detach === true ? this.#shared.offer(work) : this.#shared.takePart(work, options);
+    }
+    const { document } = await this.#checkpoint(runner, work, [], 0);
     const { positions } = work.replay;
     const shares: readonly ReplayShare[] = work.partitions.map((row) => ({ ...row }));
     const pace = new Pace(clock);
@@ -138,7 +146,7 @@ export class Backfill {
       census,
       journal: {
         checkpoint: async (points, deadlineLimit) => {
-          const receipt = await this.#checkpoint(work, points, deadlineLimit);
+          const receipt = await this.#checkpoint(runner, work, points, deadlineLimit);
           paused = receipt.paused;
           // Also while nothing moves: the rate falls, a pause is seen.
           report();
@@ -154,12 +162,12 @@ export class Backfill {
     } catch (error) {
       // Where that fails, its lease ends by itself.
       await (async () => {
-        await ways?.leave(work);
+        await ways?.leave(work, runner);
         await plane.releaseReplay(work.replay.id, runner);
       })().catch(() => {});
       throw error;
     }
-    await ways?.leave(work);
+    await ways?.leave(work, runner);
     const ended = await plane.endReplay(work.replay.id, runner);
     const exhaustive = !work.resumed && covers(positions, WHOLE_LINE);
     if (census !== null && (exhaustive || census.sampled > 0)) {
@@ -172,6 +180,17 @@ export class Backfill {
   /** Works on a partition of a shared replay that somebody began, until it is done, lost or the signal ends it. */
   work(lease: PartitionLease, options: WorkOptions): Promise<WorkOutcome> {
     return this.#shared.work(lease, options);
+  }
+
+  /** One process may have done all of it and died before it said so: no partition is left that anybody would take. */
+  async #endLeftover({ replay: { id }, partitions }: ReplayWork, runner: string): Promise<void> {
+    if (partitions.some(({ done }) => !done)) return;
+    try {
+      await this.#parts.plane.endReplay(id, runner);
+    } catch (error) {
+      // Somebody else has just done so.
+      if (!(error instanceof Busy)) throw error;
+    }
   }
 
   /** The work itself, whoever keeps its checkpoints. */
@@ -215,9 +234,8 @@ export class Backfill {
     return this.#parts.keys.unit(entry.key);
   }
 
-  #checkpoint(work: ReplayWork, points: readonly ReplayShare[], deadlineLimit: number) {
-    const { plane, runner } = this.#parts;
-    return plane.checkpoint(
+  #checkpoint(runner: string, work: ReplayWork, points: readonly ReplayShare[], deadlineLimit: number) {
+    return this.#parts.plane.checkpoint(
       work.replay.id,
       runner,
       LEASE_MS,

@@ -329,7 +329,10 @@ export class ControlPlane {
       return await this.#move(request);
     } catch (error) {
       // A ramp that waits for its gates would fill the history with it; it notes it in its own place.
-      if (error instanceof GatesRefused && request.ramp === undefined) await this.#rememberRefusal(request, error);
+      if (error instanceof GatesRefused && request.ramp === undefined) {
+        // Where that fails, the refusal is still what the caller has to hear.
+        await this.#rememberRefusal(request, error).catch(() => {});
+      }
       throw error;
     }
   }

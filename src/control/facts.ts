@@ -89,7 +89,7 @@ export const behind = (fleet: readonly FleetMember[], revision: number): readonl
   fleet.filter((member) => member.acknowledged < revision);
 
 /** Gates name a few examples; more rows than this are not read for them. */
-const MOST_ROWS = 10_000;
+export const MOST_ROWS = 10_000;
 /** Verdicts that are looked through for those that still hold. */
 const MOST_VERDICTS = 200;
 
@@ -102,6 +102,14 @@ async function preloadFacts(tx: Transaction, name: string): Promise<PreloadFacts
   };
 }
 
+/** Very much dirt of one store must not hide that of the other. */
+async function dirtRows(tx: Transaction, migration: string): Promise<readonly DirtRow[]> {
+  const rows = await tx.select('dirt', { migration }, { limit: MOST_ROWS });
+  if (rows.length < MOST_ROWS) return rows;
+  const old = await tx.select('dirt', { migration, target: 'old' }, { limit: MOST_ROWS });
+  return [...old, ...(await tx.select('dirt', { migration, target: 'new' }, { limit: MOST_ROWS }))];
+}
+
 export async function factsOf(tx: Transaction, name: string, now: number): Promise<Facts> {
   const row = await migrationRow(tx, name);
   const verifications = await tx.select(
@@ -109,7 +117,7 @@ export async function factsOf(tx: Transaction, name: string, now: number): Promi
     { migration: name },
     { orderBy: 'id', descending: true, limit: MOST_VERDICTS },
   );
-  const dirt = await tx.select('dirt', { migration: name }, { limit: MOST_ROWS });
+  const dirt = await dirtRows(tx, name);
   return {
     row,
     document: row.document,

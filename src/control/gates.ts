@@ -14,7 +14,7 @@ import { shellWord } from '../core/shell-word.ts';
 import { type DialMove, type Dials, dialsConflict, type Side } from '../core/stage.ts';
 import type { Finding } from '../core/store.ts';
 import { number, openFindings, openLosses, standingCensus } from './acceptances.ts';
-import { behind, coverageOf, type DirtSummary, type Facts } from './facts.ts';
+import { behind, coverageOf, type DirtSummary, type Facts, MOST_ROWS } from './facts.ts';
 import { verifiedAs } from './verified.ts';
 
 /** What only the caller knows: it has the stores, the control plane has not. */
@@ -303,6 +303,10 @@ function authorityGates(
 function divergenceGate(facts: Facts, positions: Intervals): GateVerdict {
   const open = facts.openDivergences.filter(({ position }) => includes(positions, position));
   const name = facts.document.migration;
+  if (open.length === 0 && facts.openDivergences.length >= MOST_ROWS) {
+    const evidence = `${MOST_ROWS} records differ or more: too many to know where all of them are`;
+    return gate('divergences', false, evidence, `changeover repair ${name} ${REASON}`);
+  }
   return gate(
     'divergences',
     open.length === 0,

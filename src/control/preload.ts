@@ -30,7 +30,7 @@ export class Preload {
 
   /** @throws GatesRefused, Busy while another process runs it */
   async run(options: PreloadOptions, bringStampingOn: () => Promise<void>): Promise<ReplaySummary> {
-    const { plane, stores, runner } = this.#parts;
+    const { plane, stores } = this.#parts;
     const loading = new LoadingStore(stores.new);
     return this.#backfill.runKind(
       'preload',
@@ -44,7 +44,7 @@ export class Preload {
             if (next === 'stamping') await bringStampingOn();
           }
         },
-        leave: async ({ replay }) => {
+        leave: async ({ replay }, runner) => {
           await plane.settlePreload(replay.id, runner, replay.looseUntil, loading.looseUntil);
         },
       },

@@ -1,4 +1,4 @@
-import { type Clock, sleep } from '../core/clock.ts';
+import { type Clock, sleep, type TimerHandle } from '../core/clock.ts';
 import { describeDial } from '../core/dial.ts';
 import { ChangeoverError, GatesRefused } from '../core/errors.ts';
 import { clean, judge, type RampFacts, shareDial } from '../core/ramp.ts';
@@ -74,7 +74,7 @@ export class RampDriver {
       return this.#move(row, target);
     }
     if (present !== target) return this.#leave(row, present);
-    if (row.stepSince === null) return this.#begin(row);
+    if (row.stepSince === null) return (await this.#inForce(row)) && this.#begin(row);
     const facts = await this.#facts(row);
     const checks = judge(plan, facts);
     if (checks.some(({ state }) => state === 'broken')) {
@@ -94,6 +94,23 @@ export class RampDriver {
     await this.#note(row, { checks });
     await plane.endRamp(this.#hold(row), 'done', `${plan.dial} is at ${describeDial(target)}, and its hold was clean`);
     return true;
+  }
+
+  /** Whether everybody has what was published; a handover that its move left behind is gone on with. */
+  async #inForce(row: RampRow): Promise<boolean> {
+    const { plane, signal } = this.#parts;
+    try {
+      const controller = await this.#parts.controller();
+      const options = { ...automatic(row), signal };
+      const { revision } = await this.#keeping(row, () => controller.finishHandover(options));
+      const late = await plane.behind(row.migration, revision);
+      if (late.length === 0) return true;
+      const names = late.map(({ name }) => name).join(', ');
+      await this.#note(row, { note: `revision ${revision} is not acknowledged by: ${names}` });
+    } catch (error) {
+      await this.#wait(row, error);
+    }
+    return false;
   }
 
   /** The step is in force everywhere: what comes from now on is held against the budgets. */
@@ -117,10 +134,8 @@ export class RampDriver {
       const controller = await this.#parts.controller();
       const who = automatic(row);
       const reason = `${who.reason}: step ${row.step + 1} of ${plan.steps.length}`;
-      await controller.set(
-        { dial: plan.dial, to },
-        { ...who, reason, force: plan.force, signal: this.#parts.signal, ramp: this.#hold(row) },
-      );
+      const options = { ...who, reason, force: plan.force, signal: this.#parts.signal, ramp: this.#hold(row) };
+      await this.#keeping(row, () => controller.set({ dial: plan.dial, to }, options));
       return true;
     } catch (error) {
       await this.#wait(row, error);
@@ -144,12 +159,36 @@ export class RampDriver {
     try {
       const controller = await this.#parts.controller();
       const options = { ...automatic(row), force: true, signal, ramp: this.#hold(row) };
-      if (plan.dial === 'cutover') await controller.rollback(options, start);
-      else await controller.set({ dial: plan.dial, to: start }, options);
+      await this.#keeping(row, () =>
+        plan.dial === 'cutover'
+          ? controller.rollback(options, start)
+          : controller.set({ dial: plan.dial, to: start }, options),
+      );
       return true;
     } catch (error) {
       await this.#wait(row, error);
       return false;
+    }
+  }
+
+  /** Keeps the ramp while something is done that takes long: a repair may take longer than the lease. */
+  async #keeping<T>(row: RampRow, work: () => Promise<T>): Promise<T> {
+    const { clock } = this.#parts;
+    let kept: Promise<void> = Promise.resolve();
+    let timer: TimerHandle;
+    const later = (): void => {
+      timer = clock.after(LEASE_MS / 4, () => {
+        kept = this.#note(row, {}).catch(() => {});
+        later();
+      });
+    };
+    later();
+    try {
+      return await work();
+    } finally {
+      timer!.cancel();
+      // What is still on its way must not take again what is let go of next.
+      await kept;
     }
   }
 

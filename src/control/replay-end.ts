@@ -18,7 +18,8 @@ export async function endReplay(
   now: number,
 ): Promise<{ readonly covered: Intervals; readonly cleared: number }> {
   const [row] = await tx.select('replays', { id: replay });
-  if (row === undefined || row.state !== 'running' || row.runner !== runner) {
+  // A shared one is anybody's to end, once its partitions are done.
+  if (row === undefined || row.state !== 'running' || (!row.shared && row.runner !== runner)) {
     throw new Busy('this replay was cancelled or taken over');
   }
   const open = await tx.count('replay_partitions', { replay, done: false });

@@ -23,7 +23,7 @@ export interface ReplayRequest extends Authorship {
   readonly estimate: number | null;
   /** The source's time now, less its error. */
   readonly sourceTime: number;
-  /** The shares of the source to scan, for a new replay; chosen by the caller, who has the store. */
+  /** The shares of the source to scan, should it be a new replay; chosen by the caller, who has the store. */
   readonly partitions: readonly Partition[];
   /** Leases its partitions one by one, to any number of processes; one that is shared already is joined. @default false */
   readonly shared?: boolean;

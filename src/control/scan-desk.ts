@@ -53,6 +53,7 @@ export class ScanDesk {
   async begin(
     migration: string,
     mapping: string,
+    process: NodeInfo,
     order: ScanOrder,
     partitions: Readonly<Record<Side, readonly Partition[]>>,
   ): Promise<number> {
@@ -61,18 +62,25 @@ export class ScanDesk {
     );
     return this.#exclusively(async (connection) => {
       await this.#makeTables(connection);
-      await connection.client.query(`delete from ${this.#schema}.scans where alive_until < clock_timestamp()`);
+      await connection.client.query(this.#removeDead);
       const { rows: made } = await connection.client.query(
         `with scan as (
-           insert into ${this.#schema}.scans (migration, mapping, scan_order, alive_until)
-           values ($1, $2, $3, clock_timestamp() + interval '${ALIVE_S} s') returning id
+           insert into ${this.#schema}.scans (migration, mapping, process, scan_order, alive_until)
+           values ($1, $2, $6, $3, clock_timestamp() + interval '${ALIVE_S} s') returning id
          ), parts as (
            insert into ${this.#schema}.scan_partitions (scan, side, partition)
            select scan.id, p.side, p.partition from scan, unnest($4::text[], $5::text[]) with ordinality p(side, partition, n)
            order by p.n
          )
          select id from scan`,
-        [migration, mapping, JSON.stringify(order), rows.map(({ side }) => side), rows.map((row) => row.partition)],
+        [
+          migration,
+          mapping,
+          JSON.stringify(order),
+          rows.map(({ side }) => side),
+          rows.map((row) => row.partition),
+          JSON.stringify(process),
+        ],
       );
       return Number(made[0]?.id);
     });
@@ -88,20 +96,23 @@ export class ScanDesk {
     return (await this.#partitions([scan])).map(openPartition);
   }
 
-  /** The scans of some migrations that are under way. @throws ControlUnavailable */
+  /** The scans of some migrations that are under way; those of dead verifiers are removed. @throws ControlUnavailable */
   async open(migrations: readonly string[]): Promise<readonly OpenScan[]> {
     const scans = await this.#rows(
-      `select id, migration, mapping from ${this.#schema}.scans
-       where migration = any($1) and alive_until > clock_timestamp() order by id`,
+      `select id, migration, mapping, process, alive_until > clock_timestamp() as alive from ${this.#schema}.scans
+       where migration = any($1) order by id`,
       [migrations],
       [],
     );
-    if (scans.length === 0) return [];
-    const partitions = await this.#partitions(scans.map(({ id }) => Number(id)));
-    return scans.map((row) => ({
+    const alive = scans.filter((row) => row['alive'] === true);
+    if (alive.length < scans.length) await this.#rows(this.#removeDead, []);
+    if (alive.length === 0) return [];
+    const partitions = await this.#partitions(alive.map(({ id }) => Number(id)));
+    return alive.map((row) => ({
       id: Number(row['id']),
       migration: String(row['migration']),
       mapping: String(row['mapping']),
+      process: JSON.parse(String(row['process'])) as NodeInfo,
       partitions: partitions.filter(({ scan }) => scan === row['id']).map(openPartition),
     }));
   }
@@ -123,9 +134,13 @@ export class ScanDesk {
     );
   }
 
-  /** Gives the verifier one, for good: what it has scanned is known to it alone. */
-  takeOwn(scan: number, side: Side, runner: string): Promise<ScanLease | null> {
-    return this.#lease(runner, 'p.side = $3', `'infinity'`, [scan, runner, side], 'null');
+  /**
+   * Gives the verifier one, for good: what it has scanned is known to it alone. One that it was given and knows nothing
+   * of, as the answer was lost, it is given again.
+   */
+  takeOwn(scan: number, side: Side, runner: string, held: Iterable<number>): Promise<ScanLease | null> {
+    const values = [scan, runner, side, [...held]];
+    return this.#lease(runner, 'p.side = $3', `'infinity'`, values, 'null', OWN);
   }
 
   /** Says that the holder of a partition is at work; false where it is not its holder any more. */
@@ -232,6 +247,10 @@ export class ScanDesk {
     this.#connection = null;
   }
 
+  get #removeDead(): string {
+    return `delete from ${this.#schema}.scans where alive_until < clock_timestamp()`;
+  }
+
   async #makeTables(connection: PostgresConnection): Promise<void> {
     // Asked first: making what is there already would wait for everybody who uses it.
     const [there] = await connection.query(`select to_regclass('${this.#schema}.scan_chunks') as made`);
@@ -251,13 +270,13 @@ export class ScanDesk {
     until: string,
     values: readonly unknown[],
     process: string,
+    free = FREE,
   ): Promise<ScanLease | null> {
     const [row] = await this.#rows(
       `update ${this.#schema}.scan_partitions set runner = $2, process = ${process}, fence = fence + 1, lease_until = ${until}
        where id = (
          select p.id from ${this.#schema}.scan_partitions p join ${this.#schema}.scans s on s.id = p.scan
-         where p.scan = $1 and ${which} and not p.done and p.lease_until <= clock_timestamp()
-           and s.alive_until > clock_timestamp()
+         where p.scan = $1 and ${which} and not p.done and ${free} and s.alive_until > clock_timestamp()
          order by p.id limit 1 for update of p skip locked
        )
        returning id, scan, side, partition, cursor, fence`,
@@ -289,6 +308,7 @@ export class ScanDesk {
       try {
         return (await client.query<Row>(text, [...values])).rows;
       } catch (error) {
+        // A statement that was refused is over; the connection is as good as before.
         if (unmade !== undefined && errorCode(error) === NO_TABLE) return unmade;
         throw error;
       }
@@ -304,6 +324,8 @@ export class ScanDesk {
         return await run(connection);
       } catch (error) {
         if (error instanceof ChangeoverError) throw error;
+        // It may be the connection's; the next call has a new one.
+        connection?.destroy();
         throw new ControlUnavailable(`${this.#place.label} failed with ${errorCode(error) || 'no answer'}`, {
           cause: error,
         });
@@ -325,6 +347,10 @@ export class ScanDesk {
 /** Of a statement over partitions `p` and scans `s`: the lease is still the caller's, and somebody waits for it. */
 const HELD =
   'p.id = $1 and p.runner = $2 and p.fence = $3 and not p.done and s.id = p.scan and s.alive_until > clock_timestamp()';
+
+/** Nobody's, of a statement over partitions `p`; or the caller's ($2), who does not hold it ($4). */
+const FREE = 'p.lease_until <= clock_timestamp()';
+const OWN = `(${FREE} or (p.runner = $2 and p.process is null and not p.id = any($4::bigint[])))`;
 
 const openPartition = (row: Row): OpenScanPartition => ({
   id: Number(row['id']),

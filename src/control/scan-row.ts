@@ -18,6 +18,8 @@ export interface OpenScan {
   readonly id: number;
   readonly migration: string;
   readonly mapping: string;
+  /** The verifier's. */
+  readonly process: NodeInfo;
   /** Partitions that are not done. */
   readonly partitions: readonly OpenScanPartition[];
 }

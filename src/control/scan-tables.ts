@@ -11,6 +11,7 @@ export const tablesIn = (schema: string): string => `
     id bigserial primary key,
     migration text not null,
     mapping text not null,
+    process text not null,
     scan_order text not null,
     alive_until timestamptz not null
   );

@@ -54,7 +54,9 @@ export class SharedReplay {
     const { migration, mapping, carrier } = this.#parts;
     const open = work.partitions.filter(({ done }) => !done);
     const { id: replay } = work.replay;
-    await carrier?.offer(open.map(({ id: partition }) => ({ migration, mapping, work: 'replay', of: replay, partition })));
+    await carrier?.offer(
+      open.map(({ id: partition }) => ({ migration, mapping, work: 'replay', of: replay, partition })),
+    );
     return { ...progressOf(work.replay, work.partitions), resumed: work.resumed, covered: NOTHING, clearedDirt: 0 };
   }
 

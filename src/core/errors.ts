@@ -183,14 +183,14 @@ export class Unauthenticated extends ChangeoverError {
 export class Forbidden extends ChangeoverError {
   override readonly code = 'FORBIDDEN';
 }
+/** The server has nothing under this address or id. */
+export class NotFound extends ChangeoverError {
+  override readonly code = 'NOT_FOUND';
+}
 /** The identity provider that people sign in with cannot be reached, or answers what it should not. */
 export class SignInUnavailable extends ChangeoverError {
   override readonly code = 'SIGN_IN_UNAVAILABLE';
   override readonly retryable = true;
-}
-/** The server has nothing under this address or id. */
-export class NotFound extends ChangeoverError {
-  override readonly code = 'NOT_FOUND';
 }
 /** Too many requests by one token, or too many wrong tokens from one address. */
 export class RateLimited extends ChangeoverError {

@@ -16,4 +16,5 @@ export type { FleetLine, MigrationOverview } from './migration-routes.ts';
 export type { MoveOutcome, MovePreview } from './move-routes.ts';
 export type { MigrationDescription } from './operations.ts';
 export type { Problem } from './problem.ts';
+export type { RampView } from './ramp-routes.ts';
 export type { SessionInfo, SignInOptions } from './session-routes.ts';

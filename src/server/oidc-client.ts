@@ -36,6 +36,7 @@ export class OidcClient {
     try {
       return new OidcClient(oidc, await import('openid-client'), clock);
     } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error;
       throw new InvalidConfiguration('signing in by OpenID Connect needs the package openid-client', {
         remedy: 'npm install openid-client',
         cause: error,

@@ -14,9 +14,9 @@ const PENDING_S = 600;
 const MOST_SPENT = 10_000;
 const NO_BODY = { type: 'null' };
 
-/** Of one address: every sign-in asks the provider. */
-const AT_ONCE = 30;
-const PER_SECOND = 1;
+/** Of one address, behind which a whole office may be: every sign-in asks the provider. */
+const AT_ONCE = 100;
+const PER_SECOND = 5;
 
 /**
  * What the browser keeps between leaving for the provider and coming back: Lax, as it comes back from another site. Its

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { ChangeoverError, InvalidArgument, NotFound, RateLimited } from '../core/errors.ts';
 import { errorToJson } from '../core/revive-error.ts';
@@ -92,6 +93,24 @@ export function errorHandler(thrown: FastifyError, request: FastifyRequest, repl
   const { error, status } = ownError(thrown);
   if (!(error instanceof ChangeoverError)) request.log.error({ err: error, route: request.routeOptions.url }, 'failed');
   sendProblem(reply, error, status);
+}
+
+/** What is no HTTP, or too much of it, never reaches a route: the answer is written by hand. */
+const UNREADABLE: Readonly<Record<string, readonly [status: string, detail: string]>> = {
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the address and the headers are too long'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request took too long to arrive'],
+};
+
+export function clientErrorHandler(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, detail] = UNREADABLE[error.code ?? ''] ?? ['400 Bad Request', 'this is no HTTP request'];
+  const problem = problemOf(new InvalidArgument(detail));
+  const body = JSON.stringify({ ...problem, status: Number(status.slice(0, 3)) });
+  const head = [`content-type: ${PROBLEM_TYPE}`, `content-length: ${Buffer.byteLength(body)}`, 'connection: close'];
+  socket.end(`HTTP/1.1 ${status}\r\n${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 export function notFoundHandler(_: FastifyRequest, reply: FastifyReply): void {

@@ -58,11 +58,19 @@ export class Webhooks {
   async #tell(url: string, hold: NoticeHold): Promise<void> {
     // Read first: most of the time there is nothing to tell, and nothing to write.
     if ((await this.#plane.openNotices(hold)).length === 0) return;
+    let refused: unknown;
     for (const notice of await this.#plane.takeNotices(hold, LEASE_MS)) {
-      const message = messageOf(notice, this.#clock.now());
-      if (message !== null) await this.#post(url, message);
-      await this.#plane.settleNotice(hold, notice);
+      try {
+        const message = messageOf(notice, this.#clock.now());
+        if (message !== null) await this.#post(url, message);
+        await this.#plane.settleNotice(hold, notice);
+      } catch (error) {
+        // A message that is refused, for what stands in it perhaps, keeps none of another migration back.
+        if (!(error instanceof Refused)) throw error;
+        refused = error;
+      }
     }
+    if (refused !== undefined) throw refused;
   }
 
   async #post(url: string, message: object): Promise<void> {
@@ -74,13 +82,17 @@ export class Webhooks {
       signal: AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_MS)]),
     });
     await answer.body?.cancel();
-    if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+    if (!answer.ok) throw new Refused(`HTTP ${answer.status}`);
   }
 }
 
+/** The webhook's own answer, which is not yes. */
+class Refused extends Error {}
+
 function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
+  if (error instanceof Refused) return error.message;
   const { cause } = error;
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
-  return code !== '' ? code : error.message.startsWith('HTTP ') ? error.message : error.name;
+  return code !== '' ? code : error.name;
 }

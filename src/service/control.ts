@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
-import type { ScanDesk } from '../control/scan-desk.ts';
 import type { Controller } from '../control/controller.ts';
 import type { Authorship } from '../control/publish.ts';
 import { type Revealed, reveal } from '../control/reveal.ts';
+import type { ScanDesk } from '../control/scan-desk.ts';
 import { systemClock } from '../core/clock.ts';
 import { type Route, Ruleset } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';

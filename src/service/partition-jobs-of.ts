@@ -1,5 +1,5 @@
-import { ScanDesk } from '../control/scan-desk.ts';
 import { postgresPlace } from '../control/postgres-place.ts';
+import { ScanDesk } from '../control/scan-desk.ts';
 import { PartitionJobs, type PartitionJobsOptions } from '../replay/partition-jobs.ts';
 import type { Config } from './config.ts';
 

@@ -2,6 +2,7 @@ import { maskValue } from '../../verify/compare.ts';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import { Controller } from '../control/controller.ts';
 import type { ProcessProbe } from '../control/controller-parts.ts';
+import type { ScanDesk } from '../control/scan-desk.ts';
 import type { Clock, Random } from '../core/clock.ts';
 import type { NodeInfo } from '../core/control-client.ts';
 import type { Logger, Traces } from '../core/telemetry.ts';
@@ -80,7 +81,8 @@ export interface ControllerDependencies {
 
 /** A migration's controller over opened stores. */
 export function makeController(dependencies: ControllerDependencies): Controller {
-  const { plane, name, definition, stores, repository, probe, clock, random, runner, process, carrier, scans } = dependencies;
+  const { plane, name, definition, stores, repository, probe, clock, random, runner, process, carrier, scans } =
+    dependencies;
   return new Controller({
     plane,
     migration: name,

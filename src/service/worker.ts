@@ -3,17 +3,20 @@ import type { Controller } from '../control/controller.ts';
 import type { ProcessProbe } from '../control/controller-parts.ts';
 import { isFree, type OpenReplay, type PartitionLease } from '../control/replay-leases.ts';
 import type { ReplayRow } from '../control/replay-row.ts';
+import type { ScanDesk } from '../control/scan-desk.ts';
 import { freeEnded, LEASE_MS } from '../control/shared-replay.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import type { NodeInfo } from '../core/control-client.ts';
 import { ChangeoverError, ControlUnavailable, InvalidConfiguration } from '../core/errors.ts';
 import type { PartitionJob, PartitionJobs, TakenJob } from '../replay/partition-jobs.ts';
 import type { ReplayCounts } from '../replay/replay-share.ts';
+import { ScanRounds } from './scan-rounds.ts';
 
 /** Which partition something is about. */
-interface OfPartition {
+export interface OfPartition {
   readonly migration: string;
-  readonly kind: ReplayRow['kind'];
+  readonly kind: ReplayRow['kind'] | 'verification';
+  /** The id of the replay, or of the verification's scan. */
   readonly replay: number;
   readonly partition: number;
 }
@@ -34,11 +37,14 @@ export interface WorkerTotals extends ReplayCounts {
   readonly partitions: number;
   readonly lost: number;
   readonly failed: number;
+  /** Records scanned for verifications; `scanned` is of replays. */
+  readonly verified: number;
 }
 
 export interface WorkerParts {
   readonly plane: ControlPlaneApi;
   readonly jobs: PartitionJobs;
+  readonly scans: ScanDesk;
   /** The mappings of the migrations that it works for, by name. */
   readonly mappings: ReadonlyMap<string, string>;
   readonly controller: (migration: string) => Promise<Controller>;
@@ -58,7 +64,7 @@ const UNTAKEN_MS = 2_000;
 const BLOCKED_MS = 5_000;
 const TOUCH_MS = 20_000;
 
-/** Takes partitions of shared replays, as their jobs come, until its signal ends it. */
+/** Takes partitions of shared replays and verifications, as their jobs come, until its signal ends it. */
 export class Worker {
   readonly #parts: WorkerParts;
   readonly #running = new Set<Promise<void>>();
@@ -67,11 +73,31 @@ export class Worker {
   readonly #untaken = new Map<number, number>();
   readonly #blocked = new Map<string, number>();
   readonly #controllers = new Map<string, Promise<Controller>>();
-  readonly #totals = { partitions: 0, lost: 0, failed: 0, scanned: 0, applied: 0, skipped: 0, rejected: 0 };
+  readonly #totals = {
+    partitions: 0,
+    lost: 0,
+    failed: 0,
+    scanned: 0,
+    applied: 0,
+    skipped: 0,
+    rejected: 0,
+    verified: 0,
+  };
+  readonly #scans: ScanRounds;
   #waiting = false;
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
+    this.#scans = new ScanRounds({
+      ...parts,
+      controller: (migration) => this.#controller(migration),
+      onBegin: (work) => this.#run(work),
+      onEnd: (state, scanned) => {
+        this.#totals[state === 'done' ? 'partitions' : state] += 1;
+        this.#totals.verified += scanned;
+      },
+      messageOf,
+    });
   }
 
   /** Ends with its signal: what is under way is written down and given back first. */
@@ -113,10 +139,12 @@ export class Worker {
       signal.throwIfAborted();
       if (this.#mayWorkOn(one.replay)) await this.#serve(one, now, signal);
     }
+    const usable = (migration: string): boolean => !this.#isBlocked(migration);
+    await this.#scans.round(this.#slots, usable, signal);
   }
 
   #mayWorkOn({ id, migration, kind, mapping }: ReplayRow): boolean {
-    if (this.#parts.mappings.get(migration) === mapping) return (this.#blocked.get(migration) ?? 0) <= this.#now;
+    if (this.#parts.mappings.get(migration) === mapping) return !this.#isBlocked(migration);
     if (!this.#refused.has(id)) {
       this.#refused.add(id);
       const message = `the ${kind} of ${migration} was begun under another mapping than this worker's`;
@@ -126,23 +154,36 @@ export class Worker {
   }
 
   async #serve({ replay, partitions }: OpenReplay, now: number, signal: AbortSignal): Promise<void> {
-    const { jobs, concurrency } = this.#parts;
+    const { jobs } = this.#parts;
     const { migration, mapping, id } = replay;
     const freed = await freeEnded(this.#parts, partitions, now);
     const free = partitions.filter((partition) => isFree(partition, now));
-    const job = (partition: number): PartitionJob => ({ migration, mapping, replay: id, partition });
+    const job = (partition: number): PartitionJob => ({ migration, mapping, work: 'replay', of: id, partition });
     for (const { id: partition } of partitions) {
       if (!free.some((one) => one.id === partition)) this.#untaken.delete(partition);
     }
     // The jobs of those that were freed are still in the hands of the dead.
     const stale = free.map(({ id: partition }) => partition).filter((partition) => this.#isStale(partition));
     if (stale.length + freed.length > 0) await jobs.offer([...stale, ...freed].map(job));
-    const slots = concurrency - this.#running.size;
+    const slots = this.#slots;
     if (slots === 0 || free.length + freed.length === 0) return;
-    for (const taken of await jobs.take({ migration, mapping }, slots)) {
-      const part: Promise<void> = this.#work(taken, replay, signal).finally(() => this.#running.delete(part));
-      this.#running.add(part);
+    for (const taken of await jobs.take({ migration, mapping, work: 'replay' }, slots)) {
+      this.#run(this.#work(taken, replay, signal));
     }
+  }
+
+  #run(work: Promise<void>): void {
+    const part = work.finally(() => this.#running.delete(part));
+    this.#running.add(part);
+  }
+
+  /** Partitions that can be begun. */
+  get #slots(): number {
+    return this.#parts.concurrency - this.#running.size;
+  }
+
+  #isBlocked(migration: string): boolean {
+    return (this.#blocked.get(migration) ?? 0) > this.#now;
   }
 
   #isStale(partition: number): boolean {
@@ -155,7 +196,7 @@ export class Worker {
   /** Never rejects: what goes wrong with a partition is told, and no reason to leave the others. */
   async #work(job: TakenJob, { migration, kind, mapping }: ReplayRow, signal: AbortSignal): Promise<void> {
     const { plane, jobs, runner, process, clock, onEvent } = this.#parts;
-    const { replay, partition } = job;
+    const { of: replay, partition } = job;
     const of: OfPartition = { migration, kind, replay, partition };
     let lease: PartitionLease | null = null;
     let alive = true;

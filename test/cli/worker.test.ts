@@ -1,61 +1,13 @@
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ControlDatabase, schemaIn } from '../support/control-database.ts';
+import { ControlDatabase } from '../support/control-database.ts';
 import { freshDatabase, testServer } from '../support/servers.ts';
-import { CONFIG, Project } from './project.ts';
+import { Project } from './project.ts';
+import { mirrored, postgresProject, until, WHY, WorkerProcess } from './worker-process.ts';
 
 const { missing } = testServer('postgres');
-const WHY = ['--reason', 'OPS-1'] as const;
 const RECORDS = 6_000;
 const KILLS = 6;
-/** Longer than anything takes on a machine that has much else to do. */
-const PATIENCE_MS = 120_000;
-
-/** A worker of its own process, and all that it has said. */
-class Worker {
-  readonly child: ChildProcess;
-  readonly ended: Promise<unknown>;
-  stdout = '';
-  stderr = '';
-
-  constructor(project: Project, ...args: readonly string[]) {
-    this.child = project.start('worker', ...args);
-    this.ended = once(this.child, 'close');
-    this.child.stdout?.on('data', (data: Buffer) => {
-      this.stdout += data.toString();
-    });
-    this.child.stderr?.on('data', (data: Buffer) => {
-      this.stderr += data.toString();
-    });
-  }
-
-  /** Took it last. */
-  has({ runner }: Partition): boolean {
-    return runner?.startsWith(`${this.child.pid}-`) === true;
-  }
-
-  says(text: string): Promise<void> {
-    return until(
-      () => this.stderr.includes(text),
-      () => `${text} was not said in: ${this.stderr}`,
-    );
-  }
-
-  async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
-    this.child.kill(signal);
-    await this.ended;
-    return this.child.exitCode;
-  }
-}
-
-async function until(holds: () => boolean | Promise<boolean>, what: () => string): Promise<void> {
-  for (const begun = performance.now(); !(await holds()); await pause(30)) {
-    if (performance.now() - begun > PATIENCE_MS) throw new Error(what());
-  }
-}
-
 /** The same numbers for the same seed (mulberry32). */
 function randomOf(seed: number): () => number {
   let state = seed;
@@ -74,35 +26,13 @@ describe.skipIf(missing !== undefined)('workers of a control plane on PostgreSQL
   });
   afterAll(() => database?.drop());
 
-  /** A project whose control plane and stores are on PostgreSQL, everything mirrored, and how its leases stand. */
+  /** A project on PostgreSQL, everything mirrored, and how its leases stand. */
   async function projectOn(name: string) {
-    const url = new URL(database.newUrl());
-    const schema = schemaIn(url.href);
-    const store = new URL(url);
-    store.searchParams.delete('schema');
-    for (const side of ['old', 'new']) {
-      await database.query(`create schema ${name}_${side}`);
-      await database.query(
-        `create table ${name}_${side}.events ("userKey" text, id text, body jsonb, primary key ("userKey", id))`,
-      );
-    }
+    const { project, schema, done } = await postgresProject(database, name);
     await database.query(
       `insert into ${name}_old.events select 'u' || i % 97, 'seed-' || i, jsonb_build_object('n', i) from generate_series(1, ${RECORDS}) i`,
     );
-    const config = CONFIG.replace("control: 'sqlite:.changeover/control.db'", `control: '${url.href}'`).replace(
-      "old: events('old.db'), new: events('new.db')",
-      `old: rows('old'), new: rows('new') /* more */`,
-    );
-    const rows = `const rows = (side: string) => sql({ client: 'pg', connection: '${store.href}', table: \`${name}_\${side}.events\`, document: 'body' });\n`;
-    const project = Project.create(config.replace('interface Event', `${rows}\ninterface Event`));
-    const done = async (...args: readonly string[]): Promise<string> => {
-      const call = await project.run(...args);
-      expect(call, args.join(' ')).toMatchObject({ code: 0 });
-      return call.stdout;
-    };
-    await done('prepare', 'events');
-    await done('set', 'events', 'no-outside-writers', 'yes', ...WHY);
-    await done('set', 'events', 'dual-write', 'all', ...WHY);
+    await mirrored(done);
     const partitions = async (): Promise<readonly Partition[]> =>
       (
         await database.query(
@@ -110,7 +40,7 @@ describe.skipIf(missing !== undefined)('workers of a control plane on PostgreSQL
            where p.replay = (select max(id) from ${schema}.replays where kind = 'backfill') order by p.id`,
         )
       ).map((row) => ({ ...row, id: Number(row['id']), scanned: Number(row['scanned']) }) as Partition);
-    const heldBy = async (worker: Worker): Promise<readonly number[]> =>
+    const heldBy = async (worker: WorkerProcess): Promise<readonly number[]> =>
       (await partitions()).filter((one) => !one.done && worker.has(one)).map(({ id }) => id);
     const counts = async () => {
       const count = async (side: string) =>
@@ -145,7 +75,7 @@ describe.skipIf(missing !== undefined)('workers of a control plane on PostgreSQL
       begun += 1;
     };
     /** Until a worker has something to lose; where all was done before it came, there is more to do. */
-    const holds = (worker: Worker): Promise<void> =>
+    const holds = (worker: WorkerProcess): Promise<void> =>
       until(
         async () => {
           if (await isDone()) await begin();
@@ -154,14 +84,14 @@ describe.skipIf(missing !== undefined)('workers of a control plane on PostgreSQL
         () => `nothing is held by: ${worker.stderr}`,
       );
     await begin();
-    const workers = [new Worker(project), new Worker(project, '--concurrency', '2')];
+    const workers = [new WorkerProcess(project), new WorkerProcess(project, '--concurrency', '2')];
     for (let kill = 0; kill < KILLS; kill += 1) {
       const at = Math.floor(random() * workers.length);
-      const victim = workers[at] as Worker;
+      const victim = workers[at] as WorkerProcess;
       await holds(victim);
       await pause(random() * 600);
       await victim.end('SIGKILL');
-      workers[at] = new Worker(project, '--concurrency', String(1 + Math.floor(random() * 3)));
+      workers[at] = new WorkerProcess(project, '--concurrency', String(1 + Math.floor(random() * 3)));
       // What it held is somebody else's, or nobody's.
       await until(
         async () => (await heldBy(victim)).length === 0,
@@ -169,13 +99,13 @@ describe.skipIf(missing !== undefined)('workers of a control plane on PostgreSQL
       );
     }
 
-    const sleeper = workers[0] as Worker;
+    const sleeper = workers[0] as WorkerProcess;
     for (;;) {
       await holds(sleeper);
       sleeper.child.kill('SIGSTOP');
       const held = await heldBy(sleeper);
       await done('set', 'events', 'replay-rate', 'none', ...WHY);
-      await until(isDone, () => (workers[1] as Worker).stderr);
+      await until(isDone, () => (workers[1] as WorkerProcess).stderr);
       const anothers = (await partitions()).filter((one) => held.includes(one.id) && !sleeper.has(one));
       // It comes back to partitions that were others' meanwhile, and are done.
       sleeper.child.kill('SIGCONT');
@@ -209,7 +139,7 @@ describe.skipIf(missing !== undefined)('workers of a control plane on PostgreSQL
     const { readFile, writeFile } = await import('node:fs/promises');
     const text = await readFile(`${project.folder}/changeover.config.ts`, 'utf8');
     await writeFile(config, text.replace('/* more */', ", compare: { ignore: ['n'] }"));
-    const other = new Worker(project, '--config', config);
+    const other = new WorkerProcess(project, '--config', config);
     await other.says('refused: the backfill of events was begun under another mapping');
     expect(await heldBy(other)).toEqual([]);
     expect(await other.end('SIGTERM')).toBe(0);
@@ -217,7 +147,7 @@ describe.skipIf(missing !== undefined)('workers of a control plane on PostgreSQL
     expect(refused).toMatchObject({ code: 3 });
     expect(refused.stderr).toContain('begun under another mapping');
 
-    const worker = new Worker(project, '--json', '--concurrency', '3');
+    const worker = new WorkerProcess(project, '--json', '--concurrency', '3');
     await until(
       async () => (await heldBy(worker)).length === 3,
       () => worker.stderr,

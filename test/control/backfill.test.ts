@@ -178,3 +178,34 @@ scenario('measures the traffic of the services from one look to the next', async
   await fleet.sleep(2_100);
   expect(await watch.p99Ms(), 'no calls since').toBeNull();
 });
+
+scenario('does not run twice at once in one process, which would take one for the other', async (fleet) => {
+  seed(fleet, 300);
+  await fleet.start(1);
+  await fleet.set('dual-write', ALL);
+  await fleet.plane.changeSettings(MIGRATION, { replayRate: 200 }, why);
+  await fleet.settled();
+  const { controller } = await fleet.operator();
+  const first = fleet.begin(controller.backfill(why));
+  await fleet.until(async () => (await fleet.plane.runningReplay(MIGRATION, 'backfill', 'new')) !== null);
+  await expect(controller.backfill(why)).rejects.toBeInstanceOf(Busy);
+  expect(await first.promise).toMatchObject({ scanned: 300, resumed: false });
+  expect((await fleet.coverage()).new).toBe(100);
+});
+
+scenario('ends when others share what one process alone had done but for its last word', async (fleet) => {
+  seed(fleet, 50);
+  await fleet.start(1);
+  await fleet.set('dual-write', ALL);
+  const { process, controller } = await fleet.operator();
+  fleet.killBefore(process, 'endReplay');
+  fleet.begin(controller.backfill(why));
+  await fleet.until(() => !process.alive, 'its end');
+  await fleet.sleep(11_000);
+  expect((await fleet.coverage()).new).toBe(0);
+  const { controller: sharing } = await fleet.world.controller('sharing', { offer: async () => {} });
+  const rest = fleet.begin(sharing.backfill(why));
+  await fleet.until(() => rest.state !== 'pending', 'the end of the whole');
+  expect(await rest.promise).toMatchObject({ resumed: true, scanned: 50 });
+  expect((await fleet.coverage()).new).toBe(100);
+});

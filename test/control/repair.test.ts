@@ -138,6 +138,30 @@ describe('repair', () => {
     expect(service.stored('new', 'ada', '1')?.value).toEqual(held('ada', 0));
   });
 
+  test('a repair that was interrupted and meets more dirt scans all of it anew', { timeout: 60_000 }, async () => {
+    await using service = await mirrored();
+    const { controller, operations } = service;
+    const behind = (user: string): void =>
+      plant(service, user, () => ({ value: held(user, 0), stamp: makeStamp(1, 0, 1) }));
+    const first = (await operations.route('items', 'bob')).position;
+    await leaveDirty(operations, first);
+    behind('bob');
+    service.faults.old = ({ op }) => (op === 'scan' ? { kind: 'fail' } : undefined);
+    const stop = new AbortController();
+    const interrupted = controller.repair({ ...why, signal: stop.signal });
+    await until(async () => (await operations.plane.runningReplay('items', 'repair', 'new')) !== null, 'the replay');
+    stop.abort();
+    await expect(interrupted).rejects.toBeInstanceOf(Interrupted);
+    service.faults.old = () => undefined;
+
+    const second = (await operations.route('items', 'eve')).position;
+    await leaveDirty(operations, second);
+    behind('eve');
+    expect(await controller.repair(why)).toMatchObject({ applied: 2, cleared: 2 });
+    for (const user of ['bob', 'eve']) expect(service.stored('new', user, '1')?.value).toEqual(item(user, '1'));
+    expect(await service.dirt()).toEqual([]);
+  });
+
   test('what the store refuses is named, and goes through once the cause is mended', { timeout: 60_000 }, async () => {
     await using service = await mirrored();
     const refuse = (): void => {
@@ -220,7 +244,13 @@ describe('repair', () => {
 async function leaveDirty({ plane }: Control, position: number): Promise<void> {
   const limits = { deadlineLimit: 0, stampLimit: STAMP_MIN };
   const node = { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' };
-  const { incarnation } = await plane.join({ session: 's', attempt: 1, node, migrations: ['items'], ...limits });
+  const { incarnation } = await plane.join({
+    session: `s${position}`,
+    attempt: 1,
+    node,
+    migrations: ['items'],
+    ...limits,
+  });
   const { revision } = await plane.ruleset('items');
   const health = {
     mirrorQueue: 0,

@@ -9,7 +9,7 @@ import { type ApiOperation, addressOf, operationsOf, valid } from './requests.ts
  * found here.
  */
 const LEAST: Readonly<Record<Role | 'public', readonly string[]>> = {
-  public: ['healthy', 'ready', 'openapi', 'signIn'],
+  public: ['healthy', 'ready', 'openapi', 'signIn', 'signInOptions'],
   viewer: [
     'metrics',
     'whoAmI',

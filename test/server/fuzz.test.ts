@@ -1,3 +1,5 @@
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../support/memory-service.ts';
@@ -116,6 +118,17 @@ describe('requests made from the OpenAPI document', () => {
     const answer = await api.call('/api/v1/migrations/items/dials', { body });
     expect(answer.status).toBe(status);
     expect(answer.json.code).toBe('INVALID_ARGUMENT');
+  });
+
+  test('what no route ever sees is refused in the same form', async () => {
+    const long = await api.call(`/api/v1/migrations?name=${'x'.repeat(20_000)}`);
+    expect([long.status, long.json?.code, long.json?.status]).toEqual([431, 'INVALID_ARGUMENT', 431]);
+    expect(long.headers.get('content-type')).toBe('application/problem+json');
+    const { hostname, port } = new URL(api.server.url);
+    const socket = connect(Number(port), hostname).end('no HTTP at all\r\n\r\n');
+    const [head, body] = (await text(socket)).split('\r\n\r\n') as [string, string];
+    expect(head).toMatch(/^HTTP\/1\.1 400 /);
+    expect(JSON.parse(body)).toMatchObject({ status: 400, code: 'INVALID_ARGUMENT' });
   });
 
   test('a body of another type is refused', async () => {

@@ -3,19 +3,27 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { localControlPlane } from '../../src/control/control-plane.ts';
+import { memoryStorage } from '../../src/control/memory-storage.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { GatesRefused } from '../../src/core/errors.ts';
+import { silentLogger } from '../../src/core/telemetry.ts';
 import type { WebhookMessage } from '../../src/server/webhook-message.ts';
+import { Webhooks } from '../../src/server/webhooks.ts';
 import { ApiServer } from './api-server.ts';
 
 /** Somebody who takes webhooks: what came, and how it answers. */
 async function receiver() {
   const messages: WebhookMessage[] = [];
-  const state = { status: 200, refused: 0 };
+  const state = { status: 200, refused: 0, refuses: (_text: string) => false };
   const server = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += String(chunk);
-    if (state.status === 200) messages.push(JSON.parse(body) as WebhookMessage);
+    const message = JSON.parse(body) as WebhookMessage;
+    const status = state.refuses(message.text) ? 400 : state.status;
+    if (status === 200) messages.push(message);
     else state.refused += 1;
-    response.writeHead(state.status).end('ok');
+    response.writeHead(status).end('ok');
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   onTestFinished(() => {
@@ -86,6 +94,27 @@ describe('a webhook', () => {
     await expect.poll(to.told, LONG).toContain('cutover 10 % was refused by its gates; nothing changed');
     expect(logged.join('\n')).toContain('a webhook was not told');
     expect(logged.join('\n')).not.toContain('secret');
+  });
+
+  test('that refuses one message is told the others', async () => {
+    const to = await receiver();
+    to.state.refuses = (text) => text.startsWith('*first*');
+    const plane = localControlPlane(memoryStorage(), systemClock);
+    const names = ['first', 'second'];
+    for (const name of names) await plane.ensureMigration(name);
+    const webhooks = new Webhooks([to.url], plane, systemClock, silentLogger);
+    onTestFinished(() => webhooks.close());
+    const hook = createHash('sha256').update(to.url).digest('hex').slice(0, 32);
+    await expect.poll(() => plane.openNotices({ hook, runner: 'test' }), LONG).toEqual([]);
+    const evidence = { prepared: null, findings: { old: null, new: null }, mapping: 'm' };
+    for (const migration of names) {
+      const move = { dial: 'cutover', to: 5 } as const;
+      const request = { migration, move, evidence, force: false, dryRun: false, ifRevision: null };
+      await expect(plane.move({ ...request, actor: 'a', reason: 'r' })).rejects.toBeInstanceOf(GatesRefused);
+    }
+    await expect.poll(() => to.messages.map(({ text }) => text.split(':')[0]), LONG).toEqual(['*second*']);
+    to.state.refuses = () => false;
+    await expect.poll(() => to.messages.map(({ text }) => text.split(':')[0]), LONG).toEqual(['*second*', '*first*']);
   });
 
   test('of two servers is told by one', async () => {

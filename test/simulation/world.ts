@@ -10,6 +10,7 @@ import { Ruleset, type RulesetDocument } from '../../src/core/ruleset.ts';
 import type { Side } from '../../src/core/stage.ts';
 import { identityCodec, type Store } from '../../src/core/store.ts';
 import { silentLogger } from '../../src/core/telemetry.ts';
+import type { PartitionCarrier } from '../../src/replay/partition-jobs.ts';
 import { DeadlineSweep } from '../../src/repository/deadline-sweep.ts';
 import { FleetSession } from '../../src/repository/fleet-session.ts';
 import { Mirror } from '../../src/repository/mirror.ts';
@@ -206,7 +207,10 @@ export class World {
   }
 
   /** An operator's process: the real controller, killable like any other. */
-  async controller(name: string): Promise<{ readonly process: SimProcess; readonly controller: Controller }> {
+  async controller(
+    name: string,
+    carrier: PartitionCarrier | null = null,
+  ): Promise<{ readonly process: SimProcess; readonly controller: Controller }> {
     const process = new SimProcess(name, this.clock);
     const random = this.random.fork();
     const stores = { old: await this.store(process, 'old'), new: await this.store(process, 'new') };
@@ -226,7 +230,7 @@ export class World {
       random: random.next,
       runner: name,
       process: { host: 'sim', pid: 0, processId: name, version: '', name },
-      carrier: null,
+      carrier,
       scans: null,
     });
     return { process, controller };

@@ -1,9 +1,9 @@
 import type { Reporter, TestModule, Vitest } from 'vitest/node';
-import { type FoundServers, NO_BROWSER, SERVER_NAMES } from './servers/names.ts';
+import { type FoundServers, NO_BROWSER, NO_SCHEMATHESIS, SERVER_NAMES } from './servers/names.ts';
 
 const NO_SERVER = new RegExp(`\\bno (?:${SERVER_NAMES.join('|')}) server\\b`, 'g');
 const NO_ENGINE = /\bno Docker engine\b/g;
-const WANTED_BROWSER = new RegExp(`\\b${NO_BROWSER}\\b`, 'g');
+const WANTED_PROGRAM = new RegExp(`\\b(?:${NO_BROWSER}|${NO_SCHEMATHESIS})\\b`, 'g');
 
 /**
  * Ends a run with `N passed, N failed` alone on a line (and `, N skipped` where a test was, with the servers that were
@@ -47,7 +47,7 @@ export default class ClosingLineReporter implements Reporter {
 /** By the test's title or note, which say so; else by what its file asks for. */
 function whatWasWanting(text: string, file: string, found: FoundServers | undefined): readonly string[] {
   // That there is no server may have its reason in that there is no engine.
-  const said = text.match(NO_SERVER) ?? text.match(NO_ENGINE) ?? text.match(WANTED_BROWSER);
+  const said = text.match(NO_SERVER) ?? text.match(NO_ENGINE) ?? text.match(WANTED_PROGRAM);
   if (said !== null) return [...new Set(said)];
   const missing = (found?.needs[file] ?? []).filter((name) => found?.servers[name]?.missing !== undefined);
   return missing.map((name) => `no ${name} server`);

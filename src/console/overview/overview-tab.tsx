@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import type { Job, Series, Span } from '../../server/api-types.ts';
 import { pathOf } from '../api.ts';
+import { RampSection } from '../ramps/ramp-section.tsx';
 import { useResource } from '../resource.ts';
 import type { TabProps } from '../tab-props.ts';
 import { BucketBar } from './bucket-bar.tsx';
@@ -16,7 +17,7 @@ import { ReplayPanel } from './replay-panel.tsx';
 const STEP_MS = 5_000;
 
 /** Is it well, where is it, what may I do, what would it do, what did it do. */
-export function OverviewTab({ status, change }: TabProps) {
+export function OverviewTab({ status, change, ramps }: TabProps) {
   const span = useSignal<Span>('15m');
   const path = pathOf(status.migration, `/series?span=${span.value}`);
   const series = useResource<Series>(path, { follow: false, everyMs: STEP_MS });
@@ -25,6 +26,7 @@ export function OverviewTab({ status, change }: TabProps) {
     <>
       <Glance status={status} series={series.data} />
       <BucketBar status={status} change={change} />
+      <RampSection status={status} ramps={ramps} />
       <div class="cols">
         <div class="c7 stack fill">
           <Dials status={status} change={change} />

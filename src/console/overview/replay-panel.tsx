@@ -2,6 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { Job, MigrationOverview, ReplayStatus } from '../../server/api-types.ts';
 import { ask, describeError, may, pathOf } from '../api.ts';
 import { liveFeed } from '../live-feed.ts';
+import { AskReason } from '../parts/ask-reason.tsx';
 import { now } from '../parts/clock.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { Facts, Panel } from '../parts/panel.tsx';
@@ -98,8 +99,9 @@ export function ReplayPanel({ status, jobs }: ReplayPanelProps) {
       <div class="body stack">
         {asking.value !== null && (
           <AskReason
-            deed={asking.value}
-            begin={begin}
+            key={asking.value}
+            does={NAMES[asking.value]}
+            begin={(reason) => asking.value !== null && begin(asking.value, reason)}
             leave={() => {
               asking.value = null;
             }}
@@ -138,43 +140,6 @@ const NAMES: Readonly<Record<Deed, string>> = {
   continue: 'Go on',
   cancel: 'Give it up',
 };
-
-interface AskReasonProps {
-  readonly deed: Deed;
-  begin(deed: Deed, reason: string): void;
-  leave(): void;
-}
-
-function AskReason({ deed, begin, leave }: AskReasonProps) {
-  const reason = useSignal('');
-  return (
-    <form
-      class="row editor"
-      onSubmit={(event) => {
-        event.preventDefault();
-        begin(deed, reason.value);
-      }}
-    >
-      <label class="field">
-        <span>Reason ({NAMES[deed].toLowerCase()})</span>
-        <input
-          type="text"
-          required
-          value={reason.value}
-          onInput={(event) => {
-            reason.value = event.currentTarget.value;
-          }}
-        />
-      </label>
-      <button type="submit" class="btn go s">
-        {NAMES[deed]}
-      </button>
-      <button type="button" class="btn s" onClick={leave}>
-        Leave
-      </button>
-    </form>
-  );
-}
 
 function Progress({ replay }: { readonly replay: ReplayStatus }) {
   const share = replayShare(replay);

@@ -8,6 +8,7 @@ import { now } from '../parts/clock.tsx';
 import { Gates } from '../parts/gates.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { Panel, Trouble } from '../parts/panel.tsx';
+import { RampList } from '../ramps/ramp-list.tsx';
 import type { TabProps } from '../tab-props.ts';
 import { bothZones, clockTimeUtc, count, longTime, plural, zoneName } from '../wording.ts';
 
@@ -37,7 +38,7 @@ const KINDS = [
 ];
 
 /** Who did what, when, why and from where; append-only. */
-export function HistoryTab({ status: { migration, revision } }: TabProps) {
+export function HistoryTab({ status: { migration, revision }, ramps }: TabProps) {
   const kind = useSignal('');
   const since = useSignal(0);
   const words = useSignal('');
@@ -54,65 +55,68 @@ export function HistoryTab({ status: { migration, revision } }: TabProps) {
   }, [revision, pages.restart]);
   const found = pages.rows;
   return (
-    <Panel
-      label="History"
-      title="History"
-      end={
-        <a
-          class="btn"
-          href={`/api/v1${pathOf(migration, '/history?format=jsonl')}`}
-          download={`${migration}-history.jsonl`}
-        >
-          Export JSON lines
-        </a>
-      }
-    >
-      <div class="body filters">
-        <Choice label="Kind" signal={kind} every="Every kind" options={KINDS} />
-        <select
-          aria-label="When"
-          onChange={(event) => {
-            const ms = Number(event.currentTarget.value);
-            since.value = ms === 0 ? 0 : Date.now() - ms;
-          }}
-        >
-          {SINCE.map(([name, ms]) => (
-            <option key={ms} value={ms}>
-              {name}
-            </option>
+    <>
+      <RampList ramps={ramps} />
+      <Panel
+        label="History"
+        title="History"
+        end={
+          <a
+            class="btn"
+            href={`/api/v1${pathOf(migration, '/history?format=jsonl')}`}
+            download={`${migration}-history.jsonl`}
+          >
+            Export JSON lines
+          </a>
+        }
+      >
+        <div class="body filters">
+          <Choice label="Kind" signal={kind} every="Every kind" options={KINDS} />
+          <select
+            aria-label="When"
+            onChange={(event) => {
+              const ms = Number(event.currentTarget.value);
+              since.value = ms === 0 ? 0 : Date.now() - ms;
+            }}
+          >
+            {SINCE.map(([name, ms]) => (
+              <option key={ms} value={ms}>
+                {name}
+              </option>
+            ))}
+          </select>
+          <input
+            type="search"
+            placeholder="Who, what or why"
+            aria-label="Who, what or why"
+            value={words.value}
+            onInput={(event) => {
+              words.value = event.currentTarget.value;
+            }}
+          />
+        </div>
+        {pages.error !== undefined && <Trouble>{describeError(pages.error)}</Trouble>}
+        <ul class="log">
+          {found.map((line) => (
+            <Line key={line.id} line={line} />
           ))}
-        </select>
-        <input
-          type="search"
-          placeholder="Who, what or why"
-          aria-label="Who, what or why"
-          value={words.value}
-          onInput={(event) => {
-            words.value = event.currentTarget.value;
-          }}
-        />
-      </div>
-      {pages.error !== undefined && <Trouble>{describeError(pages.error)}</Trouble>}
-      <ul class="log">
-        {found.map((line) => (
-          <Line key={line.id} line={line} />
-        ))}
-      </ul>
-      <div class="foot">
-        <span>times in {zoneName} and UTC</span>
-        <span>
-          {count(found.length)} shown
-          {!pages.ended && (
-            <>
-              {' · '}
-              <button type="button" class="btn s" onClick={() => pages.more()}>
-                Load more
-              </button>
-            </>
-          )}
-        </span>
-      </div>
-    </Panel>
+        </ul>
+        <div class="foot">
+          <span>times in {zoneName} and UTC</span>
+          <span>
+            {count(found.length)} shown
+            {!pages.ended && (
+              <>
+                {' · '}
+                <button type="button" class="btn s" onClick={() => pages.more()}>
+                  Load more
+                </button>
+              </>
+            )}
+          </span>
+        </div>
+      </Panel>
+    </>
   );
 }
 

@@ -1,7 +1,9 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { describe, expect, it } from 'vitest';
 import { KeySpec } from '../../../src/core/record-key.ts';
 import type { Entry, Store } from '../../../src/core/store.ts';
 import { entryOf, later, onEveryServer, stampOf } from '../../support/dynamodb-fixture.ts';
+import { CREDENTIALS } from '../../support/dynamodb-server.ts';
 import { SERVER_ERROR, THROTTLED } from '../../support/faulty-http-proxy.ts';
 
 const entries = (count: number, stamp = 10): Entry[] =>
@@ -96,6 +98,26 @@ onEveryServer((t) => {
       release();
       await late;
       expect(await stamps(store, [newer]), 'this is why dual-write waits for the bound').toEqual([stampOf(10)]);
+    });
+
+    it('is loose where a client that was given sent it more than once, however the last copy was answered', async () => {
+      const { endpoint } = t.proxy;
+      const client = new DynamoDBClient({ endpoint, region: 'local', credentials: CREDENTIALS, maxAttempts: 2 });
+      try {
+        const store = await t.fresh({ client, maxAttempts: 1, random: () => 0 });
+        let copies = 0;
+        t.proxy.plan = ({ operation }) => {
+          if (operation !== 'BatchWriteItem') return { kind: 'pass' };
+          copies += 1;
+          return copies % 2 === 1 ? { kind: 'lose-answer' } : THROTTLED;
+        };
+        const { outcomes, loose } = await load(store, entries(3));
+        expect(copies).toBe(2);
+        expect(outcomes).toMatchObject([{ kind: 'fault' }, { kind: 'fault' }, { kind: 'fault' }]);
+        expect(loose).toBe(true);
+      } finally {
+        client.destroy();
+      }
     });
 
     it('does not go over the item of a key of another kind that reads the same', async () => {

@@ -42,6 +42,9 @@ export const noServer = (name: ServerName, why: string): string => `no ${name} s
 export const BROWSER = 'chromium';
 export const NO_BROWSER = `no ${BROWSER}`;
 
+/** What reads the OpenAPI document from outside: not demanded, as not every machine has Python. */
+export const NO_SCHEMATHESIS = 'no schemathesis';
+
 const required = (environment: Environment): readonly string[] =>
   (environment[REQUIRE_VARIABLE] ?? '')
     .split(',')
