@@ -62,6 +62,7 @@ describe('errors', () => {
       'NotRegistered',
       'RateLimited',
       'RevisionConflict',
+      'SignInUnavailable',
       'StoreUnavailable',
     ]);
   });
