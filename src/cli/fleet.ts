@@ -38,6 +38,7 @@ function processData({ node, acknowledged }: FleetRow, revisions: ReadonlyMap<st
     host: info.host,
     pid: info.pid,
     version: info.version,
+    commit: info.commit ?? null,
     state,
     joinedAt: new Date(joinedAt).toISOString(),
     seenAt: new Date(seenAt).toISOString(),

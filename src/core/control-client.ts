@@ -13,6 +13,8 @@ export interface NodeInfo {
   readonly version: string;
   /** What the service calls itself. */
   readonly name: string;
+  /** What the service was built from, where it says so. */
+  readonly commit?: string;
 }
 
 export interface JoinRequest {

@@ -70,6 +70,7 @@ const NODE: Schema = object({
   processId: text(500),
   version: text(100),
   name: text(500),
+  'commit?': text(100),
 });
 
 export const JOIN: Schema = object({

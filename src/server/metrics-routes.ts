@@ -48,6 +48,7 @@ async function readControl({ operations, clock }: ServerParts): Promise<ControlR
   const now = clock.now();
   const all = await plane.statuses();
   const revisions = new Map(all.map(({ migration, revision }) => [migration, revision]));
+  const stages = new Map(all.map(({ migration, stage }) => [migration, stage]));
   const fleet = await plane.fleet('alive');
   return {
     migrations: all.map((status) => ({
@@ -78,6 +79,7 @@ async function readControl({ operations, clock }: ServerParts): Promise<ControlR
       incarnation: node.id,
       silentSeconds: Math.max(now - node.seenAt, 0) / 1_000,
       memoryBytes: node.health?.memoryBytes ?? 0,
+      stage: sharedStage(Object.keys(acknowledged).map((name) => stages.get(name))),
       mirrorQueue: node.health?.mirrorQueue ?? 0,
       shed: node.health?.shed ?? 0,
       operations: node.health?.operations ?? 0,
@@ -90,4 +92,10 @@ async function readControl({ operations, clock }: ServerParts): Promise<ControlR
       ),
     })),
   };
+}
+
+/** The stage of all, `mixed` where there are several. */
+function sharedStage(stages: readonly (string | undefined)[]): string {
+  const [first = 'off', ...others] = new Set(stages);
+  return others.length === 0 ? first : 'mixed';
 }

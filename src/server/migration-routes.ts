@@ -6,7 +6,7 @@ import type { MigrationStatus } from '../control/status.ts';
 import type { NodeRow } from '../control/storage.ts';
 import type { NodeInfo } from '../core/control-client.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
-import { covers } from './gatekeeper.ts';
+import { type Caller, covers, partOf } from './gatekeeper.ts';
 import { historyExport, historyLine } from './history-lines.ts';
 import type { MigrationDescription } from './operations.ts';
 import { addRoute, callerOf, pageSchema, type ServerParts } from './routing.ts';
@@ -24,7 +24,7 @@ const LIMIT: Schema = { ...whole(1, 1_000), default: 100 };
 const TAG = 'migrations';
 const FLEET_QUERY: Readonly<Record<string, Schema>> = {
   'state?': { ...oneOf('alive', 'left', 'dead', 'any'), default: 'alive' },
-  'search?': { ...text(200, 1), description: 'only where name, host or version hold this' },
+  'search?': { ...text(200, 1), description: 'only where name, host, version or commit hold this' },
   'after?': { ...COUNT, description: 'the last incarnation that was seen' },
   'limit?': { ...whole(1, 10_000), default: 1_000 },
 };
@@ -46,15 +46,16 @@ function fleetLine({ node, acknowledged }: FleetRow): FleetLine {
 function fleetLines(
   rows: readonly FleetRow[],
   { search, after = 0, limit }: FleetQuery,
+  caller: Caller,
   fits: (row: FleetRow) => boolean,
 ) {
   const wanted = search?.toLowerCase();
   return rows
     .filter((row) => row.node.id > after && fits(row))
-    .map(fleetLine)
+    .map((row) => fleetLine(caller.migrations === null ? row : partOf(row, (name) => covers(caller, name))))
     .filter(
-      ({ name, host, version, pid }) =>
-        wanted === undefined || `${name}\n${host}\n${version}\n${pid}`.toLowerCase().includes(wanted),
+      ({ name, host, version, commit = '', pid }) =>
+        wanted === undefined || `${name}\n${host}\n${version}\n${commit}\n${pid}`.toLowerCase().includes(wanted),
     )
     .slice(0, limit);
 }
@@ -188,7 +189,8 @@ export function migrationRoutes(app: FastifyInstance, { operations }: ServerPart
     async (name, request) => {
       const query = request.query as FleetQuery;
       const { revision } = query.behind ? await plane.ruleset(name) : { revision: 0 };
-      return fleetLines(await plane.fleet(query.state === 'any' ? null : query.state), query, ({ acknowledged }) =>
+      const rows = await plane.fleet(query.state === 'any' ? null : query.state);
+      return fleetLines(rows, query, callerOf(request), ({ acknowledged }) =>
         query.behind ? (acknowledged[name] ?? revision) < revision : Object.hasOwn(acknowledged, name),
       );
     },
@@ -230,7 +232,7 @@ export function migrationRoutes(app: FastifyInstance, { operations }: ServerPart
       const caller = callerOf(request);
       const query = request.query as FleetQuery;
       const rows = await plane.fleet(query.state === 'any' ? null : query.state);
-      return fleetLines(rows, query, ({ acknowledged }) =>
+      return fleetLines(rows, query, caller, ({ acknowledged }) =>
         caller.migrations === null ? true : Object.keys(acknowledged).some((name) => covers(caller, name)),
       );
     },

@@ -23,6 +23,8 @@ import { VERSION } from './version.ts';
 export interface OpenOptions {
   /** What the service calls itself; shown by `changeover fleet`. @default the empty name */
   readonly name?: string;
+  /** What the service was built from, as of `process.env.GIT_COMMIT`; shown beside its name. @default nothing */
+  readonly commit?: string | undefined;
   /** A level, for JSON lines on standard error; a pino logger, or anything like it. @default silent */
   readonly logger?: Logger | LogLevel;
   /** Where measurements go, by the OpenTelemetry API. @default the global meter provider; nothing where there is none */
@@ -132,7 +134,7 @@ class OpenService {
         session: randomUUID(),
         control: plane,
         migrations: names,
-        node: thisProcess(options.name ?? '', VERSION),
+        node: thisProcess(options.name ?? '', VERSION, options.commit),
         clock: systemClock,
         random: Math.random,
         logger,

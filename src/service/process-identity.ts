@@ -34,9 +34,10 @@ function placeOf(): string {
 }
 
 /** This process, as the fleet names it. */
-export function thisProcess(name: string, version: string): NodeInfo {
+export function thisProcess(name: string, version: string, commit?: string): NodeInfo {
   const { pid } = process;
-  return { host: hostname(), pid, processId: `${bootOf()}|${startOf(pid) ?? ''}|${placeOf()}`, version, name };
+  const processId = `${bootOf()}|${startOf(pid) ?? ''}|${placeOf()}`;
+  return { host: hostname(), pid, processId, version, name, ...(commit === undefined ? {} : { commit }) };
 }
 
 function exists(pid: number): boolean {

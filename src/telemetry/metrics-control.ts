@@ -32,6 +32,8 @@ export interface ProcessReading {
   readonly incarnation: number;
   readonly silentSeconds: number;
   readonly memoryBytes: number;
+  /** The stage of its migrations, `mixed` where they are in several. */
+  readonly stage: string;
   readonly mirrorQueue: number;
   readonly shed: number;
   readonly operations: number;
@@ -104,7 +106,7 @@ export function observeControl(meter: Meter, read: () => Promise<ControlReading>
     for (const { process, incarnation, behind, ...reading } of processes) {
       const who = { process, incarnation };
       result.observe(instruments.silent, reading.silentSeconds, who);
-      result.observe(instruments.memory, reading.memoryBytes, who);
+      result.observe(instruments.memory, reading.memoryBytes, { ...who, stage: reading.stage });
       result.observe(instruments.queue, reading.mirrorQueue, who);
       result.observe(instruments.shed, reading.shed, who);
       result.observe(instruments.operations, reading.operations, who);

@@ -152,7 +152,7 @@ describe('/metrics', () => {
       'changeover_shadow_reads{migration="notes",result="divergent"} 4',
       'changeover_fleet_processes{migration="notes"} 1',
       'changeover_handover_age_seconds{migration="notes"} 0',
-      `changeover_process_memory_bytes{${who}} 4096`,
+      `changeover_process_memory_bytes{${who},stage="off"} 4096`,
       `changeover_process_mirror_queue{${who}} 3`,
       `changeover_fleet_lag{${who},migration="notes"} 1`,
     ]) {

@@ -21,7 +21,9 @@ export function FleetTab({ status: { migration, revision } }: TabProps) {
   const words = wanted.value.trim().toLowerCase();
   const standing = (line: FleetLine): Standing => standingOf(line, migration, revision, now.value);
   const found = lines
-    .filter(({ name, host, version, pid }) => `${name} ${host} ${version} ${pid}`.toLowerCase().includes(words))
+    .filter(({ name, host, version, commit = '', pid }) =>
+      `${name} ${host} ${version} ${commit} ${pid}`.toLowerCase().includes(words),
+    )
     .toSorted((a, b) => RANK[standing(a)] - RANK[standing(b)] || a.name.localeCompare(b.name));
   const behind = lines.filter((line) => standing(line) === 'behind').length;
   const versions = new Set(lines.map(({ version }) => version));
@@ -95,7 +97,10 @@ export function FleetTab({ status: { migration, revision } }: TabProps) {
               </span>
             </th>
             <td class="mono p3">{line.incarnation.toString(16)}</td>
-            <td class="p2">{line.version}</td>
+            <td class="p2">
+              {line.version}
+              {line.commit !== undefined && <span class="muted mono"> {line.commit.slice(0, 12)}</span>}
+            </td>
             <td class="num">{line.acknowledged[migration] ?? '–'}</td>
             <td class="num p2">{duration(Math.max(now.value - line.seenAt, 0))} ago</td>
             <td class="num p2">{line.health === null ? '–' : count(line.health.mirrorQueue)}</td>
