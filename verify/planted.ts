@@ -9,9 +9,9 @@ import type { DivergenceKind } from './divergence.ts';
  * Planted records: known divergences that a verification plants in both stores, must find, and removes again.
  *
  * They are written past the protocol, physically and by one process. That is safe because no other writer ever has one
- * of their keys (each has random parts of its own run, and nothing is planted over anything), no replay runs, and they
- * carry the stamps of incarnation 0, which no process is ever given: by that, and not by their keys, they are known,
- * left out of counts and removed, also by a later run after this one was killed.
+ * of their keys (each has random parts of its own run, and nothing is planted over anything), replays pass them over,
+ * and they carry the stamps of incarnation 0, which no process is ever given: by that, and not by their keys, they are
+ * known, left out of counts and removed, also by a later run after this one was killed.
  */
 
 /** How many of each kind are planted. */

@@ -104,7 +104,8 @@ async function listUnit(job: ScanJob, unit: Key): Promise<void> {
     take(job, entries);
     await sink.relieve(null);
     after = entries.at(-1)?.key ?? null;
-    if (entries.length < pageSize || after === null) return;
+    // A page that is not full may be one from which the store took entries that are not the unit's.
+    if (after === null) return;
   }
 }
 

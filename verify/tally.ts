@@ -155,7 +155,7 @@ export class Tally {
   }
 
   #reasons(proof: Proof | null, tookMs: number): readonly string[] {
-    const { dirty, skipped, prove, ttlMs } = this.#context;
+    const { dirty, skipped, prove, sample, ttlMs } = this.#context;
     const reasons: string[] = [];
     if (proof !== null && proof.missed.length > 0) {
       reasons.push(
@@ -171,6 +171,7 @@ export class Tally {
     if (tookMs > ttlMs) reasons.push('it took longer than a verdict holds');
     if (dirty.ranges > 0) reasons.push(`${dirty.ranges} dirty range(s) wait for repair`);
     if (dirty.rejected > 0) reasons.push(`${dirty.rejected} key(s) were rejected by the follower`);
+    if (sample !== 1 && this.#counts.old + this.#counts.new === 0) reasons.push('the sample held no record');
     for (const what of skipped) reasons.push(`not verified: ${what}`);
     if (this.#counts.pending > 0)
       reasons.push(`${this.#counts.pending} record(s) kept changing while they were compared`);

@@ -2,6 +2,7 @@ import { UnknownMigration } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
+import { type CohortMove, cohortMovesSince } from './publish.ts';
 import type {
   AcceptanceRow,
   CensusRow,
@@ -29,6 +30,8 @@ export interface Facts {
   readonly openDivergences: readonly { readonly position: number }[];
   /** Newest first. */
   readonly verifications: readonly VerificationRow[];
+  /** Units that took another position since the oldest of what is open or still holds, oldest first. */
+  readonly cohortMoves: readonly CohortMove[];
   readonly runningReplays: number;
   /** What a preload, if there ever was one, means for dual-write (R20). */
   readonly preload: PreloadFacts | null;
@@ -110,6 +113,20 @@ async function dirtRows(tx: Transaction, migration: string): Promise<readonly Di
   return [...old, ...(await tx.select('dirt', { migration, target: 'new' }, { limit: MOST_ROWS }))];
 }
 
+/** A divergence does not say at which revision it was found, so all moves may matter to it. */
+async function movesSince(
+  tx: Transaction,
+  { name, document }: MigrationRow,
+  diverge: boolean,
+  verifications: readonly VerificationRow[],
+  now: number,
+): Promise<readonly CohortMove[]> {
+  const revisions = verifications.filter(({ expiresAt }) => expiresAt > now).map(({ revision }) => revision);
+  // While a handover is going on no dial moves, and its steps are not to wait for this.
+  if (document.handover !== null || !(diverge || revisions.length > 0)) return [];
+  return cohortMovesSince(tx, name, diverge ? 0 : Math.min(...revisions));
+}
+
 export async function factsOf(tx: Transaction, name: string, now: number): Promise<Facts> {
   const row = await migrationRow(tx, name);
   const verifications = await tx.select(
@@ -117,6 +134,7 @@ export async function factsOf(tx: Transaction, name: string, now: number): Promi
     { migration: name },
     { orderBy: 'id', descending: true, limit: MOST_VERDICTS },
   );
+  const openDivergences = await tx.select('divergences', { migration: name }, { limit: MOST_ROWS });
   const dirt = await dirtRows(tx, name);
   return {
     row,
@@ -128,8 +146,9 @@ export async function factsOf(tx: Transaction, name: string, now: number): Promi
       range: [fromPosition, toPosition],
       cause,
     })),
-    openDivergences: await tx.select('divergences', { migration: name }, { limit: MOST_ROWS }),
+    openDivergences,
     verifications,
+    cohortMoves: await movesSince(tx, row, openDivergences.length > 0, verifications, now),
     runningReplays: await tx.count('replays', { migration: name, state: 'running' }),
     preload: await preloadFacts(tx, name),
     censuses: await tx.select('censuses', { migration: name }, { orderBy: 'id', descending: true, limit: MOST_ROWS }),

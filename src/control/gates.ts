@@ -9,12 +9,13 @@ import {
   type Threshold,
 } from '../core/dial.ts';
 import type { GateVerdict } from '../core/errors.ts';
-import { covers, type Intervals, includes, overlaps, subtract } from '../core/intervals.ts';
+import { covers, type Intervals, overlaps, subtract } from '../core/intervals.ts';
 import { shellWord } from '../core/shell-word.ts';
 import { type DialMove, type Dials, dialsConflict, type Side } from '../core/stage.ts';
 import type { Finding } from '../core/store.ts';
 import { number, openFindings, openLosses, standingCensus } from './acceptances.ts';
 import { behind, coverageOf, type DirtSummary, type Facts, MOST_ROWS } from './facts.ts';
+import { along } from './publish.ts';
 import { verifiedAs } from './verified.ts';
 
 /** What only the caller knows: it has the stores, the control plane has not. */
@@ -301,7 +302,9 @@ function authorityGates(
 }
 
 function divergenceGate(facts: Facts, positions: Intervals): GateVerdict {
-  const open = facts.openDivergences.filter(({ position }) => includes(positions, position));
+  const open = facts.openDivergences.filter(({ position }) =>
+    overlaps(along([[position, position + 1]], facts.cohortMoves), positions),
+  );
   const name = facts.document.migration;
   if (open.length === 0 && facts.openDivergences.length >= MOST_ROWS) {
     const evidence = `${MOST_ROWS} records differ or more: too many to know where all of them are`;

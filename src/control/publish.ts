@@ -1,7 +1,7 @@
 import { bucketOf } from '../core/bucket.ts';
 import { below, CANARY_POSITION, KEPT_BACK_POSITION } from '../core/dial.ts';
 import { type GateVerdict, RevisionConflict } from '../core/errors.ts';
-import { type Intervals, intervals, subtract, union } from '../core/intervals.ts';
+import { type Intervals, includes, subtract, union } from '../core/intervals.ts';
 import { mirroredTo, type RulesetDocument, validateRuleset } from '../core/ruleset.ts';
 import type { MigrationRow, Transaction } from './storage.ts';
 
@@ -126,14 +126,34 @@ export async function carried(
   positions: Intervals,
   since: number,
 ): Promise<Intervals> {
+  return along(positions, await cohortMovesSince(tx, migration, since));
+}
+
+/** A unit that took another position. */
+export interface CohortMove {
+  readonly revision: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The changes of cohorts after revision `since`, oldest first. */
+export async function cohortMovesSince(
+  tx: Transaction,
+  migration: string,
+  since: number,
+): Promise<readonly CohortMove[]> {
   const changes = await tx.select('history', { migration, kind: COHORT_CHANGE, revision: { gt: since } });
+  return changes.flatMap(({ before, after }) =>
+    before === null || after === null
+      ? []
+      : cohortMoves(before, after).map(([from, to]) => ({ revision: after.revision, from, to })),
+  );
+}
+
+/** Some positions, and those that units took who left one of them. */
+export function along(positions: Intervals, moves: readonly CohortMove[]): Intervals {
   let result = positions;
-  for (const { before, after } of changes) {
-    if (before === null || after === null) continue;
-    for (const [from, to] of cohortMoves(before, after)) {
-      if (subtract(intervals([[from, from + 1]]), result).length === 0) result = union(result, [[to, to + 1]]);
-    }
-  }
+  for (const { from, to } of moves) if (includes(result, from)) result = union(result, [[to, to + 1]]);
   return result;
 }
 

@@ -3,14 +3,14 @@ import { verifyStores } from '../../verify/full-scan.ts';
 import { reportDocument } from '../../verify/reports/report-document.ts';
 import type { VerifyProgress } from '../../verify/tally.ts';
 import type { ReportMove, VerifyReport } from '../../verify/verify-report.ts';
-import { below, describePositions, WHOLE_LINE } from '../core/dial.ts';
+import { describePositions, WHOLE_LINE } from '../core/dial.ts';
 import { Busy, InvalidArgument } from '../core/errors.ts';
 import { covers, type Intervals, includes, intersect, intervals, subtract } from '../core/intervals.ts';
 import { keyFromJson, keyToJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
 import type { ControlPlaneApi } from './control-plane.ts';
 import type { ControllerParts } from './controller-parts.ts';
-import type { Authorship } from './publish.ts';
+import { type Authorship, mirrored as mirroredBy } from './publish.ts';
 import { shareScans } from './shared-verification.ts';
 import type { RememberedReport } from './verified.ts';
 
@@ -44,7 +44,7 @@ export async function verifyMigration(parts: ControllerParts, options: Verificat
   const { plane, migration, stores, keys, rules, clock, random, mapping } = parts;
   const document = await plane.ruleset(migration);
   const ruleset = new Ruleset(document);
-  const mirrored = below(document.dials.dualWrite);
+  const mirrored = mirroredBy(document);
   const unit = options.unit === undefined ? null : keys.unitKeyOf(options.unit);
   const within = options.positions ?? (unit === null ? mirrored : WHOLE_LINE);
   const asked = unit === null ? within : intersect(within, ofUnit(ruleset, keys.unit(unit)));
@@ -54,6 +54,11 @@ export async function verifyMigration(parts: ControllerParts, options: Verificat
   if (positions.length === 0 && mirrored.length > 0) {
     throw new InvalidArgument(`nothing of that is mirrored by ${migration}, so there is nothing to compare`, {
       expected: describePositions(mirrored),
+    });
+  }
+  if (document.dials.retireOld) {
+    throw new InvalidArgument(`the old store of ${migration} is retired: it gets no writes to compare`, {
+      expected: 'a migration whose stores are both written',
     });
   }
   if (positions.length === 0) {
@@ -151,7 +156,7 @@ function ofUnit(ruleset: Ruleset, unit: string): Intervals {
   return [[position, position + 1]];
 }
 
-/** A replay would copy what is planted; so nothing is planted while one is under way. @throws Busy */
+/** Replays pass over what is planted, but a worker of an earlier release copies it: none may be under way. @throws Busy */
 async function refuseProof({ plane, migration }: ControllerParts, options: VerificationOptions): Promise<void> {
   if (options.prove !== true) return;
   if (options.unit !== undefined) {
@@ -161,7 +166,7 @@ async function refuseProof({ plane, migration }: ControllerParts, options: Verif
   }
   const { replay } = await plane.status(migration);
   if (replay === null) return;
-  throw new Busy(`a ${replay.kind} of ${migration} is under way and would copy what is planted`, {
+  throw new Busy(`a ${replay.kind} of ${migration} is under way, and nothing is planted beside one`, {
     remedy: `wait for its end (changeover status ${migration}), or verify without --prove`,
   });
 }

@@ -1,7 +1,8 @@
 import type { VerifyReport } from '../../verify/verify-report.ts';
 import { describePositions } from '../core/dial.ts';
-import { type Intervals, overlaps, subtract } from '../core/intervals.ts';
+import { type Intervals, includes, overlaps, subtract } from '../core/intervals.ts';
 import type { Facts } from './facts.ts';
+import { along } from './publish.ts';
 import type { VerificationRow } from './storage.ts';
 
 /** What is remembered of a report beside the verdict. */
@@ -17,7 +18,8 @@ export function verifiedAs(facts: Facts, positions: Intervals, mapping: string):
   let why: string | null = null;
   for (const verdict of facts.verifications) {
     const reason = holdsNoMore(facts, verdict, mapping);
-    if (reason === null && !overlaps(verdict.positions, open)) continue;
+    const positions = standsFor(facts, verdict);
+    if (reason === null && !overlaps(positions, open)) continue;
     const short = reason ?? fallsShort(facts, verdict);
     const text = `${verdict.verdict} at revision ${verdict.revision}`;
     if (reason === null && verdict.verdict !== 'consistent' && (short === null || verdict.verdict === 'divergent')) {
@@ -28,12 +30,24 @@ export function verifiedAs(facts: Facts, positions: Intervals, mapping: string):
       continue;
     }
     newest ??= verdict;
-    open = subtract(open, verdict.positions);
+    open = subtract(open, positions);
     if (open.length === 0) return [true, `consistent at revision ${newest.revision}`];
   }
   if (why !== null) return [false, why];
   if (facts.verifications.length === 0) return [false, 'never verified'];
   return [false, `the last verdict is about other positions than ${describePositions(open)}`];
+}
+
+/**
+ * The positions that a verdict is about today (R18): a unit that has come to one of them is only known to agree if it
+ * was compared where it stood before; a difference goes along with its unit.
+ */
+function standsFor({ cohortMoves }: Facts, { verdict, positions, revision }: VerificationRow): Intervals {
+  const later = cohortMoves.filter((move) => move.revision > revision);
+  if (verdict === 'divergent') return along(positions, later);
+  let left = positions;
+  for (const { from, to } of later) if (!includes(left, from)) left = subtract(left, [[to, to + 1]]);
+  return left;
 }
 
 function holdsNoMore({ row, now }: Facts, verdict: VerificationRow, mapping: string): string | null {

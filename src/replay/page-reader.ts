@@ -1,3 +1,4 @@
+import { isPlanted } from '../core/planted.ts';
 import type { ScanPage, Store } from '../core/store.ts';
 import { again, type Patience } from './put-newer.ts';
 import type { ReplayShare } from './replay-share.ts';
@@ -33,7 +34,7 @@ export class PageReader {
     const result = await again({ ...this.#options, target: this.#options.source }, () => this.#read(wanted));
     if (result.done === true) return null;
     this.#cursor = result.value.cursor;
-    return result.value;
+    return withoutPlanted(result.value);
   }
 
   async close(): Promise<void> {
@@ -57,4 +58,10 @@ export class PageReader {
       throw error;
     }
   }
+}
+
+/** What a verification has planted is nobody's record: copied, it would stay behind where nobody removes it. */
+function withoutPlanted(page: ScanPage): ScanPage {
+  if (!page.entries.some(({ stamp }) => isPlanted(stamp))) return page;
+  return { ...page, entries: page.entries.filter(({ stamp }) => !isPlanted(stamp)) };
 }

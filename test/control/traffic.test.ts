@@ -50,6 +50,21 @@ async function fleet(kind: (typeof STORAGES)[number]) {
 }
 
 describe.each(STORAGES)('the traffic of a fleet, kept in %s', (kind) => {
+  test('is told of a migration whose name every object knows, and does not stand in the way of the others', async () => {
+    const { clock, plane, join } = await fleet(kind);
+    const a = await join();
+    await plane.ensureMigration('constructor');
+    await plane.report(reportOf(a, { events: reads(10, 5) }, 2));
+    expect(await plane.traffic('constructor')).toEqual(NO_TRAFFIC);
+    expect(await plane.sample()).toBe(true);
+    await plane.ensureMigration('valueOf');
+    await clock.advance(5_000);
+    expect(await plane.sample()).toBe(true);
+    for (const name of ['events', 'constructor', 'valueOf']) {
+      expect((await plane.series(name, '15m')).mirrorQueue.at(-1)).toBe(name === 'events' ? 2 : 0);
+    }
+  });
+
   test('never goes back: not by a report that was overtaken, by one without traffic, by leaving nor by dying', async () => {
     const { plane, join, count } = await fleet(kind);
     const [a, b] = [await join(), await join()];

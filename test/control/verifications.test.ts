@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { VerificationOptions } from '../../src/control/verification.ts';
 import { Busy, InvalidArgument } from '../../src/core/errors.ts';
+import { plantedStamp } from '../../verify/planted.ts';
 import { item, type MemoryService, startService, until } from '../support/memory-service.ts';
 
 const WHY = { actor: 'test', reason: 'test' };
@@ -50,6 +51,13 @@ describe('what a verification is about', () => {
     await expect(verify({ positions: [[100_000, 100_001]] })).rejects.toThrow(InvalidArgument);
   });
 
+  test('a store that is retired is compared with nothing', async () => {
+    await service.to('complete');
+    await service.items.put(item('u3', 'i3', -7));
+    await expect(verify()).rejects.toThrow('retired');
+    expect(await service.operations.plane.divergences('items', 0, 10)).toEqual([]);
+  });
+
   test('a sample or a unit satisfies no gate, but shuts it when it finds a difference', async () => {
     await verify({ sample: 0.5 });
     expect(await gate()).toEqual([false, 'the last verdict is about a sample', expect.anything()]);
@@ -74,8 +82,24 @@ describe('what a verification is about', () => {
     await service.settings({ verification: 'sample' });
     await verify({ unit: 'u3' });
     expect((await gate())[0]).toBe(false);
+    expect(await verify({ sample: 1e-12 })).toMatchObject({
+      verdict: 'inconclusive',
+      counts: { old: 0 },
+      reasons: ['the sample held no record'],
+    });
+    expect((await gate())[0]).toBe(false);
     await verify({ sample: 0.5 });
     expect((await gate())[0]).toBe(true);
+  });
+
+  test('what is planted is not copied by a replay that begins beside it', async () => {
+    const planted = { user: '~changeover-left', id: '~changeover-1', n: 1 };
+    const key = { user: planted.user, id: planted.id };
+    const stamp = plantedStamp(Date.now(), 'older');
+    service.databases.old.load([{ id: '["~changeover-left","~changeover-1"]', key, stamp, value: planted }]);
+    await service.controller.backfill(WHY);
+    expect(service.stored('old', planted.user, planted.id)).toBeDefined();
+    expect(service.stored('new', planted.user, planted.id)).toBeUndefined();
   });
 
   test('the gate can ask for a proof', async () => {
@@ -94,7 +118,7 @@ describe('what a verification is about', () => {
     expect(left).toEqual([60, 60]);
   });
 
-  test('nothing is planted for one unit, or beside a replay that would copy it', async () => {
+  test('nothing is planted for one unit, or beside a replay', async () => {
     await expect(verify({ unit: 'u3', prove: true })).rejects.toThrow(InvalidArgument);
     await service.settings({ replayRate: 1 });
     const stop = new AbortController();
@@ -116,5 +140,47 @@ describe('what a verification is about', () => {
     expect(report.divergences.map(({ kind, cause }) => [kind, cause])).toEqual([['stale', 'lost mirror']]);
     await service.controller.repair(WHY);
     expect(await verify()).toMatchObject({ verdict: 'consistent', counts: { equal: 60 } });
+  });
+});
+
+describe('a unit that changes its cohort (R18)', () => {
+  const change = (to: 'canary' | 'kept-back' | null) => service.controller.cohort('u3', to, WHY);
+
+  test('is verified where it stands now only if it was where it stood', async () => {
+    await change('kept-back');
+    await verify();
+    expect((await gate())[0]).toBe(true);
+    // It was not compared: what it comes back to is not verified any more, and all the rest is.
+    await change(null);
+    await service.controller.backfill(WHY);
+    expect(await gate()).toEqual([false, expect.stringContaining('other positions'), expect.anything()]);
+    await verify({ unit: 'u3' });
+    expect((await gate())[0]).toBe(false);
+    await verify();
+    expect((await gate())[0]).toBe(true);
+    // To and fro among what was verified.
+    await change('canary');
+    await change(null);
+    expect((await gate())[0]).toBe(true);
+  });
+
+  test('takes its differences along', async () => {
+    const divergences = async () => {
+      const { gates } = await service.controller.preview({ dial: 'cutover', to: 100_000 });
+      return gates.find(({ gate: name }) => name === 'divergences')?.passed;
+    };
+    await service.cover(100_001);
+    await change('kept-back');
+    spoil('u3', 'i3');
+    expect(await verify({ positions: [[100_000, 100_001]] })).toMatchObject({ verdict: 'divergent' });
+    expect(await verify({ positions: [[-1, 100_000]] })).toMatchObject({ verdict: 'consistent' });
+    // The kept-back ones are not asked for.
+    expect([await divergences(), (await gate())[0]]).toEqual([true, true]);
+    await change(null);
+    expect([await divergences(), (await gate())[0]]).toEqual([false, false]);
+    await service.controller.repair(WHY);
+    expect(await divergences()).toBe(true);
+    await verify();
+    expect((await gate())[0]).toBe(true);
   });
 });
