@@ -38,7 +38,9 @@ export class Change {
   readonly phase = signal<Phase>(IDLE);
   /** Advice that was overridden; never what would lose data. */
   readonly force = signal(false);
-  readonly busy = computed(() => this.phase.value.kind === 'applying');
+  /** The server has been asked to begin, and has not answered yet. */
+  readonly #beginning = signal(false);
+  readonly busy = computed(() => this.#beginning.value || this.phase.value.kind === 'applying');
   #rest: ReturnType<typeof setTimeout> | undefined;
   #asked = 0;
 
@@ -58,13 +60,13 @@ export class Change {
       if (this.wanted.value?.dial === dial) this.discard();
       return;
     }
-    const other = this.wanted.value?.dial !== dial;
+    const before = this.wanted.value;
+    const other = before?.dial !== dial;
     this.wanted.value = { dial, from, to };
     this.phase.value = { kind: 'preview' };
-    if (other) {
-      this.preview.value = null;
-      this.force.value = false;
-    }
+    if (other) this.preview.value = null;
+    // Whoever went against the advice did so for what was wanted then.
+    if (other || before?.to !== to) this.force.value = false;
     this.#previewSoon(REST_MS);
   }
 
@@ -116,17 +118,27 @@ export class Change {
     await this.#run(() => ask<Job>(pathOf(this.migration, '/stage'), { body: { stage, reason, wait: false } }));
   }
 
+  /** Shows a job that somebody else has begun. */
+  async show(job: Job): Promise<void> {
+    await this.#run(async () => job);
+  }
+
   async #run(begin: () => Promise<Job>): Promise<void> {
+    if (this.busy.value) return;
+    this.#beginning.value = true;
     try {
-      await this.follow(await begin());
+      const job = await begin().finally(() => {
+        this.#beginning.value = false;
+      });
+      await this.#follow(job);
     } catch (error) {
       this.#failed(error);
     }
     liveFeed.poke();
   }
 
-  /** Shows a job until it ends; closing the page stops nothing. */
-  async follow(begun: Job): Promise<void> {
+  /** Until it ends; closing the page stops nothing. */
+  async #follow(begun: Job): Promise<void> {
     let job = begun;
     this.phase.value = { kind: 'applying', job };
     while (job.state === 'running') {
@@ -186,6 +198,7 @@ export class Change {
       const body = { dial: wanted.dial, to: wanted.to };
       const preview = await ask<MovePreview>(pathOf(this.migration, '/preview'), { body });
       if (asked !== this.#asked) return;
+      if (adviceIn(preview) !== adviceIn(this.preview.value)) this.force.value = false;
       this.preview.value = preview;
       this.previewError.value = null;
     } catch (error) {
@@ -209,6 +222,13 @@ export const KEYS = {
   cutover: 'cutover',
   'retire-old': 'retireOld',
 } as const satisfies Record<DialName, keyof MigrationOverview['dials']>;
+
+/** The advice that stands against a move, by the names of its gates. */
+const adviceIn = (preview: MovePreview | null): string =>
+  (preview?.gates ?? [])
+    .filter(({ passed, advice }) => !passed && advice)
+    .map(({ gate }) => gate)
+    .join();
 
 const gatesOf = ({ gates }: Problem): readonly GateVerdict[] =>
   Array.isArray(gates) ? (gates as readonly GateVerdict[]) : [];

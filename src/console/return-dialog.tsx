@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import type { EmergencyOutlook, Job, MigrationOverview, MoveOutcome, MovePreview } from '../server/api-types.ts';
-import { ask, describeError, may, pathOf, session } from './api.ts';
+import { ask, describeError, may, pathOf, session, Unreachable } from './api.ts';
 import { segmentsOf, thresholdsOf } from './bucket-states.ts';
 import { dialText, NOBODY, thresholdOf } from './dial-value.ts';
 import { liveFeed } from './live-feed.ts';
@@ -64,7 +64,11 @@ export function ReturnButton({ status }: { readonly status: MigrationOverview })
       let job = await ask<Job>(pathOf(status.migration, route), { body: { reason: reason.value, wait: false } });
       while (job.state === 'running') {
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-        job = await ask<Job>(`/jobs/${job.id}`);
+        // A server that does not answer may still be at it: only its word says how it ended.
+        job = await ask<Job>(`/jobs/${job.id}`).catch((error: unknown) => {
+          if (error instanceof Unreachable) return job;
+          throw error;
+        });
       }
       state.value =
         job.state === 'done'

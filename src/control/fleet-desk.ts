@@ -234,7 +234,12 @@ export async function bury(tx: Transaction, burial: Burial, now: number): Promis
     await remember(
       tx,
       migration,
-      { kind: 'burial', summary: `${nameOf(node)} ended without leaving; what it mirrored is dirty`, ...burial },
+      {
+        actor: burial.actor,
+        reason: burial.reason,
+        kind: 'burial',
+        summary: `${nameOf(node)} ended without leaving; what it mirrored is dirty`,
+      },
       now,
     );
   }

@@ -1,3 +1,4 @@
+import { InvalidArgument } from '../core/errors.ts';
 import type { JobRow, Transaction } from './storage.ts';
 
 /** Ended jobs are listed for so long. */
@@ -7,9 +8,16 @@ const KEPT_MS = 30 * 86_400_000;
 const seen = (row: JobRow, now: number): JobRow =>
   row.state === 'running' && row.aliveUntil < now ? { ...row, state: 'interrupted', finishedAt: row.aliveUntil } : row;
 
+/** @throws InvalidArgument where it goes on with a job that another one went on with: each is gone on with once */
 export async function beginJob(tx: Transaction, row: JobRow, now: number): Promise<void> {
   await tx.remove('jobs', { migration: row.migration, finishedAt: { lt: now - KEPT_MS } });
   await tx.remove('jobs', { migration: row.migration, finishedAt: null, aliveUntil: { lt: now - KEPT_MS } });
+  const [later] = row.resumes === null ? [] : await tx.select('jobs', { resumes: row.resumes }, { limit: 1 });
+  if (later !== undefined) {
+    throw new InvalidArgument(`the job ${row.resumes} was gone on with already, by the job ${later.id}`, {
+      expected: 'the last one, if that ended too early as well',
+    });
+  }
   await tx.insert('jobs', row);
 }
 

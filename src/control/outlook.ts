@@ -9,6 +9,7 @@ import { planEmergency } from './handovers.ts';
 import type { ReplayRow } from './replay-row.ts';
 import { SPANS } from './series.ts';
 import type { DirtRow, Transaction } from './storage.ts';
+import { entryOf } from './traffic-desk.ts';
 
 /** Where everything of a migration stands on the line: what the bucket bar shows. Positions as in `covered` of the status. */
 export interface LineView {
@@ -181,7 +182,7 @@ export async function emergencyOutlook(tx: Transaction, migration: string, now: 
         ...{ key, from, to, kind, cause, at },
       })),
     },
-    mirrorQueue: members.reduce((sum, { health }) => sum + (health?.mirrorQueues?.[migration] ?? 0), 0),
+    mirrorQueue: members.reduce((sum, { health }) => sum + (entryOf(health?.mirrorQueues, migration) ?? 0), 0),
     writesPerSecond: sample?.reading.new.writes ?? null,
     nodes: members.length,
     silent: members.filter(({ seenAt }) => now - seenAt > SILENT_MS).map(nameOf),

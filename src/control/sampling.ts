@@ -1,7 +1,7 @@
 import { NO_TRAFFIC } from '../core/traffic.ts';
 import { readingOf, type SampleGauges, type SampleTotals } from './sample.ts';
 import type { Transaction } from './storage.ts';
-import { allTraffic } from './traffic-desk.ts';
+import { allTraffic, entryOf } from './traffic-desk.ts';
 
 /** Samples are taken so often, and kept for so long. */
 export const SAMPLE_STEPS = [
@@ -54,14 +54,14 @@ export async function observe(tx: Transaction, now: number): Promise<Observation
     migrations.push({
       name,
       totals: {
-        traffic: traffic[name] ?? NO_TRAFFIC,
+        traffic: entryOf(traffic, name) ?? NO_TRAFFIC,
         since: row.shadowSince,
         compared: row.shadowCompared,
         divergent: row.shadowDivergent,
         replay: replay === undefined ? null : { id: replay.id, scanned },
       },
       gauges: {
-        mirrorQueue: sum(({ mirrorQueues }) => mirrorQueues?.[name] ?? 0),
+        mirrorQueue: sum(({ mirrorQueues }) => entryOf(mirrorQueues, name) ?? 0),
         memoryBytes: sum(({ memoryBytes }) => memoryBytes),
         dirty: await tx.count('dirt', { migration: name }),
         divergences: await tx.count('divergences', { migration: name }),
@@ -97,7 +97,7 @@ export async function keepSamples(tx: Transaction, { at, migrations }: Observati
         migration: each.name,
         step,
         slot,
-        reading: readingOf(each.gauges, each.totals, follows ? (last.totals[each.name] ?? null) : null, ms),
+        reading: readingOf(each.gauges, each.totals, follows ? (entryOf(last.totals, each.name) ?? null) : null, ms),
       })),
     );
   }

@@ -7,6 +7,10 @@ const GONE = 0;
 
 type Totals = Record<string, Traffic>;
 
+/** What a record holds of a migration; its name may be one that every object has something under. */
+export const entryOf = <T>(all: Readonly<Record<string, T>> | undefined, migration: string): T | undefined =>
+  all !== undefined && Object.hasOwn(all, migration) ? all[migration] : undefined;
+
 const callsOf = (totals: Totals): number =>
   Object.values(totals)
     .flatMap((traffic): CallTotals[] => [traffic.old.read, traffic.old.write, traffic.new.read, traffic.new.write])
@@ -42,10 +46,10 @@ export async function allTraffic(tx: Transaction): Promise<Totals> {
 export async function trafficOf(tx: Transaction, migration: string): Promise<Traffic> {
   const rows = await tx.select('traffic', {});
   const its = rows.flatMap(({ migrations }) => {
-    const traffic = migrations[migration];
+    const traffic = entryOf(migrations, migration);
     return traffic === undefined ? [] : [{ [migration]: traffic }];
   });
-  return sum(its)[migration] ?? NO_TRAFFIC;
+  return entryOf(sum(its), migration) ?? NO_TRAFFIC;
 }
 
 const SIDES = ['old', 'new'] as const;

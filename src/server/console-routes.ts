@@ -28,10 +28,10 @@ export async function consoleRoutes(app: FastifyInstance, root: string): Promise
       dotfiles: 'ignore',
     });
     app.get('/assets/*', { config: { access: 'public' }, schema: { hide: true } as object }, (request, reply) => {
-      // Their names hold their content's hash: they never change.
-      reply.header('cache-control', `public, max-age=${ONE_YEAR_S}, immutable`);
+      // Their names hold their content's hash: they never change. One that is missing may come with the next version,
+      // so the answer that it is missing must not be kept.
       const { '*': path } = request.params as { readonly '*': string };
-      return reply.sendFile(`assets/${path}`, root, { cacheControl: false });
+      return reply.sendFile(`assets/${path}`, root, { maxAge: ONE_YEAR_S * 1_000, immutable: true });
     });
   }
   app.get('/', { config: { access: 'public' }, schema: { hide: true } as object }, page);

@@ -5,6 +5,7 @@ import { ChangeoverError, InvalidArgument } from '../core/errors.ts';
 import { type Intervals, intervals } from '../core/intervals.ts';
 import { type KeyJson, keyFromJson } from '../core/key-json.ts';
 import * as calls from './control-schemas.ts';
+import { partOf } from './gatekeeper.ts';
 import {
   ANY,
   array,
@@ -97,6 +98,17 @@ const checkReport = (args: Args): void => {
   checkKeys(rows(report, 'divergences'));
 };
 
+/** The report that people are shown must be of this verification, and say what the gates are told. */
+function checkDocument(args: Args): void {
+  const { document } = args;
+  if (document === undefined) return;
+  const said = (typeof document === 'object' && document !== null ? document : {}) as Args;
+  if (['migration', 'verdict', 'revision'].every((field) => said[field] === part(args, 'row')[field])) return;
+  throw new InvalidArgument('the report is not of this verification', {
+    expected: 'a report of the same migration, verdict and revision',
+  });
+}
+
 /** Ranges in order, none of them empty, none touching another: what all arithmetic of positions builds on. */
 const checkPositions =
   (param?: string): NonNullable<ControlMethod['check']> =>
@@ -151,7 +163,9 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
   fleet: {
     ...read({ state: nullable(oneOf('alive', 'left', 'dead')) }, sharedOut),
     share: (answer, covers) =>
-      (answer as readonly FleetRow[]).filter(({ acknowledged }) => Object.keys(acknowledged).some(covers)),
+      (answer as readonly FleetRow[])
+        .filter(({ acknowledged }) => Object.keys(acknowledged).some(covers))
+        .map((row) => partOf(row, covers)),
   },
   history: read({ name: NAME, page: calls.PAGE }),
   dirt: read({ name: NAME, target: nullable(SIDE), limit: LIMIT, 'after?': COUNT }),
@@ -287,7 +301,10 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
     role: 'operator',
     params: { row: calls.VERIFICATION, authorship: calls.AUTHORSHIP, 'document?': ANY },
     scope: inPart('row'),
-    check: checkPositions('row'),
+    check: (args) => {
+      checkPositions('row')(args);
+      checkDocument(args);
+    },
     author: AUTHOR,
   },
   advanceFinish: {

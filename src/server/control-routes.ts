@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type Args, CONTROL_METHODS, type ControlMethod } from './control-methods.ts';
 import { actorOf, covers, demandEverything, demandRole, demandScope, mayAct } from './gatekeeper.ts';
 import { addRoute, callerOf, type ServerParts } from './routing.ts';
-import { ANY, object } from './schemas.ts';
+import { ANY, object, type Schema } from './schemas.ts';
 
 /** A report carries up to 2,000 lines of dirt and as many divergences, whose values may be 2,000 characters long. */
 const BODY_LIMIT = 64 * 1024 * 1024;
@@ -65,10 +65,21 @@ export function controlRoutes(app: FastifyInstance, parts: ServerParts): void {
   }
 }
 
+const schemaOf = ({ params }: ControlMethod, param: string): Schema | undefined => params[param] ?? params[`${param}?`];
+
+/** Callers pass more along than a call asks for; nothing of it goes any further. */
+function known(value: unknown, schema: Schema | undefined): unknown {
+  if (schema?.['additionalProperties'] !== true || typeof value !== 'object' || value === null) return value;
+  const properties = schema['properties'] as object;
+  return Object.fromEntries(Object.entries(value).filter(([name]) => Object.hasOwn(properties, name)));
+}
+
 /** The arguments, with the caller in place of whoever the call says acts. @throws Forbidden, InvalidArgument */
 async function admitted(request: FastifyRequest, method: ControlMethod, parts: ServerParts): Promise<Args> {
   const caller = callerOf(request);
-  const args = request.body as Args;
+  const args = Object.fromEntries(
+    Object.entries(request.body as Args).map(([param, value]) => [param, known(value, schemaOf(method, param))]),
+  );
   if (method.roleOf !== undefined) demandRole(caller, method.roleOf(args));
   method.check?.(args);
   if (caller.migrations !== null) {

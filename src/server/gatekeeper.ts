@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import type { ControlPlaneApi } from '../control/control-plane.ts';
+import type { ControlPlaneApi, FleetRow } from '../control/control-plane.ts';
 import { ROLES, type Role, type TokenRow } from '../control/storage.ts';
 import { isUsable } from '../control/tokens.ts';
 import type { Clock } from '../core/clock.ts';
@@ -143,6 +143,16 @@ export function demandRole(caller: Caller, needed: Role): void {
 }
 
 export const covers = (caller: Caller, migration: string): boolean => caller.migrations?.includes(migration) ?? true;
+
+/** What a token for some migrations gets to see of a process: nothing of the others that it has open. */
+export function partOf({ node, acknowledged }: FleetRow, covered: (migration: string) => boolean): FleetRow {
+  const its = (all: Readonly<Record<string, number>>): Readonly<Record<string, number>> =>
+    Object.fromEntries(Object.entries(all).filter(([name]) => covered(name)));
+  const { health } = node;
+  const seen = health?.mirrorQueues === undefined ? health : { ...health, mirrorQueues: its(health.mirrorQueues) };
+  // Whoever knows a session registers in the place of all that it has open.
+  return { node: { ...node, session: '', health: seen }, acknowledged: its(acknowledged) };
+}
 
 /** @throws Forbidden for a migration that the token is not for */
 export function demandScope(caller: Caller, migrations: readonly string[]): void {

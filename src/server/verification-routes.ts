@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { HTML_REPORT_POLICY } from '../../verify/reports/html-report.ts';
 import type { ReportDocument } from '../../verify/reports/report-document.ts';
 import { mediaTypeOf, REPORT_FORMATS, type ReportFormat, writeReport } from '../../verify/reports/write-report.ts';
+import { NotSupported } from '../core/errors.ts';
 import { addRoute, pageSchema, type ServerParts } from './routing.ts';
 import { COUNT, ID, NAME, oneOf, type Schema, whole } from './schemas.ts';
 
@@ -17,6 +18,19 @@ const ENDINGS: Readonly<Record<ReportFormat, string>> = {
 
 /** A report is a page of its own, which only the console may show within it. */
 const REPORT_POLICY = `${HTML_REPORT_POLICY}; frame-ancestors 'self'`;
+
+/** Another version, or somebody's own program, may have recorded what none of the forms can be made from. */
+function written(document: ReportDocument, format: ReportFormat, now: number): string {
+  try {
+    return writeReport(document, format, now);
+  } catch (cause) {
+    throw new NotSupported('the report cannot be written in this form', {
+      expected: 'one that `changeover verify` made',
+      remedy: `changeover verify ${document.migration}`,
+      cause,
+    });
+  }
+}
 
 /** Verdicts, and the reports that they stand on. */
 export function verificationRoutes(app: FastifyInstance, { operations, clock }: ServerParts): void {
@@ -66,7 +80,7 @@ export function verificationRoutes(app: FastifyInstance, { operations, clock }: 
       };
       await plane.ruleset(name);
       const document = (await plane.verificationReport(name, Number(id))) as ReportDocument;
-      const text = writeReport(document, format, clock.now());
+      const text = written(document, format, clock.now());
       if (format === 'html') {
         reply.header('content-security-policy', REPORT_POLICY).header('x-frame-options', 'SAMEORIGIN');
       }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ROLES, type Role } from '../../src/control/storage.ts';
+import type { Stamp } from '../../src/core/stamp.ts';
 import { ApiServer } from './api-server.ts';
 import { type ApiOperation, addressOf, operationsOf, valid } from './requests.ts';
 
@@ -197,6 +198,14 @@ describe('who may call what', () => {
     expect((await call(false, 'viewer')).status).toBe(403);
     expect((await call(false, 'service')).status).toBe(403);
     expect((await call(false, 'operator')).json.code).toBe('GATES_REFUSED');
+    // What only the server itself says of a move is not taken from anybody else.
+    for (const ramp of [null, 5, { ramp: 1, runner: 'mine' }]) {
+      const body = { request: { ...request(false).request, ramp, reason: `as a ramp ${JSON.stringify(ramp)}` } };
+      const { json } = await api.call('/api/v1/control/move', { body, token: api.tokens.operator });
+      expect(json.code).toBe('GATES_REFUSED');
+      const [line] = (await api.call('/api/v1/migrations/items/history?limit=1')).json.rows;
+      expect(line).toMatchObject({ kind: 'refusal', reason: body.request.reason });
+    }
     expect(await revision()).toBe(before);
   });
 
@@ -257,5 +266,72 @@ describe('who may call what', () => {
     const leave = (token: string) => api.call('/api/v1/control/leave', { body: { report }, token });
     expect((await leave(notes)).status).toBe(403);
     expect((await leave(items)).status).toBe(200);
+  });
+
+  const joinBoth = (session: string, name: string) =>
+    api.operations.plane.join({
+      ...{ session, attempt: 1, migrations: ['items', 'notes'], deadlineLimit: 1, stampLimit: '0'.repeat(24) as Stamp },
+      node: { host: 'h', pid: 1, processId: '', version: '1', name },
+    });
+
+  test('a token for some migrations sees of a process only those, and not its session', async () => {
+    const { incarnation } = await joinBoth('secret-session', 'both');
+    const zero = '0'.repeat(24) as Stamp;
+    await api.operations.plane.report({
+      ...{ incarnation, acknowledged: {}, dirt: [], divergences: [], shadow: [], deadlineLimit: 1, stampLimit: zero },
+      health: {
+        ...{ mirrorQueue: 3, mirrorQueues: { items: 1, notes: 2 }, shed: 0, operations: 0, errors: 0 },
+        ...{ memoryBytes: 0, aheadMs: 0, highWater: zero },
+      },
+    });
+    const token = await api.token('service', { migrations: ['notes'] });
+    const lists = [
+      (await api.call('/api/v1/fleet', { token })).json,
+      (await api.call('/api/v1/migrations/notes/fleet', { token })).json,
+      (await api.call('/api/v1/control/fleet', { token, body: { state: 'alive' } })).json.result,
+    ];
+    for (const list of lists) {
+      const line = list.find(
+        (each: { name?: string; node?: { info: object } }) => (each.name ?? each.node) !== undefined,
+      );
+      expect(Object.keys(line.acknowledged)).toEqual(['notes']);
+      expect((line.health ?? line.node.health).mirrorQueues).toEqual({ notes: 2 });
+      expect(JSON.stringify(list)).not.toMatch(/items|secret-session/);
+    }
+    const whole = (await api.call('/api/v1/fleet')).json;
+    expect(whole.some((line: { acknowledged: object }) => 'items' in line.acknowledged)).toBe(true);
+    const burial = { actor: 'a', reason: 'r', incarnation, deadlineLimit: 0, notBefore: null };
+    await api.call('/api/v1/control/bury', { body: { burial } });
+  });
+
+  test('who buries a process writes the history of a burial, whatever else the call says', async () => {
+    const { incarnation } = await joinBoth('another-session', 'gone');
+    const forged = { kind: 'move', summary: 'cutover 0 % → 100 %', gates: [{ gate: 'coverage', passed: true }] };
+    const burial = { actor: 'a', reason: 'r', incarnation, deadlineLimit: 0, notBefore: null, ...forged };
+    const { status } = await api.call('/api/v1/control/bury', { body: { burial }, token: api.tokens.service });
+    expect(status).toBe(200);
+    const [line] = (await api.call('/api/v1/migrations/items/history?limit=1')).json.rows;
+    expect(line).toMatchObject({ kind: 'burial', gates: [] });
+    expect(line.summary).toMatch(/ended without leaving/);
+    expect(line.actor).toMatch(/^service .* for a \(/);
+  });
+
+  test('a report that is shown is one of its verification, and what cannot be written is said so', async () => {
+    const body = (document: unknown) => ({
+      row: {
+        ...{ id: 0, migration: 'items', verdict: 'divergent', positions: [], revision: 1, mapping: 'm' },
+        ...{ startedAt: 1, finishedAt: 2, expiresAt: 3, report: null },
+      },
+      authorship: { actor: 'a', reason: 'r' },
+      document,
+    });
+    const record = (document: unknown) => api.call('/api/v1/control/recordVerification', { body: body(document) });
+    const own = { migration: 'items', verdict: 'divergent', revision: 1 };
+    for (const other of [{}, null, 'x', { ...own, verdict: 'consistent' }, { ...own, migration: 'notes' }]) {
+      expect((await record(other)).json.code).toBe('INVALID_ARGUMENT');
+    }
+    const { result } = (await record(own)).json;
+    const shown = await api.call(`/api/v1/migrations/items/verifications/${result}/report?format=html`);
+    expect([shown.status, shown.json.code]).toEqual([422, 'NOT_SUPPORTED']);
   });
 });

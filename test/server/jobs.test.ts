@@ -63,6 +63,18 @@ describe('the list of jobs', () => {
     expect([again.status, again.json.code]).toEqual([400, 'INVALID_ARGUMENT']);
   });
 
+  test('lets each be gone on with once, however many ask at the same moment', async () => {
+    const id = '00000000-0000-4000-8000-000000000003';
+    await api.operations.plane.beginJob(row(id, Date.now() - 1));
+    const answers = await Promise.all(
+      [1, 2, 3].map(() => api.call(`/api/v1/jobs/${id}/resume`, { body: { reason: 'go on' } })),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([202, 400, 400]);
+    const begun = answers.find(({ status }) => status === 202)?.json.id;
+    expect(answers.find(({ status }) => status === 400)?.json.detail).toContain(begun);
+    await ended(begun);
+  });
+
   test('is one for two servers: each shows, and cancels, what the other runs', async () => {
     const operations = await control(api.config);
     const other = await startServer({ operations, version: '0.0.0', port: 0 });

@@ -65,7 +65,7 @@ function Others({ job, change }: { readonly job: Job; readonly change: Change })
       class="c5"
       title={`${actorName(job.actor)}: a ${job.kind} is going on`}
       footer={
-        <button type="button" class="btn s" onClick={() => void change.follow(job)}>
+        <button type="button" class="btn s" onClick={() => void change.show(job)}>
           Show its progress
         </button>
       }
@@ -150,7 +150,11 @@ function PreviewPanel({ status, change }: Omit<ChangePanelProps, 'jobs'>) {
           </label>
         </div>
         <footer class="foot-row">
-          <button type="submit" class="btn go" disabled={current === null || change.reason.value.trim() === ''}>
+          <button
+            type="submit"
+            class="btn go"
+            disabled={current === null || change.reason.value.trim() === '' || change.busy.value}
+          >
             Apply {dialText(wanted.to)}
           </button>
           <button type="button" class="btn" onClick={() => change.discard()}>

@@ -38,7 +38,9 @@ export function ReplayPanel({ status, jobs }: ReplayPanelProps) {
   const begin = (deed: Deed, reason: string): void => {
     asking.value = null;
     if (deed === 'backfill' || deed === 'repair') {
-      void act(pathOf(migration, `/${deed}`), { reason, wait: false });
+      // What goes on goes on towards the same store.
+      const target = deed === 'backfill' && replay?.kind === 'backfill' ? { target: replay.target } : {};
+      void act(pathOf(migration, `/${deed}`), { reason, wait: false, ...target });
       return;
     }
     if (replay === null) return;
