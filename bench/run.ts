@@ -90,7 +90,8 @@ for (const line of LINES) {
 stdout.write(`\n| line | ours | theirs | ours / theirs | target |\n| --- | --- | --- | --- | --- |\n`);
 stdout.write(`${results.map(row).join('\n')}\n`);
 if (!values.smoke || values.json !== undefined) {
-  const file = values.json ?? join(import.meta.dirname, 'results', `${machine.date.replaceAll(':', '-')}.json`);
+  const file =
+    values.json ?? join(import.meta.dirname, 'results', `${machine.date.slice(0, 19).replace(/\D/g, '-')}.json`);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify({ machine, rounds, results }, null, 2)}\n`);
 }

@@ -98,6 +98,11 @@ export class Jobs {
     return this.#running.size;
   }
 
+  /** What the verifications that run here have told of themselves. */
+  get verifying(): readonly { readonly migration: string; readonly progress: unknown }[] {
+    return [...this.#running.values()].map(({ job }) => job).filter(({ kind }) => kind === 'verify');
+  }
+
   /** Begins, once it is in the list; `outcome` is its result or its error, for a caller who waits. */
   async start(work: JobWork): Promise<{ readonly job: Job; readonly outcome: Promise<unknown> }> {
     const { kind, migration, actor, reason, again, resumes = null } = work;

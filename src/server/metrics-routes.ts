@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { type DialValue, parseDialValue } from '../core/dial.ts';
-import { type ControlReading, observeControl } from '../telemetry/metrics-control.ts';
+import { type ControlReading, type MigrationReading, observeControl } from '../telemetry/metrics-control.ts';
 import { httpMetrics } from '../telemetry/metrics-http.ts';
 import { PROMETHEUS_TYPE, type PrometheusMetrics } from '../telemetry/metrics-prometheus.ts';
 import { demandEverything } from './gatekeeper.ts';
@@ -43,12 +43,13 @@ export function metricsRoutes(app: FastifyInstance, parts: ServerParts, metrics:
   });
 }
 
-async function readControl({ operations, clock }: ServerParts): Promise<ControlReading> {
+async function readControl({ operations, clock, jobs }: ServerParts): Promise<ControlReading> {
   const { plane } = operations;
   const now = clock.now();
   const all = await plane.statuses();
   const revisions = new Map(all.map(({ migration, revision }) => [migration, revision]));
   const stages = new Map(all.map(({ migration, stage }) => [migration, stage]));
+  const verifying = new Map(jobs.verifying.map(({ migration, progress }) => [migration, progress]));
   const fleet = await plane.fleet('alive');
   return {
     migrations: all.map((status) => ({
@@ -66,6 +67,7 @@ async function readControl({ operations, clock }: ServerParts): Promise<ControlR
       shadow: status.shadow,
       handoverSeconds: status.handover === null ? 0 : Math.max(now - status.handover.startedAt, 0) / 1_000,
       replay: status.replay,
+      verify: (verifying.get(status.migration) ?? null) as MigrationReading['verify'],
       verification:
         status.verification === null
           ? null

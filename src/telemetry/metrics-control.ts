@@ -22,6 +22,11 @@ export interface MigrationReading {
     readonly rejected: number;
     readonly estimate: number | null;
   } | null;
+  /** How far a verification is that runs here; null where none does. */
+  readonly verify: {
+    readonly scanned: Readonly<Record<'old' | 'new', number>>;
+    readonly estimated: Readonly<Record<'old' | 'new', number | null>>;
+  } | null;
   /** Until when the latest verdict counts, and what it was; null where there is none. */
   readonly verification: { readonly verdict: string; readonly expiresInSeconds: number } | null;
 }
@@ -61,6 +66,8 @@ export function observeControl(meter: Meter, read: () => Promise<ControlReading>
     handover: gauge('handover.age_seconds', 'How long a handover has been going on; 0 for none'),
     replay: gauge('replay.records', 'Records of the replay that is running, by result'),
     replayEstimate: gauge('replay.estimate', 'Records that the running replay has to scan, as the source estimates'),
+    verify: gauge('verify.records', 'Records that the verification running at this server has read, by store'),
+    verifyEstimate: gauge('verify.estimate', 'Records that it has to read, as the stores estimate'),
     verification: gauge('verification.expires_seconds', 'How long the latest verdict still counts'),
     nodes: gauge('fleet.processes', 'Processes that have the migration open'),
     lag: gauge('fleet.lag', 'Revisions that the process has not acknowledged'),
@@ -90,13 +97,18 @@ export function observeControl(meter: Meter, read: () => Promise<ControlReading>
       tell(instruments.shadow, reading.shadow.compared - reading.shadow.divergent, { result: 'equal' });
       tell(instruments.shadow, reading.shadow.divergent, { result: 'divergent' });
       tell(instruments.handover, reading.handoverSeconds);
-      const { replay, verification } = reading;
+      const { replay, verification, verify } = reading;
       if (replay !== null) {
         const { kind, target } = replay;
         for (const done of ['scanned', 'applied', 'rejected'] as const) {
           tell(instruments.replay, replay[done], { kind, target, result: done });
         }
         if (replay.estimate !== null) tell(instruments.replayEstimate, replay.estimate, { kind, target });
+      }
+      for (const store of verify === null ? [] : (['old', 'new'] as const)) {
+        const estimated = verify?.estimated[store] ?? null;
+        tell(instruments.verify, verify?.scanned[store] ?? 0, { store });
+        if (estimated !== null) tell(instruments.verifyEstimate, estimated, { store });
       }
       if (verification !== null) {
         tell(instruments.verification, verification.expiresInSeconds, { verdict: verification.verdict });
