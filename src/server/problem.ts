@@ -20,6 +20,8 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = Object.freeze({
   MIGRATION_FINISHED: 409,
   NOT_PREPARED: 409,
   INTERRUPTED: 409,
+  // The server did its part: the revision is published, some process has not said that it follows.
+  FLEET_TIMEOUT: 409,
   CURSOR_EXPIRED: 410,
   STORE_REJECTED: 422,
   INVALID_RECORD: 422,
@@ -34,7 +36,6 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = Object.freeze({
   SIGN_IN_UNAVAILABLE: 503,
   OUTCOME_UNKNOWN: 504,
   DEADLINE_EXCEEDED: 504,
-  FLEET_TIMEOUT: 504,
 });
 
 /** Problem details (RFC 9457) with what our errors carry. */
