@@ -71,6 +71,7 @@ export class BulkWrites {
     }
     const width = Math.max(1, Math.floor(this.#wire.maxInFlight / 4));
     await pooled(chunksOf(parts), width, (chunk) => this.#chunk(chunk, outcomes, deadline));
+    if (winners.size === entries.length) return outcomes;
     for (const [i, entry] of entries.entries()) {
       const winner = winners.get(entry.id) as number;
       if (winner !== i)
@@ -121,7 +122,8 @@ export class BulkWrites {
 
   /**
    * Inserts the whole chunk in one command that fails at the first duplicate, and as a whole when it comes too late: an
-   * insert command has no condition, a merge of given documents has. Where it failed, returns what is stored.
+   * insert command has no condition, a merge of given documents has. They are given as a variable, because the server
+   * copies what stands in a stage several times over. Where it failed, returns what is stored.
    */
   async #insert(chunk: readonly Part[], outcomes: Outcome[], deadline: number): Promise<Stamps | null> {
     const documents = chunk.map(({ native }) => native.document);
@@ -129,8 +131,11 @@ export class BulkWrites {
       (latest) => ({
         aggregate: 1,
         pipeline: [
-          { $documents: { $literal: documents } },
+          { $documents: [{}] },
           { $match: { $expr: this.#guards.inTime(latest) } },
+          { $project: { given: '$$given' } },
+          { $unwind: '$given' },
+          { $replaceRoot: { newRoot: '$given' } },
           {
             $merge: {
               into: this.#wire.collection.collectionName,
@@ -140,6 +145,7 @@ export class BulkWrites {
             },
           },
         ],
+        let: { given: { $literal: documents } },
         cursor: {},
         ...this.#upkeep.validation(chunk.map(({ entry }) => entry)),
       }),

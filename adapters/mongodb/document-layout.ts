@@ -73,6 +73,10 @@ export class DocumentLayout {
   readonly #options: ResolvedOptions;
   readonly #context: StoreContext;
   readonly #taken: ReadonlySet<string>;
+  readonly #ofId: ReadonlySet<string>;
+  /** What the names of the key take in a document, and whether BSON can hold them at all. */
+  readonly #keyNameBytes: number;
+  readonly #keyNamesFit: boolean;
   readonly #hidden: ReadonlySet<string>;
   /** Paths that a tombstone must fill with something unique, because a unique index may count a missing field as one. */
   fillPaths: readonly string[] = [];
@@ -85,6 +89,9 @@ export class DocumentLayout {
     const { reserved, idFields } = options;
     this.besideFields = context.keys.fields.filter((field) => !idFields.includes(field));
     this.#taken = new Set([reserved.stamp, reserved.tombstone, ...(idFields.includes('_id') ? [] : ['_id'])]);
+    this.#ofId = new Set(idFields);
+    this.#keyNameBytes = context.keys.fields.reduce((bytes, field) => bytes + field.length * 3 + 16, 0);
+    this.#keyNamesFit = context.keys.fields.every((field) => !field.includes('\0') && field.isWellFormed());
     this.#hidden = new Set([reserved.stamp, reserved.tombstone, '_id']);
   }
 
@@ -115,6 +122,7 @@ export class DocumentLayout {
   /** @throws Unstorable */
   encodeKeyField(key: Key, field: string, kinds: [string, readonly string[]][] = []): unknown {
     const value: Value = key[field];
+    if (typeof value === 'string' && this.#keyNamesFit && value.isWellFormed()) return value;
     const name = `the key field "${field}"`;
     if (!isKeyPart(value)) throw new Unstorable(`${name} cannot name a record`);
     const normal = value === 0 ? 0 : value;
@@ -152,14 +160,25 @@ export class DocumentLayout {
 
   /** The size counts a stamp even where there is none, so that what fits once fits always. */
   #sized(document: object, bound: number, entry: Entry): number {
-    const { calculateObjectSize } = this.#driver.BSON;
     const stampBytes = this.#options.reserved.stamp.length + STAMP_BYTES + 7;
-    const keyBytes = 4_096 + calculateObjectSize(entry.key as object) * 2;
+    // Once as it is and once as the _id; a tombstone may fill indexed fields besides.
+    const keyBytes = (entry.value === null ? 4_096 : 64) + this.#keyBytes(entry.key) * 2;
     const most = bound + keyBytes + stampBytes;
     if (most <= MAX_DOCUMENT_BYTES) return most;
     const size = this.#driver.BSON.serialize(document).byteLength + (entry.stamp === null ? stampBytes : 0);
     if (size <= MAX_DOCUMENT_BYTES) return size;
     throw new Unstorable(`the document has ${size} bytes, more than the ${MAX_DOCUMENT_BYTES} that MongoDB holds`);
+  }
+
+  /** At most what a key takes, once. */
+  #keyBytes(key: Key): number {
+    let bytes = this.#keyNameBytes;
+    for (const field of this.#context.keys.fields) {
+      const part = key[field];
+      if (typeof part === 'string') bytes += part.length * 3;
+      else if (typeof part === 'object') return this.#driver.BSON.calculateObjectSize(key as object);
+    }
+    return bytes;
   }
 
   /** A codec of others gets a copy, because it may change its argument. */
@@ -168,28 +187,33 @@ export class DocumentLayout {
     return codec === identityCodec ? record : codec.encode(cloneValue(record));
   }
 
-  #fields(record: StoredRecord, key: NativeKey, writer: NativeWriter): [string, unknown][] {
-    const { idFields, compoundId, repeatId } = this.#options;
-    const ofId = new Map(compoundId ? Object.entries(key._id as object) : [[idFields[0] as string, key._id]]);
-    const beside = new Map(key.beside);
-    const fields: [string, unknown][] = [['_id', key._id]];
+  #fields(record: StoredRecord, key: NativeKey, writer: NativeWriter): (readonly [string, unknown])[] {
+    const { compoundId, repeatId } = this.#options;
+    const fields: (readonly [string, unknown])[] = [['_id', key._id]];
+    let found = 0;
     for (const field of Object.keys(record)) {
       const value = record[field];
       if (value === undefined) continue;
       if (this.#taken.has(field)) throw new Unstorable(`the field "${field}" has the name of a reserved field`);
-      if (ofId.has(field)) {
-        if (repeatId && field !== '_id') fields.push([field, ofId.get(field)]);
+      if (this.#ofId.has(field)) {
+        const part = compoundId ? (key._id as Record<string, unknown>)[field] : key._id;
+        if (repeatId && field !== '_id') fields.push([field, part]);
+        continue;
+      }
+      const place = this.besideFields.indexOf(field);
+      if (place < 0) {
+        fields.push([field, writer.field(field, value)]);
       } else {
-        fields.push([field, beside.has(field) ? beside.get(field) : writer.field(field, value)]);
-        beside.delete(field);
+        fields.push(key.beside[place] as readonly [string, unknown]);
+        found += 1;
       }
     }
     // What a codec dropped.
-    fields.push(...beside);
+    if (found < key.beside.length) fields.push(...key.beside.filter(([field]) => fieldOf(record, field) === undefined));
     return fields;
   }
 
-  #tombstone(key: NativeKey): [string, unknown][] {
+  #tombstone(key: NativeKey): (readonly [string, unknown])[] {
     const fields = new Map<string, unknown>([['_id', key._id], ...key.beside]);
     const filler = { [this.#options.reserved.tombstone]: key._id };
     for (const path of this.fillPaths) fill(fields, path.split('.'), filler);

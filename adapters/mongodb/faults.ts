@@ -26,6 +26,10 @@ export interface Verdict {
 const DUPLICATE = new Set([11000, 11001, 12582]);
 const TOO_LARGE = new Set([10334, 17419, 17420, 10003, 15, 17280]);
 const BAD_NAMES = new Set([52, 55, 56, 57, 53]);
+/** Bytes that are not what their type says, such as a Binary of subtype 7 that is no compressed column. */
+const MALFORMED = new Set([22, 378]);
+/** An index cannot hold it: two arrays side by side, no place on earth, a language that no text index knows, and so on. */
+const UNINDEXABLE = new Set([171, 201, 13026, 13027, 13067, 13068, 16746, 16755, 16766, 16804, 17261, 17262]);
 /** Refused before anything was done: not the primary, or not any more. */
 const NOT_PRIMARY = new Set([10107, 13435, 10058, 10054]);
 /** Waited for too long for a lock or a conflict; nothing was done. */
@@ -83,8 +87,12 @@ export function classify(error: unknown): Verdict {
     const rejection = constraint("the collection's validator refuses the document");
     return { ...nothing, kind: 'refused', rejection, invalid: true };
   }
-  if (TOO_LARGE.has(code) || BAD_NAMES.has(code)) {
+  if (TOO_LARGE.has(code) || BAD_NAMES.has(code) || MALFORMED.has(code)) {
     return { ...nothing, kind: 'refused', rejection: limit(`MongoDB refuses the document (${name})`) };
+  }
+  if (UNINDEXABLE.has(code)) {
+    const rejection = constraint(`an index of the collection does not hold the document (${name})`);
+    return { ...nothing, kind: 'refused', rejection };
   }
   if (NOT_PRIMARY.has(code) || CONFLICTED.has(code)) {
     return { ...nothing, kind: 'fault', passing: true, pressure: CONFLICTED.has(code) };

@@ -1,6 +1,6 @@
 import { bsonText, insteadOfBson, isBson, reviveBson } from '../../src/core/bson.ts';
 import { Decimal, isPlainObject, type Value } from '../../src/core/value.ts';
-import { type DriverModule, setOwn } from './bson-reader.ts';
+import type { DriverModule } from './bson-reader.ts';
 import { Unstorable } from './rejection.ts';
 
 /** The server stores no more. */
@@ -143,8 +143,14 @@ export class NativeWriter {
 
 /** Fields as a document of the driver; a Map where a plain object would change their order or their meaning. */
 export function documentOf(fields: readonly (readonly [string, unknown])[]): object {
-  if (fields.some(([field]) => SPECIAL.has(field) || DIGITS.test(field))) return new Map(fields);
-  const document = {};
-  for (const [field, value] of fields) setOwn(document, field, value);
+  for (const [field] of fields) if (needsMap(field)) return new Map(fields);
+  const document: Record<string, unknown> = {};
+  for (const [field, value] of fields) document[field] = value;
   return document;
+}
+
+/** Whether a field's name is the mark of a class, or one that objects put first. */
+function needsMap(field: string): boolean {
+  const first = field.charCodeAt(0);
+  return (first >= 0x30 && first <= 0x39 && DIGITS.test(field)) || SPECIAL.has(field);
 }

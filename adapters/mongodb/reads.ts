@@ -4,7 +4,7 @@ import { CursorExpired } from '../../src/core/errors.ts';
 import type { Entry, KeyRef, Partition, ScanOptions, ScanPage } from '../../src/core/store.ts';
 import type { Key } from '../../src/core/value.ts';
 import type { RawDocument } from './bson-reader.ts';
-import type { DocumentLayout } from './document-layout.ts';
+import type { DocumentLayout, Held } from './document-layout.ts';
 import { isRejection } from './rejection.ts';
 import { pooled, type Wire } from './wire.ts';
 
@@ -52,18 +52,30 @@ export class Reads {
     const chunks = Array.from({ length: Math.ceil(wanted.length / KEYS_A_REQUEST) }, (_, i) =>
       wanted.slice(i * KEYS_A_REQUEST, (i + 1) * KEYS_A_REQUEST),
     );
-    const found = new Map<string, RawDocument>();
-    await pooled(chunks, this.#wire.maxInFlight, async (chunk) => {
-      const documents = await this.#wire.find(
-        { _id: { $in: chunk } },
-        { batchSize: KEYS_A_REQUEST + 1, ...(stampsOnly ? { projection: this.#layout.stampFields } : {}) },
+    const read = (projection: Record<string, 1> | null): Promise<RawDocument[][]> =>
+      pooled(chunks, this.#wire.maxInFlight, (chunk) =>
+        this.#wire.find(
+          { _id: { $in: chunk } },
+          { batchSize: KEYS_A_REQUEST + 1, ...(projection === null ? {} : { projection }) },
+        ),
       );
-      for (const raw of documents) found.set(this.#layout.decode(raw, stampsOnly).id, raw);
-    });
+    if (stampsOnly) {
+      const held = new Map<string, Held>();
+      for (const raw of (await read(this.#layout.stampFields)).flat()) {
+        const stored = this.#layout.held(this.#layout.reader.record(raw));
+        if (stored.id !== null) held.set(stored.id, stored);
+      }
+      return refs.map(({ id, key }) => {
+        const stored = held.get(id);
+        return stored && { id, key, stamp: stored.stamp, value: stored.tombstone ? null : key };
+      });
+    }
+    const found = new Map<string, RawDocument>();
+    for (const raw of (await read(null)).flat()) found.set(this.#layout.decode(raw).id, raw);
     // Decoded anew for each, so that no two share what a caller may change.
     return refs.map(({ id }) => {
       const raw = found.get(id);
-      return raw === undefined ? undefined : this.#layout.decode(raw, stampsOnly);
+      return raw === undefined ? undefined : this.#layout.decode(raw);
     });
   }
 

@@ -18,6 +18,7 @@ import type {
   Store,
   StoreContext,
 } from '../../src/core/store.ts';
+import type { StoreElsewhere } from '../../src/core/store-elsewhere.ts';
 import { isPlainObject, type Key } from '../../src/core/value.ts';
 import type { DriverModule } from './bson-reader.ts';
 import { BulkWrites } from './bulk-writes.ts';
@@ -27,6 +28,7 @@ import { inspectCollection } from './inspection.ts';
 import type { ResolvedOptions } from './options.ts';
 import { Reads } from './reads.ts';
 import { isRejection } from './rejection.ts';
+import { Replicas } from './replicas.ts';
 import { UnitList } from './unit-list.ts';
 import { Upkeep } from './upkeep.ts';
 import { CLOCK_ERROR_MS, Wire } from './wire.ts';
@@ -35,6 +37,7 @@ import { Writes } from './writes.ts';
 /** A collection as a store. */
 export class MongoDbStore implements Store {
   readonly label: string;
+  readonly elsewhere: StoreElsewhere | undefined;
   readonly #wire: Wire;
   readonly #layout: DocumentLayout;
   readonly #reads: Reads;
@@ -42,11 +45,13 @@ export class MongoDbStore implements Store {
   readonly #writes: Writes;
   readonly #bulk: BulkWrites;
   readonly #upkeep: Upkeep;
+  readonly #replicas: Replicas;
   readonly #options: ResolvedOptions;
   #opening: Promise<void> | null = null;
   #closed = false;
 
-  constructor(driver: DriverModule, options: ResolvedOptions, context: StoreContext) {
+  constructor(driver: DriverModule, options: ResolvedOptions, context: StoreContext, there?: StoreElsewhere) {
+    this.elsewhere = there;
     const { keys } = context;
     this.#options = options;
     this.#wire = new Wire(driver, options, context.clock);
@@ -57,6 +62,7 @@ export class MongoDbStore implements Store {
     this.#list = new UnitList(this.#wire, this.#layout, keys, options.reserved);
     this.#writes = new Writes(this.#wire, this.#layout, guards, this.#upkeep);
     this.#bulk = new BulkWrites(this.#wire, this.#layout, guards, this.#upkeep, this.#writes);
+    this.#replicas = new Replicas(this.#wire);
     this.label = this.#wire.label;
   }
 
@@ -99,6 +105,10 @@ export class MongoDbStore implements Store {
 
   inspect(): Promise<Inspection> {
     return inspectCollection(this.#wire, this.#upkeep, this.#layout, this.#options);
+  }
+
+  replicaLag(): Promise<number | null> {
+    return this.#replicas.lag();
   }
 
   check(entry: Entry): Rejection | null {

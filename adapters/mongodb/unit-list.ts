@@ -81,12 +81,28 @@ export class UnitList {
       const from = after !== null && i === begin ? after : null;
       if (level < this.#rest.length - 1) await this.#values(unit, filter, level, kind, from, limit, entries);
       else if (kind.sortedHere) await this.#sorted(unit, filter, field, kind, from, limit, entries);
-      else {
-        const path = this.#layout.pathOf(field);
-        const range = this.#range(kind, field, from, '$gt');
-        const found = await this.#find({ ...filter, [path]: range }, path, limit - entries.length);
-        this.#add(found, unit, entries);
-      }
+      else await this.#ordered(unit, filter, field, kind, from, limit, entries);
+    }
+  }
+
+  /** The last field, in the server's order: until there are enough, as a page may be full of another unit's records. */
+  async #ordered(
+    unit: Key,
+    filter: Document,
+    field: string,
+    kind: Kind,
+    after: Key | null,
+    limit: number,
+    entries: Entry[],
+  ): Promise<void> {
+    const path = this.#layout.pathOf(field);
+    for (let from = after; entries.length < limit; ) {
+      const wanted = limit - entries.length;
+      const found = await this.#find({ ...filter, [path]: this.#range(kind, field, from, '$gt') }, path, wanted);
+      this.#add(found, unit, entries);
+      const last = found.at(-1);
+      if (last === undefined || found.length < wanted) return;
+      from = this.#layout.decode(last, true).key;
     }
   }
 
@@ -128,6 +144,7 @@ export class UnitList {
     }
   }
 
+  /** The last field, where the server's order is not ours. */
   async #sorted(
     unit: Key,
     filter: Document,
@@ -138,12 +155,15 @@ export class UnitList {
     entries: Entry[],
   ): Promise<void> {
     const path = this.#layout.pathOf(field);
-    const values = (await this.#bytesOf(filter, field, kind, after)).slice(0, limit - entries.length);
-    if (values.length === 0) return;
-    const natives = values.map((key) => this.#layout.encodeKeyField(key, field));
-    const found: Entry[] = [];
-    this.#add(await this.#find({ ...filter, [path]: { $in: natives } }, null, 0), unit, found);
-    entries.push(...found.sort((a, b) => compareKeys([field], a.key, b.key)));
+    const natives = (await this.#bytesOf(filter, field, kind, after)).map((key) =>
+      this.#layout.encodeKeyField(key, field),
+    );
+    while (natives.length > 0 && entries.length < limit) {
+      const some = natives.splice(0, limit - entries.length);
+      const found: Entry[] = [];
+      this.#add(await this.#find({ ...filter, [path]: { $in: some } }, null, 0), unit, found);
+      entries.push(...found.sort((a, b) => compareKeys([field], a.key, b.key)));
+    }
   }
 
   /** The distinct bytes of a field in our order, behind `after`; only keys are read for it. */

@@ -17,6 +17,21 @@ export interface ColumnCodec {
   readonly text: boolean;
   encode(value: Value): Bound | Unfit;
   decode(stored: unknown): Value;
+  /** What speaks against a bound value in a key, though the column holds it, as a phrase or null. @default nothing */
+  readonly unfitKey?: (bound: Bound) => string | null;
+}
+
+/** A codec as keys use it. */
+export function asKey(codec: ColumnCodec): ColumnCodec {
+  const { unfitKey } = codec;
+  if (unfitKey === undefined) return codec;
+  const encode: ColumnCodec['encode'] = (value) => {
+    const bound = codec.encode(value);
+    if (bound instanceof Unfit) return bound;
+    const why = unfitKey(bound);
+    return why === null ? bound : new Unfit(why);
+  };
+  return Object.freeze({ ...codec, encode });
 }
 
 /** How values are held that SQL has no type for. */

@@ -18,6 +18,7 @@ export interface Dialect {
   readonly lateBoundMs: number;
   readonly clockErrorMs: number;
   readonly batchSize: number;
+  readonly scans?: number;
   /** Loads the driver; connects to nothing. @throws InvalidConfiguration for a connection that makes no sense. */
   load(options: ResolvedSqlOptions, clock: Clock): Promise<Session>;
 }
@@ -44,6 +45,8 @@ export interface Session {
    * the way of mirrored writes. Changes nothing.
    */
   inspect(layout: Layout | null): Promise<Inspection>;
+  /** See `Store.replicaLag`. */
+  replicaLag?(): Promise<number | null>;
 }
 
 /** A column as the database declares it. */
@@ -118,8 +121,6 @@ export interface TableAccess {
    * database's clock while it is held, stamp and record together or not at all. @throws NotPrepared
    */
   write(writes: readonly Write[]): Promise<(CasOutcome | PutFault)[]>;
-  /** The same, as fast as it gets where there is probably nothing under the keys; absent where that is no faster. */
-  load?(writes: readonly Write[]): Promise<(CasOutcome | PutFault)[]>;
   /** The first `limit` records and tombstones of a range in key order. */
   page(range: KeyRange, limit: number, stampsOnly: boolean): Promise<HeldAt[]>;
   /** The first `limit` records whose `unit` columns have these values, after a key, in key order. */

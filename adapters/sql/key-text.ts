@@ -3,6 +3,7 @@ import type { Bound } from './column-codec.ts';
 
 /** Bound key columns as text, exactly: a JSON list of text, `{i}` integers, `{r}` doubles and `{b}` bytes in hex. */
 export function keyToText(key: readonly Bound[]): string {
+  if (key.every((part) => typeof part === 'string')) return JSON.stringify(key);
   return JSON.stringify(
     key.map((part) => {
       if (typeof part === 'bigint') return { i: part.toString() };

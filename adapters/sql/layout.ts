@@ -1,6 +1,6 @@
 import { InvalidConfiguration } from '../../src/core/errors.ts';
 import type { KeySpec } from '../../src/core/record-key.ts';
-import { type ColumnCodec, isJsonColumn, type ValueForms } from './column-codec.ts';
+import { asKey, type ColumnCodec, isJsonColumn, type ValueForms } from './column-codec.ts';
 import type { ColumnDescription, Session, TableDescription } from './dialect.ts';
 import type { JsonNotation } from './json-text.ts';
 import type { ResolvedColumn, ResolvedSqlOptions } from './options.ts';
@@ -134,7 +134,7 @@ export function makeLayout(
     }
     if (!column.codec.key)
       wrong(table, `the column "${column.name}" cannot be part of a key`, 'not json and not decimal');
-    return { ...column, index, collate: column.codec.text && !own.binary.has(column.name) };
+    return { ...column, codec: asKey(column.codec), index, collate: column.codec.text && !own.binary.has(column.name) };
   });
   const keyNames = new Set(keys.map(({ name }) => name));
   if (!own.unique.some((names) => names.every((name) => keyNames.has(name)))) {

@@ -127,7 +127,8 @@ export class RowCodec {
     const { columns, document, nulls } = this.#layout;
     const stored: Record<string, Value> = {};
     const rest = document === null ? null : this.#document(document, row[columns.length]);
-    for (const [i, column] of columns.entries()) {
+    for (let i = 0; i < columns.length; i += 1) {
+      const column = columns[i] as FieldColumn;
       const cell = row[i];
       if (cell !== null) setField(stored, column.field, this.#cell(column, cell));
       else if (nulls === 'null' || (rest !== null && Object.hasOwn(rest, column.field))) {
@@ -169,7 +170,9 @@ export class RowCodec {
   /** The key of its columns. @throws InvalidRecord for what could not be found again under the key that it reads as. */
   key(cells: readonly unknown[]): Key {
     const key: Record<string, Value> = {};
-    for (const [i, column] of this.#layout.keys.entries()) {
+    const { keys } = this.#layout;
+    for (let i = 0; i < keys.length; i += 1) {
+      const column = keys[i] as KeyColumn;
       const cell = cells[i];
       const value = this.#cell(column, cell);
       // A date in another form than ours would be looked for, and written, beside itself.

@@ -9,7 +9,6 @@ import type {
   Expected,
   Inspection,
   KeyRef,
-  LoadAnswer,
   Partition,
   PrepareReport,
   PutFault,
@@ -21,6 +20,7 @@ import type {
   StepOptions,
   Store,
 } from '../../src/core/store.ts';
+import type { StoreElsewhere } from '../../src/core/store-elsewhere.ts';
 import type { Key } from '../../src/core/value.ts';
 import type { Bound, ValueForms } from './column-codec.ts';
 import type { Dialect, Held, KeyRange, Session, TableAccess, Write } from './dialect.ts';
@@ -30,6 +30,12 @@ import { keyFromText, keyToText } from './key-text.ts';
 import { type Layout, makeLayout } from './layout.ts';
 import type { ResolvedSqlOptions } from './options.ts';
 import { RowCodec } from './row-codec.ts';
+
+/** Where entries stand, the greatest stamp first: of one key the others then find it and are superseded. */
+const highestFirst = (entries: readonly Entry[]): readonly number[] =>
+  entries
+    .map((_, i) => i)
+    .sort((a, b) => (((entries[a] as Entry).stamp ?? '') < ((entries[b] as Entry).stamp ?? '') ? 1 : -1));
 
 const STEP_ROWS = 1_000;
 const MAX_PARTITIONS = 4_096;
@@ -43,6 +49,7 @@ export interface SqlStoreParts {
   readonly codec: Codec;
   readonly clock: Clock;
   readonly forms: ValueForms;
+  readonly elsewhere: StoreElsewhere | undefined;
 }
 
 /** What is known once the table was looked at. */
@@ -76,12 +83,17 @@ export class SqlStore implements Store {
       lateBoundMs: dialect.lateBoundMs,
       clockErrorMs: dialect.clockErrorMs,
       batchSize: dialect.batchSize,
+      ...(dialect.scans === undefined ? {} : { scans: dialect.scans }),
       list: true,
     });
   }
 
   get native(): unknown {
     return this.#parts.session.native;
+  }
+
+  get elsewhere(): StoreElsewhere | undefined {
+    return this.#parts.elsewhere;
   }
 
   open(): Promise<void> {
@@ -151,6 +163,10 @@ export class SqlStore implements Store {
     return { ...looked, findings: [...looked.findings, finding] };
   }
 
+  async replicaLag(): Promise<number | null> {
+    return (await this.#parts.session.replicaLag?.()) ?? null;
+  }
+
   check(entry: Entry): Rejection | null {
     const bound = this.#ready.rows.bind(entry);
     return 'kind' in bound ? bound : bound.rejection;
@@ -205,36 +221,23 @@ export class SqlStore implements Store {
 
   async putManyIfNewer(entries: readonly Entry[], deadline: number): Promise<(PutOutcome | PutFault)[]> {
     const { access } = this.#ready;
-    return this.#putMany(entries, deadline, (writes) => access.write(writes));
-  }
-
-  /** Guarded by what is there, if only by a key that must be absent: a late copy changes nothing. */
-  async load(entries: readonly Entry[], deadline: number): Promise<LoadAnswer> {
-    const { access } = this.#ready;
-    const outcomes = await this.#putMany(entries, deadline, (writes) => access.load?.(writes) ?? access.write(writes));
-    return { outcomes, loose: false };
-  }
-
-  async #putMany(
-    entries: readonly Entry[],
-    deadline: number,
-    send: (writes: readonly Write[]) => Promise<(CasOutcome | PutFault)[]>,
-  ): Promise<(PutOutcome | PutFault)[]> {
-    for (const entry of entries) this.#mustBeStamped(entry);
     const outcomes: (PutOutcome | PutFault)[] = new Array(entries.length);
-    const writes: { readonly i: number; readonly write: Write }[] = [];
-    // The greatest stamp of a key first: the others then find it and are superseded.
-    const order = entries.map((_, i) => i);
-    if (new Set(entries.map(({ id }) => id)).size < entries.length) {
-      order.sort((a, b) => (((entries[a] as Entry).stamp ?? '') < ((entries[b] as Entry).stamp ?? '') ? 1 : -1));
-    }
-    for (const i of order) {
-      const write = this.#write(entries[i] as Entry, null, deadline);
-      if ('kind' in write) outcomes[i] = write;
-      else writes.push({ i, write });
-    }
-    const done = await send(writes.map(({ write }) => write));
-    for (const [n, { i }] of writes.entries()) outcomes[i] = done[n] as PutOutcome | PutFault;
+    const places: number[] = [];
+    const writes: Write[] = [];
+    const take = (entry: Entry, i: number): void => {
+      this.#mustBeStamped(entry);
+      const write = this.#write(entry, null, deadline);
+      if ('kind' in write) {
+        outcomes[i] = write;
+        return;
+      }
+      places.push(i);
+      writes.push(write);
+    };
+    if (new Set(entries.map(({ id }) => id)).size === entries.length) entries.forEach(take);
+    else for (const i of highestFirst(entries)) take(entries[i] as Entry, i);
+    const done = await access.write(writes);
+    for (let n = 0; n < places.length; n += 1) outcomes[places[n] as number] = done[n] as PutOutcome | PutFault;
     return outcomes;
   }
 

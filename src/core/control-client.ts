@@ -112,6 +112,19 @@ export interface Receipt {
 /** What a commit has changed: `rulesets` (and perhaps more), or anything but rulesets. */
 export type Change = 'rulesets' | 'other';
 
+export interface WatchOptions {
+  /**
+   * Only what may have changed rulesets: a fleet reports all the time, and who does not care is not woken.
+   * @default false
+   */
+  readonly onlyRulesets?: boolean | undefined;
+  /**
+   * Somebody waits for it just now: where changes have to be looked for, they are looked for more often.
+   * @default false
+   */
+  readonly soon?: boolean | undefined;
+}
+
 /** The control plane as a process of the fleet needs it. Calls throw `ControlUnavailable` when it is away. */
 export interface ControlClient {
   /** Registers an incarnation and returns the current rulesets in one transaction (R8). */
@@ -124,5 +137,5 @@ export interface ControlClient {
    * Calls `changed` soon after any ruleset may have changed, until the returned function is called; with what has
    * changed, where that is known. A fleet reports all the time: not every report is a reason to read the rulesets.
    */
-  watch(changed: (change?: Change) => void): () => void;
+  watch(changed: (change?: Change) => void, options?: WatchOptions): () => void;
 }

@@ -136,6 +136,14 @@ function isPlain(text: string): boolean {
 
 /** The canonical text of the list of these fields, without making the list. */
 function textOf(key: Key, fields: readonly string[]): string {
+  if (fields.length === 2) {
+    const first = key[fields[0] as string];
+    const second = key[fields[1] as string];
+    // Most keys are like this, and every step between would be a text of its own.
+    if (typeof first === 'string' && typeof second === 'string' && isPlain(first) && isPlain(second)) {
+      return `["${first}","${second}"]`;
+    }
+  }
   let text = '';
   for (let i = 0; i < fields.length; i += 1) {
     const part = key[fields[i] as string];

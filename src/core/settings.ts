@@ -42,6 +42,8 @@ export interface Settings {
   readonly replayLatencyBudgetMs: number;
   /** Replay: it is eased while the services' slowest hundredth of calls takes longer, ms; null leaves that alone. @default null */
   readonly replayTrafficBudgetMs: number | null;
+  /** Replay: it is eased while the slowest replica of the store that it fills is further behind, ms; 0 leaves that alone. @default 15000 */
+  readonly replayLagBudgetMs: number;
   /** How long a verdict counts for the gates, ms. @default 86400000 */
   readonly verificationTtlMs: number;
   /**
@@ -74,6 +76,8 @@ export const DEFAULT_SETTINGS: Settings = Object.freeze({
   replayRate: null,
   replayLatencyBudgetMs: 500,
   replayTrafficBudgetMs: null,
+  // A replica of PostgreSQL that has nothing to do says where it is every 10 s only.
+  replayLagBudgetMs: 15_000,
   verificationTtlMs: 86_400_000,
   verification: 'full',
   noOutsideWriters: false,
@@ -118,6 +122,7 @@ const CHECKS: Readonly<Record<keyof Settings, Check>> = {
   replayRate: aboveNothing,
   replayLatencyBudgetMs: whole(1, 600_000),
   replayTrafficBudgetMs: aboveNothing,
+  replayLagBudgetMs: whole(0, 86_400_000),
   verificationTtlMs: whole(1_000, 31_536_000_000),
   verification: oneOf('sample', 'full', 'proven'),
   noOutsideWriters: ['true or false', (value) => typeof value === 'boolean'],

@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts';
 import type { KeySpec } from './record-key.ts';
 import type { Stamp } from './stamp.ts';
+import type { StoreElsewhere } from './store-elsewhere.ts';
 import type { Key, StoredRecord } from './value.ts';
 
 /**
@@ -27,6 +28,13 @@ export interface Rejection {
   /** For people; names fields and limits, never values. */
   readonly message: string;
 }
+
+/**
+ * Whether a refused entry leaves nothing undone: the tombstone of a key that the store cannot hold, under which there
+ * is no record and never will be one.
+ */
+export const isMoot = (store: Pick<Store, 'check'>, entry: Entry): boolean =>
+  entry.value === null && store.check(entry) !== null;
 
 /** What became of a put. Anything else (no answer, refused connection) is a thrown `StoreFault`. */
 export type PutOutcome =
@@ -91,6 +99,8 @@ export interface Capabilities {
   readonly list: boolean;
   /** The most entries that one batch call handles well. */
   readonly batchSize: number;
+  /** So many scans at once are as fast as any more; absent where nobody knows. */
+  readonly scans?: number;
 }
 
 /** What `prepare` did, or would do. */
@@ -167,6 +177,16 @@ export interface Store {
    * succeeded; it only grows. Absent where a store never says so.
    */
   readonly pressure?: number;
+
+  /**
+   * How far the slowest of the replicas that others read is behind, ms: asked every few seconds while a replay writes,
+   * the answer rests on what earlier answers saw. Null where there is none, or where the user may not know. Absent
+   * where the database has no replicas, or does not tell.
+   */
+  replicaLag?(): Promise<number | null>;
+
+  /** How another thread of this process makes a store like this one; absent where it cannot. */
+  readonly elsewhere?: StoreElsewhere | undefined;
 
   /** Connects and measures the clock. Idempotent. @throws NotPrepared when the records' own place is missing. */
   open(): Promise<void>;

@@ -4,7 +4,8 @@ import { Decimal, isPlainObject } from './value.ts';
 
 /*
  * A hash of a value that walks it without building bytes or text. What the canonical encoding (canonical.ts) tells
- * apart is fed into it apart: a tag and, where it is open, a length before every item, texts as UTF-16 code units.
+ * apart is fed into it apart: a tag and, where it is open, a length before every item, texts as UTF-16 code units (long
+ * ones of ASCII as bytes).
  * Fields of objects and items of sets are hashed by themselves and added up, so that their order does not matter and
  * nothing is sorted.
  *
@@ -30,6 +31,7 @@ const TAG = {
   object: 14,
   bson: 15,
   code: 16,
+  ascii: 17,
 } as const;
 
 /** Tags stand in the upper bits of their word, lengths below: 2^26 is more than any store takes. */
@@ -63,8 +65,41 @@ function last(lane: number): number {
   return h ^ (h >>> 16);
 }
 
+const LONG = 64;
+const longBytes = new Uint8Array(1 << 16);
+const longWords = new Int32Array(longBytes.buffer);
+const utf8 = new TextEncoder();
+
+/** A long text of ASCII, four characters a word: reading them out at once costs less than one by one. False for others. */
+function ascii(tag: number, value: string): boolean {
+  const length = value.length;
+  // Whatever is no ASCII takes more bytes than code units.
+  if (length > longBytes.length || utf8.encodeInto(value, longBytes).written !== length) return false;
+  word((TAG.ascii << TAG_SHIFT) ^ length);
+  word(tag);
+  let x = a;
+  let y = b;
+  let z = c;
+  longBytes.fill(0, length, (length + 3) & ~3);
+  const words = (length + 3) >> 2;
+  for (let i = 0; i < words; i += 1) {
+    const units = longWords[i] as number;
+    x = Math.imul(x ^ units, 0x9e3779b1);
+    y = Math.imul(y ^ units, 0x85ebca77);
+    z = Math.imul(z ^ units, 0xc2b2ae3d);
+    x = (x << 13) | (x >>> 19);
+    y = (y << 17) | (y >>> 15);
+    z = (z << 11) | (z >>> 21);
+  }
+  a = x;
+  b = y;
+  c = z;
+  return true;
+}
+
 function text(tag: number, value: string): void {
   const length = value.length;
+  if (length >= LONG && ascii(tag, value)) return;
   word((tag << TAG_SHIFT) ^ length);
   let x = a;
   let y = b;

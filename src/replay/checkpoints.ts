@@ -19,9 +19,9 @@ export interface ReplayReceipt {
 export interface ReplayJournal {
   /**
    * Makes shares durable, all that are open or changed since the last time: none of their puts has a later deadline
-   * than `deadlineLimit` (target's time).
+   * than `deadlineLimit` (target's time). `eased` says what slows the replay down, null where nothing does.
    */
-  checkpoint(shares: readonly ReplayShare[], deadlineLimit: number): Promise<ReplayReceipt>;
+  checkpoint(shares: readonly ReplayShare[], deadlineLimit: number, eased: string | null): Promise<ReplayReceipt>;
 }
 
 export interface CheckpointOptions {
@@ -33,6 +33,7 @@ export interface CheckpointOptions {
   readonly everyMs: number;
   readonly settings: Settings;
   readonly signal: AbortSignal;
+  readonly eased: () => string | null;
   readonly onReceipt: (receipt: ReplayReceipt) => void;
   /** The replay cannot go on. */
   readonly onStop: (reason: unknown) => void;
@@ -123,6 +124,7 @@ export class Checkpoints {
         const receipt = await journal.checkpoint(
           points.map(({ point }) => point),
           limit,
+          this.#options.eased(),
         );
         this.#tookMs = clock.monotonic() - begun;
         if (receipt.yours) this.#durableLimit = Math.max(this.#durableLimit, limit);

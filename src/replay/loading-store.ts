@@ -29,6 +29,7 @@ export class LoadingStore {
         load === undefined
           ? (entries, deadline) => target.putManyIfNewer(entries, deadline)
           : (entries, deadline) => this.#load(load, entries, deadline),
+      replicaLag: async () => (await target.replicaLag?.()) ?? null,
       get: (id, key) => target.get(id, key),
       putIfNewer: (entry, deadline) => target.putIfNewer(entry, deadline),
       compareAndSet: (entry, expected, deadline) => target.compareAndSet(entry, expected, deadline),

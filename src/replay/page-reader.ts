@@ -6,7 +6,9 @@ import type { ReplayShare } from './replay-share.ts';
 export interface PageReaderOptions extends Patience {
   readonly source: Store;
   /** The page size wanted now. */
-  readonly pageSize: () => number;
+  readonly pageSize: (stampsOnly: boolean) => number;
+  /** Whether stamps are enough, because the values would hardly be needed. */
+  readonly stampsOnly: () => boolean;
 }
 
 /** A scan is begun anew for a page size that differs by this factor: doing so costs a request in some stores. */
@@ -19,6 +21,7 @@ export class PageReader {
   #cursor: string | null;
   #pages: AsyncIterator<ScanPage> | undefined;
   #pageSize = 0;
+  #stampsOnly = false;
 
   constructor(share: ReplayShare, options: PageReaderOptions) {
     this.#share = share;
@@ -26,11 +29,18 @@ export class PageReader {
     this.#cursor = share.cursor;
   }
 
+  /** Whether the page that was read last has stamps only. */
+  get stampsOnly(): boolean {
+    return this.#stampsOnly;
+  }
+
   /** The next page; null at the end. */
   async next(): Promise<ScanPage | null> {
-    const wanted = this.#options.pageSize();
+    const stampsOnly = this.#options.stampsOnly();
+    const wanted = this.#options.pageSize(stampsOnly);
     const factor = wanted / this.#pageSize;
-    if (factor > WORTHWHILE || factor < 1 / WORTHWHILE) await this.close();
+    if (stampsOnly !== this.#stampsOnly || factor > WORTHWHILE || factor < 1 / WORTHWHILE) await this.close();
+    this.#stampsOnly = stampsOnly;
     const result = await again({ ...this.#options, target: this.#options.source }, () => this.#read(wanted));
     if (result.done === true) return null;
     this.#cursor = result.value.cursor;
@@ -47,7 +57,9 @@ export class PageReader {
     const { source, signal } = this.#options;
     if (this.#pages === undefined) {
       this.#pageSize = pageSize;
-      const scan = source.scan(this.#share.partition, { cursor: this.#cursor ?? undefined, pageSize, signal });
+      const { partition } = this.#share;
+      const stampsOnly = this.#stampsOnly;
+      const scan = source.scan(partition, { cursor: this.#cursor ?? undefined, pageSize, signal, stampsOnly });
       this.#pages = scan[Symbol.asyncIterator]();
     }
     try {

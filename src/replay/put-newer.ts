@@ -1,7 +1,7 @@
 import { type Clock, type Random, sleep } from '../core/clock.ts';
 import { StoreFault, StoreUnavailable } from '../core/errors.ts';
 import { STAMP_MIN } from '../core/stamp.ts';
-import type { Entry, PutFault, PutOutcome, Rejection, Store } from '../core/store.ts';
+import { type Entry, isMoot, type PutFault, type PutOutcome, type Rejection, type Store } from '../core/store.ts';
 
 const MOST_ATTEMPTS = 12;
 const FIRST_BACKOFF_MS = 50;
@@ -73,7 +73,7 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
         // At the first attempt a copy that was there already is not ours of this time.
         if (outcome.previous === 'same' && attempt === 0) skipped += 1;
         else applied += 1;
-      } else if (outcome.kind === 'superseded') skipped += 1;
+      } else if (outcome.kind === 'superseded' || (outcome.kind === 'rejected' && isMoot(target, entry))) skipped += 1;
       else if (outcome.kind === 'rejected') rejected.push({ entry, rejection: outcome });
       else open.push(entry);
     });
@@ -81,8 +81,11 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
   return { applied, skipped, rejected };
 }
 
-/** The entries that the target has neither as they are nor newer. */
-async function lacking(entries: readonly Entry[], options: PutNewerOptions): Promise<Entry[]> {
+/** The entries that the target has neither as they are nor newer; values are not looked at. */
+export async function lacking(
+  entries: readonly Entry[],
+  options: Pick<PutNewerOptions, keyof Patience | 'target' | 'onAnswer'>,
+): Promise<Entry[]> {
   const { target, clock, onAnswer } = options;
   const pressureBefore = target.pressure ?? 0;
   const sentAt = clock.monotonic();

@@ -1,11 +1,12 @@
 import type { Clock, Random } from '../core/clock.ts';
 import type { Entry, Rejection, Store } from '../core/store.ts';
-import { type PutAnswer, putNewer } from './put-newer.ts';
+import { again, lacking, type PutAnswer, putNewer } from './put-newer.ts';
 import type { ReplayCounts } from './replay-share.ts';
 import type { Throttle } from './throttle.ts';
 import type { Window } from './window.ts';
 
 export interface PutterOptions {
+  readonly source: Store;
   readonly target: Store;
   readonly clock: Clock;
   readonly random: Random;
@@ -13,11 +14,15 @@ export interface PutterOptions {
   readonly throttle: Throttle;
   readonly window: Window;
   readonly deadline: () => Promise<number>;
+  /** How many whole records may be read at once. */
+  readonly pageSize: () => number;
   readonly onRejected: (entry: Entry, rejection: Rejection) => Promise<void>;
 }
 
 /** Where fewer of the entries are there already, asking first costs more than it saves. */
 const WORTH_ASKING = 0.3;
+/** Where more of them are, their values need not even be read. */
+const HARDLY_LACKING = 0.9;
 /** How much the newest batch says. */
 const NEWS = 0.5;
 
@@ -26,6 +31,7 @@ export class Putter {
   readonly #options: PutterOptions;
   /** The share of entries that the target has already, of late. */
   #there = 1;
+  #asked = false;
   /** A put that takes longer is too slow, ms. */
   latencyBudgetMs = Number.POSITIVE_INFINITY;
 
@@ -38,8 +44,13 @@ export class Putter {
     return Math.min(this.#options.window.batch, this.#options.throttle.burst);
   }
 
-  /** Resolves when every put is definite. */
-  async put(entries: readonly Entry[]): Promise<Omit<ReplayCounts, 'scanned'>> {
+  /** Whether the target has nearly everything, so that stamps are enough to find out what it lacks. */
+  get stampsOnly(): boolean {
+    return this.#asked && this.#there >= HARDLY_LACKING;
+  }
+
+  /** Resolves when every put is definite. `stampsOnly`: the values are not known. */
+  async put(entries: readonly Entry[], stampsOnly: boolean): Promise<Omit<ReplayCounts, 'scanned'>> {
     const { throttle, window, signal } = this.#options;
     const counts = { applied: 0, skipped: 0, rejected: 0 };
     for (let at = 0; at < entries.length; ) {
@@ -48,7 +59,7 @@ export class Putter {
       await throttle.take(batch.length, signal);
       await window.enter(batch.length, signal);
       try {
-        const { applied, skipped, rejected } = await this.#putBatch(batch);
+        const { applied, skipped, rejected } = await (stampsOnly ? this.#putLacking(batch) : this.#putBatch(batch));
         counts.applied += applied;
         counts.skipped += skipped;
         counts.rejected += rejected;
@@ -59,7 +70,39 @@ export class Putter {
     return counts;
   }
 
+  /** Reads what the target lacks, and puts it. What is in the source no more is nothing to put. */
+  async #putLacking(batch: readonly Entry[]): Promise<Omit<ReplayCounts, 'scanned'>> {
+    const { source, target, clock, random, signal, pageSize } = this.#options;
+    const patience = { clock, random, signal };
+    const wanted = await lacking(batch, { ...patience, target, onAnswer: (answer) => this.#adapt(answer) });
+    this.#learn(1 - wanted.length / batch.length);
+    const counts = { applied: 0, skipped: batch.length - wanted.length, rejected: 0 };
+    for (let at = 0; at < wanted.length; ) {
+      const part = wanted.slice(at, at + pageSize());
+      at += part.length;
+      const read = await again({ ...patience, target: source }, () => source.getMany(part));
+      const entries = read.filter((entry) => entry !== undefined);
+      const { applied, skipped, rejected } = await this.#putAll(entries, false);
+      counts.applied += applied;
+      counts.skipped += skipped + part.length - entries.length;
+      counts.rejected += rejected;
+    }
+    return counts;
+  }
+
   async #putBatch(batch: readonly Entry[]): Promise<Omit<ReplayCounts, 'scanned'>> {
+    const counts = await this.#putAll(batch, this.#there >= WORTH_ASKING);
+    this.#learn(counts.skipped / batch.length);
+    return counts;
+  }
+
+  /** The target had so much of a batch. */
+  #learn(there: number): void {
+    this.#asked = true;
+    this.#there += NEWS * (there - this.#there);
+  }
+
+  async #putAll(batch: readonly Entry[], ask: boolean): Promise<Omit<ReplayCounts, 'scanned'>> {
     const { target, clock, random, signal, deadline, onRejected } = this.#options;
     const { applied, skipped, rejected } = await putNewer(batch, {
       target,
@@ -67,17 +110,16 @@ export class Putter {
       random,
       signal,
       deadline,
-      ask: this.#there >= WORTH_ASKING,
+      ask,
       onAnswer: (answer) => this.#adapt(answer),
     });
-    this.#there += NEWS * (skipped / batch.length - this.#there);
     for (const { entry, rejection } of rejected) await onRejected(entry, rejection);
     return { applied, skipped, rejected: rejected.length };
   }
 
   #adapt({ count, sentAt, tookMs, faulted, pressed }: PutAnswer): void {
     const { throttle, window } = this.#options;
-    if (pressed) throttle.ease();
+    if (pressed) throttle.ease(`${this.#options.target.label} asks for less load`);
     if (pressed || faulted || tookMs > this.latencyBudgetMs) window.narrow(sentAt);
     else window.widen(count);
   }

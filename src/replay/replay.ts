@@ -4,6 +4,7 @@ import { Interrupted } from '../core/errors.ts';
 import type { Settings } from '../core/settings.ts';
 import type { Entry, Rejection, Store } from '../core/store.ts';
 import { Checkpoints, type ReplayJournal, type ReplayReceipt } from './checkpoints.ts';
+import { LagWatch } from './lag-watch.ts';
 import { PageSize } from './page-size.ts';
 import { Putter } from './putter.ts';
 import type { ReplayShare } from './replay-share.ts';
@@ -16,8 +17,12 @@ export interface ReplayOptions {
   readonly target: Store;
   /** Any of a replay's shares: other runners may have the others. */
   readonly shares: readonly ReplayShare[];
-  /** True for the entries that are replayed. */
+  /** True for the entries that are replayed; looks at no value. */
   readonly includes: (entry: Entry) => boolean;
+  /** Told of every entry that is replayed and was read with its value. */
+  readonly onRead?: ((entry: Entry) => void) | undefined;
+  /** All are read with their values, also while the target has nearly all of them. @default false */
+  readonly whole?: boolean;
   readonly journal: ReplayJournal;
   readonly settings: Settings;
   readonly clock: Clock;
@@ -52,8 +57,10 @@ export async function replay(options: ReplayOptions): Promise<void> {
   const stop = new AbortController();
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
   const throttle = new Throttle(clock);
+  const replicas = new LagWatch(target, clock, (ms) => throttle.ease(`replica lag ${Math.round(ms / 1_000)} s`));
   const window = new Window(clock, target.capabilities.batchSize, options.settings.replayConcurrency);
   const pages = new PageSize(options.pageSize);
+  const stampPages = new PageSize(options.pageSize);
   const queue = new PQueue({ concurrency: options.lanes ?? LANES });
   const onFailed = (error: unknown): void => stop.abort(error);
 
@@ -64,8 +71,9 @@ export async function replay(options: ReplayOptions): Promise<void> {
     putter.latencyBudgetMs = settings.replayLatencyBudgetMs;
     // Services come first: while their calls are slow, the replay gives way.
     if (trafficMs !== null && settings.replayTrafficBudgetMs !== null && trafficMs > settings.replayTrafficBudgetMs) {
-      throttle.ease();
+      throttle.ease(`calls of the services take ${Math.round(trafficMs)} ms (p99)`);
     }
+    if (!paused) replicas.look(settings.replayLagBudgetMs);
   };
   const checkpoints = new Checkpoints({
     journal: options.journal,
@@ -76,10 +84,12 @@ export async function replay(options: ReplayOptions): Promise<void> {
     everyMs: options.checkpointMs ?? CHECKPOINT_MS,
     settings: options.settings,
     signal,
+    eased: () => throttle.eased,
     onReceipt: obey,
     onStop: onFailed,
   });
   const putter = new Putter({
+    source,
     target,
     clock,
     random,
@@ -87,6 +97,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
     throttle,
     window,
     deadline: () => checkpoints.deadline(),
+    pageSize: () => pages.for(putter.batch),
     onRejected: options.onRejected,
   });
 
@@ -103,13 +114,15 @@ export async function replay(options: ReplayOptions): Promise<void> {
       random,
       signal,
       includes,
-      pageSize: () => pages.for(putter.batch),
+      pageSize: (stampsOnly) => (stampsOnly ? stampPages : pages).for(putter.batch),
+      stampsOnly: () => options.whole !== true && putter.stampsOnly,
+      onRead: options.onRead,
       ahead,
       ready: () => throttle.unpaused(signal),
-      put: (entries) => putter.put(entries),
-      onPage: (page, wanted) => {
-        pages.learn(page, wanted);
-        if ((source.pressure ?? 0) > pressure) throttle.ease();
+      put: (entries, stampsOnly) => putter.put(entries, stampsOnly),
+      onPage: (page, wanted, stampsOnly) => {
+        (stampsOnly ? stampPages : pages).learn(page, wanted);
+        if ((source.pressure ?? 0) > pressure) throttle.ease(`${source.label} asks for less load`);
         pressure = source.pressure ?? 0;
       },
       onMoved: () => options.onProgress?.(shares),

@@ -4,15 +4,17 @@ import type { ReplayCounts, ReplayShare } from './replay-share.ts';
 
 export interface ShareRunOptions extends PageReaderOptions {
   readonly signal: AbortSignal;
-  /** True for the entries that are replayed. */
+  /** True for the entries that are replayed; looks at no value. */
   readonly includes: (entry: Entry) => boolean;
-  /** Puts the entries of a page; resolves when every put is definite. */
-  readonly put: (entries: readonly Entry[]) => Promise<Omit<ReplayCounts, 'scanned'>>;
+  /** Told of every entry that is replayed and was read with its value. */
+  readonly onRead?: ((entry: Entry) => void) | undefined;
+  /** Puts the entries of a page, of which only the stamps may be known; resolves when every put is definite. */
+  readonly put: (entries: readonly Entry[], stampsOnly: boolean) => Promise<Omit<ReplayCounts, 'scanned'>>;
   /** How many pages may be read and not yet put. */
   readonly ahead: () => number;
   /** Waits while nothing may be read. */
   readonly ready: () => Promise<void>;
-  readonly onPage: (page: ScanPage, wanted: number) => void;
+  readonly onPage: (page: ScanPage, wanted: number, stampsOnly: boolean) => void;
   /** The share has moved on. */
   readonly onMoved: () => void;
   /** A put failed for good; aborts `signal`. */
@@ -48,8 +50,10 @@ export async function runShare(share: ReplayShare, options: ShareRunOptions): Pr
     }
   };
   const begin = (page: ScanPage): void => {
+    const { stampsOnly } = reader;
     const wanted = page.entries.filter(options.includes);
-    options.onPage(page, wanted.length);
+    if (!stampsOnly && options.onRead !== undefined) for (const entry of wanted) options.onRead(entry);
+    options.onPage(page, wanted.length, stampsOnly);
     const opened: OpenPage = {
       cursor: page.cursor,
       scanned: page.entries.length,
@@ -57,7 +61,7 @@ export async function runShare(share: ReplayShare, options: ShareRunOptions): Pr
       settled: Promise.resolve(),
     };
     open.push(opened);
-    opened.settled = options.put(wanted).then((counts) => {
+    opened.settled = options.put(wanted, stampsOnly).then((counts) => {
       opened.counts = counts;
       move();
     }, options.onFailed);

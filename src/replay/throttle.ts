@@ -24,7 +24,7 @@ export class Throttle {
   #rate: number | null = null;
   #paused = false;
   /** What the store bears, as far as it has complained; null when it has not, or long ago. */
-  #borne: { rate: number; readonly felt: number; at: number } | null = null;
+  #borne: { rate: number; readonly felt: number; at: number; readonly because: string } | null = null;
   #easedAt = Number.NEGATIVE_INFINITY;
   /** Records that may go at once; below zero what went already is not paid for. */
   #credit = 0;
@@ -70,14 +70,21 @@ export class Throttle {
     return limit === null ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil((limit * SAVED_MS) / 1_000));
   }
 
-  /** The store has asked for less load. */
-  ease(): void {
+  /** What has slowed it down, and still does; null when nothing has, or the operator's own rate is the lower one. */
+  get eased(): string | null {
+    const borne = this.#grown();
+    return borne === null || (this.#rate !== null && this.#rate <= borne) ? null : (this.#borne?.because ?? null);
+  }
+
+  /** There has to be less load, for this reason. */
+  ease(because: string): void {
     const now = this.#clock.monotonic();
     if (now - this.#easedAt < EASE_EVERY_MS) return;
     const present = Math.min(this.limit ?? Number.POSITIVE_INFINITY, this.#measured(now));
     this.#accrue();
     this.#easedAt = now;
-    this.#borne = { rate: Math.max(LEAST_RATE, present / 2), felt: Math.max(2 * LEAST_RATE, present), at: now };
+    const rate = Math.max(LEAST_RATE, present / 2);
+    this.#borne = { rate, felt: Math.max(2 * LEAST_RATE, present), at: now, because };
     this.#credit = Math.min(this.#credit, 0);
   }
 

@@ -93,7 +93,7 @@ export class Window {
   widen(count: number): void {
     if (this.#waiting.length === 0 && this.#inFlight + this.batch <= this.#limit) return;
     // Until a store has complained for the first time, it is worth finding out quickly what it bears.
-    const more = this.#easedAt === Number.NEGATIVE_INFINITY ? count / 2 : (GROWTH * count) / this.#limit;
+    const more = this.#easedAt === Number.NEGATIVE_INFINITY ? count : (GROWTH * count) / this.#limit;
     this.#limit = Math.min(this.#most, this.#limit + more);
     this.#admit();
   }

@@ -242,6 +242,31 @@ describe.skipIf(missing !== undefined)(`mongodb documents${missing ? ` (${missin
       }
     });
 
+    it.for([
+      ['a column that is none', { v: new Binary(Buffer.from('no column'), 7) }, 'limit'],
+      ['no place on earth', { place: { type: 'Point', coordinates: [500, 5] } }, 'constraint'],
+      ['arrays side by side in an index', { a: [1, 2], b: [3, 4] }, 'constraint'],
+      ['a language that no text index knows', { text: 'x', language: 'klingon' }, 'constraint'],
+    ] as const)(
+      'that only the server can judge (%s) are refused, and hold up no others',
+      async ([, fields, reason]) => {
+        const store = await open(ONE);
+        for (const index of [{ place: '2dsphere' }, { a: 1, b: 1 }, { text: 'text' }] as const) {
+          await raw().createIndex(index);
+        }
+        const bad = entryOf(ONE, { id: 'bad', ...fields }, 10);
+        const refusal = { kind: 'rejected', reason };
+        expect(await put(store, bad)).toMatchObject(refusal);
+        expect(await store.compareAndSet(bad, ABSENT, later(store))).toMatchObject(refusal);
+        expect(await store.putPlain({ ...bad, stamp: null }, later(store))).toMatchObject(refusal);
+        const good = Array.from({ length: 10 }, (_, i) => entryOf(ONE, { id: `good ${i}` }, 10));
+        const outcomes = await store.putManyIfNewer([...good, bad], later(store));
+        expect(outcomes.pop()).toMatchObject(refusal);
+        expect(outcomes).toEqual(good.map(() => ({ kind: 'applied', previous: 'absent' })));
+        expect(await get(store, bad)).toBeUndefined();
+      },
+    );
+
     it('are held up to 180 levels and 16 MB, and what is beyond is refused before it is sent', async () => {
       const store = await open(ONE);
       const nested = (levels: number): unknown => (levels === 0 ? 'leaf' : { a: nested(levels - 1) });

@@ -28,6 +28,7 @@ const EDGES: Readonly<Record<keyof Settings, { readonly good: readonly unknown[]
     replayRate: { good: [null, 0.5, 1e6], bad: [0, -1, Number.NaN, '10', undefined] },
     replayLatencyBudgetMs: { good: [1, 600_000], bad: [0, 600_001, null] },
     replayTrafficBudgetMs: { good: [null, 0.5, 1e6], bad: [0, -1, Number.NaN, '10', undefined] },
+    replayLagBudgetMs: { good: [0, 1, 86_400_000], bad: [-1, 0.5, 86_400_001, null] },
     verification: { good: ['sample', 'full', 'proven'], bad: ['none', null, true] },
     verificationTtlMs: { good: [1_000, 31_536_000_000], bad: [999, 31_536_000_001] },
     noOutsideWriters: { good: [true, false], bad: [0, 1, 'yes', null] },

@@ -70,6 +70,21 @@ describe('the structural hash', () => {
         new Uint8Array(16),
       ],
       ...[Decimal128.fromString('NaN'), new Code('a', { b: 1 }), new Code('a', { b: 2 })],
+      ...[63, 64, 65, 66, 67, 65_536, 65_537].flatMap((length) => {
+        const most = 'a'.repeat(length - 1);
+        const [first, last] = [`b${most.slice(1)}a`, `${most}b`];
+        return [
+          `${most}a`,
+          first,
+          last,
+          `${most}\u0000`,
+          `${most}é`,
+          `${most}\u0161`,
+          `${most}\ud800`,
+          `${most}\ufffd`,
+        ];
+      }),
+      ...['1'.repeat(70), BigInt('1'.repeat(70)), new Decimal('1'.repeat(70))],
     ];
     const byHash = new Map(values.map((value) => [hash(value), value]));
     expect(byHash.size).toBe(values.length);

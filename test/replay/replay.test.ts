@@ -166,6 +166,49 @@ describe('a replay', () => {
     expect(rig.total('scanned')).toBeGreaterThan(before * 30);
   });
 
+  test('gives way while a replica of the target is late, says so, and comes back after', async () => {
+    const rig = await Rig.create({
+      records: 160_000,
+      settings: { replayLagBudgetMs: 10_000, replayConcurrency: 100 },
+      faults: ({ op }) => (op === 'putManyIfNewer' ? { kind: 'slow', answerMs: 50 } : undefined),
+    });
+    let lag: number | null = 9_000;
+    let asked = 0;
+    const replicaLag = async (): Promise<number | null> => {
+      asked += 1;
+      // A server that does not answer stops nothing.
+      if (asked % 7 === 0) throw new Error('no answer');
+      return lag;
+    };
+    Object.assign(rig.stores.new, { replicaLag });
+    const stop = new AbortController();
+    const run = ended(rig.run({ signal: stop.signal }));
+    const during = async (ms: number): Promise<number> => {
+      const before = rig.total('scanned');
+      await rig.clock.advance(ms);
+      return ((rig.total('scanned') - before) * 1_000) / ms;
+    };
+    const before = await during(9_000);
+    expect(rig.eased, 'within the budget').toBeNull();
+    expect(asked, 'now and then, not with each batch').toBeLessThanOrEqual(4);
+    lag = 14_200;
+    await during(12_000);
+    expect(await during(2_000)).toBeLessThan(before / 4);
+    expect(rig.eased).toBe('replica lag 14 s');
+    lag = 0;
+    await during(50_000);
+    expect(rig.eased).toBeNull();
+    expect(await during(5_000)).toBeGreaterThan(before * 0.8);
+    lag = 60_000;
+    rig.change({ replayLagBudgetMs: 0 });
+    await during(1_000);
+    const unasked = asked;
+    expect(await during(9_000), 'it is not watched any more').toBeGreaterThan(before * 0.8);
+    expect(asked).toBe(unasked);
+    stop.abort(new Error('enough'));
+    await rig.clock.runUntil(run);
+  });
+
   test('ends at once when its receipt says that it is somebody else’s', async () => {
     const rig = await Rig.create({ records: 20_000, settings: { replayRate: 1_000 } });
     const run = ended(rig.run());

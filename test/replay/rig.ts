@@ -38,6 +38,8 @@ export class Rig {
   /** What was made durable last, and when. */
   durable: ReplayShare[] = [];
   readonly checkpointsAt: number[] = [];
+  /** What slows it down, by its last checkpoint. */
+  eased: string | null = null;
   /** What the next receipts say. */
   receipt: ReplayReceipt;
   /** From now on nothing becomes durable: the process is as good as dead. */
@@ -96,7 +98,8 @@ export class Rig {
       shares: this.shares,
       includes: () => true,
       journal: {
-        checkpoint: async (shares) => {
+        checkpoint: async (shares, _deadlineLimit, eased) => {
+          this.eased = eased;
           if (this.crashed) return this.receipt;
           for (const share of shares) this.durable[share.id] = { ...share };
           this.checkpointsAt.push(this.clock.monotonic());

@@ -50,8 +50,10 @@ describe('the throttle of a replay', () => {
     const before = (await run(clock, throttle, 10_000, 50, 50)) / 10;
     expect(throttle.limit).toBeNull();
     await run(clock, throttle, 4_000, 50, 50, 500);
-    throttle.ease();
-    throttle.ease();
+    expect(throttle.eased).toBeNull();
+    throttle.ease('the store');
+    throttle.ease('another');
+    expect(throttle.eased).toBe('the store');
     const eased = throttle.limit as number;
     expect(eased).toBeLessThan(before * 0.6);
     const after = (await run(clock, throttle, 2_000, 10, 1, 500)) / 2;
@@ -60,6 +62,7 @@ describe('the throttle of a replay', () => {
     expect(throttle.limit as number).toBeGreaterThan(eased);
     await clock.advance(120_000);
     expect(throttle.limit, 'the complaint is long ago').toBeNull();
+    expect(throttle.eased).toBeNull();
   });
 
   it('never eases to a standstill, and never goes above the operator', async () => {
@@ -68,10 +71,12 @@ describe('the throttle of a replay', () => {
     throttle.setRate(400);
     for (let i = 0; i < 50; i += 1) {
       await clock.advance(1_001);
-      throttle.ease();
+      throttle.ease('replicas');
     }
+    expect(throttle.eased).toBe('replicas');
     expect(throttle.limit as number).toBeGreaterThanOrEqual(10);
     await clock.advance(600_000);
     expect(throttle.limit).toBe(400);
+    expect(throttle.eased, 'it is the operator who does').toBeNull();
   });
 });

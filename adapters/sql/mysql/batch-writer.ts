@@ -46,10 +46,10 @@ export class BatchWriter {
 
   /** Outcomes in the order of `writes`. */
   async write(writes: readonly Write[], size: number): Promise<Outcome[]> {
-    const together = writes.filter(
-      (write) => write.stamp !== null && write.expected === null && write.rejection === null,
-    );
-    const apart = writes.filter((write) => !together.includes(write));
+    const isPut = ({ stamp, expected, rejection }: Write): boolean =>
+      stamp !== null && expected === null && rejection === null;
+    const together = writes.filter(isPut);
+    const apart = writes.filter((write) => !isPut(write));
     const [done, others] = await Promise.all([
       putInBatches(together, size, (batch) => this.#put(batch)),
       Promise.all(apart.map((write) => this.#writer.write(write))),

@@ -44,8 +44,10 @@ interface Charset {
 
 const FOUR_BYTES = /[\u{10000}-\u{10ffff}]/u;
 const ASCII = /^[\0-\x7f]*$/;
-// MySQL's latin1 is cp1252, which has other characters in the gap.
-const LATIN1 = /^[\0-\x7f\xa0-\xff]*$/;
+// MySQL's latin1 is cp1252, which has these where Latin-1 has control characters.
+const CP1252 = '€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ';
+const LATIN1 = new RegExp(`^[\\0-\\x7f\\xa0-\\xff${CP1252}]*$`);
+const OF_CP1252 = new RegExp(`[${CP1252}]`);
 
 /** The character sets whose bytes sort as keys do, and what they hold. */
 const CHARSETS: Readonly<Record<string, Charset>> = {
@@ -59,6 +61,10 @@ const CHARSETS: Readonly<Record<string, Charset>> = {
 /** What a character set holds; undefined for one whose text cannot be vouched for. */
 export const charsetOf = (name: string | null): Charset | undefined => CHARSETS[name ?? ''];
 
-/** Text as the bytes that a column of the character set stores. */
+/** Why text that a column holds cannot be in a key, or null: its bytes would sort otherwise than keys do. */
+export const unfitAsKey = (charset: string | null, text: string): string | null =>
+  charset === 'latin1' && OF_CP1252.test(text) ? 'has characters that latin1 sorts otherwise than keys are' : null;
+
+/** Text as the bytes that a column of the character set stores, of keys. */
 export const bytesIn = (charset: string, text: string): Buffer =>
   Buffer.from(text, charset === 'latin1' ? 'latin1' : 'utf8');

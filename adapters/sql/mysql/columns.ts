@@ -17,7 +17,7 @@ import {
 import type { JsonNotation } from '../json-text.ts';
 import type { FieldType } from '../options.ts';
 import { Unfit } from '../unfit.ts';
-import { argument, type ColumnType, charsetOf, columnType } from './column-type.ts';
+import { argument, type ColumnType, charsetOf, columnType, unfitAsKey } from './column-type.ts';
 import {
   bigints,
   booleanAsBit,
@@ -166,6 +166,7 @@ function within(column: ColumnType, codec: ColumnCodec): ColumnCodec {
     ...codec,
     text: true,
     key: codec.key && (TEXTS[column.base] ?? null) === null,
+    unfitKey: (bound: Bound): string | null => unfitAsKey(column.charset, String(bound)),
     encode(value: Value): Bound | Unfit {
       const text = codec.encode(value);
       if (typeof text !== 'string') return text;

@@ -1,7 +1,8 @@
 /** The text of a column's value, as PostgreSQL prints it, in the form in which it would be bound. */
 export type ReadCell = (text: string) => unknown;
 
-const TIME = /^(\d{4})-(\d{2})-(\d{2}) (\d{2}:\d{2}:\d{2})(?:\.(\d{1,6}))?(?:([+-]\d{2})(?::(\d{2}))?(?::(\d{2}))?)?$/;
+const TIME =
+  /^(\d{4,5})-(\d{2})-(\d{2}) (\d{2}:\d{2}:\d{2})(?:\.(\d{1,6}))?(?:([+-]\d{2})(?::(\d{2}))?(?::(\d{2}))?)?$/;
 
 /**
  * A timestamp in UTC as `YYYY-MM-DDTHH:MM:SS.mmmZ`, with six digits only where milliseconds are not all of it.
@@ -10,12 +11,15 @@ const TIME = /^(\d{4})-(\d{2})-(\d{2}) (\d{2}:\d{2}:\d{2})(?:\.(\d{1,6}))?(?:([+
 export function timeText(text: string): string {
   const match = TIME.exec(text);
   if (match === null) return text;
-  const [, year, month, day, time, fraction = '', hours = '+00', minutes = '00', seconds = '00'] = match;
+  const [, year = '', month, day, time, fraction = '', hours = '+00', minutes = '00', seconds = '00'] = match;
   const sign = hours.startsWith('-') ? -1 : 1;
   const offset = sign * ((Math.abs(Number(hours)) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1_000;
   const digits = fraction.padEnd(6, '0');
-  const ms = Date.parse(`${year}-${month}-${day}T${time}.${digits.slice(0, 3)}Z`) - offset;
+  // The last hours of 9999 are in 10000 where it is later than in UTC.
+  const full = year.length === 4 ? year : `+0${year}`;
+  const ms = Date.parse(`${full}-${month}-${day}T${time}.${digits.slice(0, 3)}Z`) - offset;
   const utc = new Date(ms).toISOString();
+  if (utc.startsWith('+')) return text;
   return digits.endsWith('000') ? utc : utc.replace('Z', `${digits.slice(3)}Z`);
 }
 

@@ -89,12 +89,15 @@ function sized({ name, modifier }: PgType): (bound: Bound) => string | null {
     const nul = noNul(text);
     if (nul !== null) return nul;
     if (name === 'bpchar') {
-      if (text.endsWith(' ')) return 'ends in a blank, which char does not tell from padding';
       return characters(text) === length ? null : `has not exactly ${length} characters: char(${length}) pads`;
     }
     return length === null || characters(text) <= length ? null : `is longer than ${length} characters`;
   };
 }
+
+/** Blanks at the end of char count for nothing in its order, and in what is equal. */
+const padded = (bound: Bound): string | null =>
+  String(bound).endsWith(' ') ? 'ends in a blank, which char does not tell from padding' : null;
 
 const INTEGER_RANGE: Readonly<Record<string, bigint>> = { int2: 2n ** 15n, int4: 2n ** 31n, int8: 2n ** 63n };
 
@@ -183,10 +186,10 @@ const TIME_FORM = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.(\d{3}(?:\d{3})?)Z$/;
 
 /**
  * Why a timestamp column of so many decimals would round or refuse a time, or null. In the time zone of a session the
- * first and last years of four digits may be others.
+ * first year may be one before Christ.
  */
 function unfitTime(text: string, decimals: number): string | null {
-  if (/^(?:000[01]|9999)/.test(text)) return 'is a date outside the years 2 to 9998';
+  if (/^000[01]/.test(text)) return 'is a date outside the years 2 to 9999';
   const fraction = (TIME_FORM.exec(text)?.[1] ?? '').replace(/0+$/, '');
   return decimals < 0 || fraction.length <= decimals ? null : `has more decimals than the ${decimals} of its column`;
 }
@@ -266,7 +269,9 @@ function textCodec(field: FieldType, type: PgType, forms: ValueForms): ColumnCod
   };
   if (field === 'json') return type.name === 'text' || type.modifier < 0 ? jsonColumn(forms.json) : undefined;
   const codec = plain[field];
-  return codec && limited(codec, sized(type), codec.key && type.exact);
+  if (codec === undefined) return undefined;
+  const fitting = limited(codec, sized(type), codec.key && type.exact);
+  return type.name === 'bpchar' ? Object.freeze({ ...fitting, unfitKey: padded }) : fitting;
 }
 
 function codecOf(field: FieldType, type: PgType, forms: ValueForms): ColumnCodec | undefined {

@@ -12,7 +12,7 @@ export const postgres: Dialect = Object.freeze({
   name: 'postgres',
   lateBoundMs: 0,
   clockErrorMs: CLOCK_ERROR_MS,
-  batchSize: 500,
+  batchSize: 1_000,
   async load(options, clock) {
     return new PgSession(await loadPostgres(options), options, clock);
   },

@@ -2,7 +2,7 @@ import type { KeyColumn } from '../layout.ts';
 import { quote } from './catalog.ts';
 import type { Plan } from './plan.ts';
 
-/** How a page reads: stamp, 1 if there is no record, the key, then `layout.names` (none for stamps only). */
+/** How a page reads: `layout.names` (of a page of stamps only the key), then 1 if there is no record, and the stamp. */
 export interface PageShape {
   /** There is a stamp table. */
   readonly stamped: boolean;
@@ -32,22 +32,23 @@ export function pageText(plan: Plan, { stamped, stampsOnly, after, upTo }: PageS
   ];
   const limit = `LIMIT $${1 + bounds.length * columns.length}::int8`;
   const where = bounds.length === 0 ? '' : ` WHERE ${list(bounds, ' AND ')}`;
-  const keys = list(columns.map((column, i) => `${column} AS k${i}`));
   const first = `${where} ORDER BY ${list(columns)} ${limit}`;
-  const cells = stampsOnly ? [] : layout.names.map((_, i) => `c${i}`);
-  const named = cells.map((cell, i) => `${quote(layout.names[i] as string)} AS ${cell}`);
-  const live = `SELECT ${list([keys, ...named])} FROM ${records}${first}`;
-  const k = columns.map((_, i) => `k${i}`);
-  if (!stamped) return `SELECT NULL, 0, ${list([...k, ...cells])} FROM (${live}) AS r ORDER BY ${list(k)}`;
+  const names = stampsOnly ? layout.keys.map(({ name }) => name) : layout.names;
+  const cells = names.map((_, i) => `c${i}`);
+  // The key's columns in the order of the index: as a page of records and one of stamps name them.
+  const k = scanKeys.map(({ name }) => `c${names.indexOf(name)}`);
+  const live = `SELECT ${list(names.map((name, i) => `${quote(name)} AS c${i}`))} FROM ${records}${first}`;
+  if (!stamped) return `SELECT ${list(cells)}, NULL, NULL FROM (${live}) AS r ORDER BY ${list(k)}`;
+  const keys = list(columns.map((column, i) => `${column} AS ${k[i]}`));
   const stampPage = `SELECT ${keys}, ${quote(layout.stampColumn)} AS stamp FROM ${stamps}${first}`;
   const same = list(
     k.map((name) => `s.${name} = r.${name}`),
     ' AND ',
   );
-  const either = k.map((name) => `coalesce(r.${name}, s.${name})`);
+  const either = (cell: string): string => (k.includes(cell) ? `coalesce(r.${cell}, s.${cell})` : `r.${cell}`);
   return (
-    `SELECT s.stamp, CASE WHEN r.k0 IS NULL THEN 1 ELSE 0 END, ${list([...either, ...cells.map((cell) => `r.${cell}`)])} ` +
-    `FROM (${live}) AS r FULL JOIN (${stampPage}) AS s ON ${same} ORDER BY ${list(either)} ${limit}`
+    `SELECT ${list(cells.map(either))}, CASE WHEN r.${k[0]} IS NULL THEN 1 END, s.stamp ` +
+    `FROM (${live}) AS r FULL JOIN (${stampPage}) AS s ON ${same} ORDER BY ${list(k.map(either))} ${limit}`
   );
 }
 
@@ -72,12 +73,8 @@ export function listText(plan: Plan, stamped: boolean, after: boolean): string {
     keys.map(({ name }) => `s.${quote(name)} = r.${quote(name)}`),
     ' AND ',
   );
-  const selection = [
-    stamped ? `s.${quote(layout.stampColumn)}` : 'NULL',
-    '0',
-    ...keys.map(({ name }) => `r.${quote(name)}`),
-    ...names.map((name) => `r.${quote(name)}`),
-  ];
+  const stamp = stamped ? `s.${quote(layout.stampColumn)}` : 'NULL';
+  const selection = [...names.map((name) => `r.${quote(name)}`), 'NULL', stamp];
   const ordered = rest.length === 0 ? '' : ` ORDER BY ${list(rest.map((key) => `r.${bytewise(key)}`))}`;
   return `SELECT ${list(selection)} FROM (${page}) AS r${stamped ? ` LEFT JOIN ${stamps} AS s ON ${join}` : ''}${ordered}`;
 }

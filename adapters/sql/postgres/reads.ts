@@ -22,6 +22,9 @@ export class Reads {
   readonly #plan: Plan;
   readonly #names: readonly ReadCell[];
   readonly #keys: readonly ReadCell[];
+  /** Where the key's columns stand in a row, and in a row of the key alone. */
+  readonly #places: readonly number[];
+  readonly #keyPlaces: readonly number[];
   readonly #texts = new Map<string, ReadTexts>();
   #stamped = false;
 
@@ -30,6 +33,8 @@ export class Reads {
     this.#plan = plan;
     this.#names = plan.layout.names.map((name) => plan.reader(name));
     this.#keys = plan.layout.keys.map(({ name }) => plan.reader(name));
+    this.#places = plan.layout.keys.map(({ index }) => index);
+    this.#keyPlaces = plan.layout.keys.map((_, i) => i);
   }
 
   /** The stamp table was seen. Looked for again with every read while it was not, and when a statement misses it. */
@@ -104,15 +109,19 @@ export class Reads {
     return found;
   }
 
-  /** A row of a page whose key columns are in another order than the key's fields. */
-  #heldAt(row: Row, order: readonly number[]): HeldAt {
-    const [stamp, gone, ...rest] = row;
-    const key: (string | null)[] = new Array(order.length);
-    for (const [i, place] of order.entries()) key[place] = rest[i] ?? null;
+  /** A row of a page. Its cells are read in place, as there are many of them. */
+  #heldAt(row: Row, stampsOnly: boolean): HeldAt {
+    const readers = stampsOnly ? this.#keys : this.#names;
+    const cells = row as unknown[];
+    for (let i = 0; i < readers.length; i += 1) {
+      const cell = row[i];
+      if (typeof cell === 'string') cells[i] = (readers[i] as ReadCell)(cell);
+    }
+    const places = stampsOnly ? this.#keyPlaces : this.#places;
     return {
-      stamp: stampOf(stamp),
-      key: this.#cells(key, this.#keys),
-      row: gone === '1' ? null : this.cells(rest.slice(order.length)),
+      stamp: stampOf(row[readers.length + 1]),
+      key: places.map((place) => cells[place]),
+      row: row[readers.length] === '1' ? null : cells,
     };
   }
 
@@ -129,7 +138,7 @@ export class Reads {
       values,
       fresh: true,
     }));
-    return rows.map((row) => this.#heldAt(row, scanOrder));
+    return rows.map((row) => this.#heldAt(row, stampsOnly));
   }
 
   async list(unit: readonly Bound[], after: readonly Bound[] | null, limit: number): Promise<HeldAt[]> {
@@ -143,7 +152,6 @@ export class Reads {
       values,
       fresh: true,
     }));
-    const order = keys.map((_, i) => i);
-    return rows.map((row) => this.#heldAt(row, order));
+    return rows.map((row) => this.#heldAt(row, false));
   }
 }

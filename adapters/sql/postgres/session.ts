@@ -12,18 +12,21 @@ import { PgDatabase } from './database.ts';
 import type { PgClient } from './driver.ts';
 import { inspectPostgres } from './inspect.ts';
 import { makePlan } from './plan.ts';
+import { Replicas } from './replicas.ts';
 import { PgTableAccess } from './table.ts';
 
 /** One table on a PostgreSQL server. */
 export class PgSession implements Session {
   readonly #knex: KnexPool<PgClient>;
   readonly #database: PgDatabase;
+  readonly #replicas: Replicas;
   #table: PgTable | undefined;
   #opening: Promise<void> | undefined;
 
   constructor(knex: KnexPool<PgClient>, options: ResolvedSqlOptions, clock: Clock) {
     this.#knex = knex;
     this.#database = new PgDatabase(knex, clock, `postgres ${options.table}`);
+    this.#replicas = new Replicas((steps) => this.#database.read(steps), clock);
   }
 
   get native(): unknown {
@@ -75,6 +78,10 @@ export class PgSession implements Session {
 
   inspect(layout: Layout | null): Promise<Inspection> {
     return inspectPostgres((steps) => this.#database.read(steps), this.#table, layout, this.#database.aheadMs);
+  }
+
+  replicaLag(): Promise<number | null> {
+    return this.#replicas.lag();
   }
 
   table(layout: Layout): TableAccess {

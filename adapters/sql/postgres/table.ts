@@ -126,10 +126,6 @@ export class PgTableAccess implements TableAccess {
     return this.#writes.write(writes);
   }
 
-  load(writes: readonly Write[]): Promise<(CasOutcome | PutFault)[]> {
-    return this.#writes.load(writes);
-  }
-
   // --- sizes -------------------------------------------------------------------------------------
 
   async #size(): Promise<{ readonly pages: number; readonly rows: number; readonly unknown: boolean }> {

@@ -202,6 +202,7 @@ function manyTexts(
       ' AND ',
     );
   const cells = names.map((_, i) => `c${i}`);
+  const given = (i: number): string => `$${i + 1}::${plan.cast(names[i] as string)}[]`;
   const keyCells = keys.map(({ index }) => `g.c${index}`);
   const row = rows([...cells, 'stamp'], [...names.map((name) => plan.cast(name)), 'bytea']);
   const keyColumns = keys.map((_, i) => `k${i}`);
@@ -218,11 +219,14 @@ function manyTexts(
       `FROM given AS g JOIN st ON ${joined('st', keyCells)} ORDER BY g.n ${upsert} ` +
       `RETURNING ${list(keyNames.map((name) => `r.${name}`))}${freshColumn}) ` +
       `SELECT g.n, ${was} FROM given AS g JOIN rec AS r ON ${joined('r', keyCells)} UNION ALL SELECT 0, ${BOTH} = 0`,
+    // Each list is unnested where it is inserted: rows that both inserts read would be written down in between.
     insertMany:
-      `WITH ${row}, st AS (INSERT INTO ${stamps} (${list(keyNames)}, ${stamp}, ${deleted}) ` +
-      `SELECT ${list(keyCells)}, g.stamp, false FROM given AS g ORDER BY g.n RETURNING 1), ` +
+      `WITH st AS (INSERT INTO ${stamps} (${list(keyNames)}, ${stamp}, ${deleted}) ` +
+      `SELECT ${list(keyColumns.map((name) => `g.${name}`))}, g.stamp, false ` +
+      `FROM unnest(${list([...keys.map(({ index }) => given(index)), `$${names.length + 1}::bytea[]`])}) ` +
+      `AS g(${list([...keyColumns, 'stamp'])}) RETURNING 1), ` +
       `rec AS (INSERT INTO ${records} (${list(names.map(quote))}) SELECT ${list(cells.map((cell) => `g.${cell}`))} ` +
-      `FROM given AS g ORDER BY g.n RETURNING 1) SELECT ${BOTH}`,
+      `FROM unnest(${list(names.map((_, i) => given(i)))}) AS g(${list(cells)}) RETURNING 1) SELECT ${BOTH}`,
     buryMany:
       `WITH ${keyRow}, st AS (${stampsOf(onlyKeys, true, keys.length + 2)}) ` +
       `SELECT g.n FROM given AS g JOIN st ON ${joined('st', onlyKeys)}`,

@@ -2,7 +2,8 @@ import { STAMP_MIN, type Stamp, stampFromBytes, stampToBytes } from '../../../sr
 import type { CasOutcome } from '../../../src/core/store.ts';
 import type { Bound } from '../column-codec.ts';
 import type { Held, Write } from '../dialect.ts';
-import type { Rows, Step } from './pipeline.ts';
+import { arrayOf } from './binary-array.ts';
+import type { Rows, Step, Value } from './pipeline.ts';
 import type { Plan } from './plan.ts';
 import type { Reads } from './reads.ts';
 import { IN_TIME, LIMITS, NO_TABLE, UNDEFERRED, type WriteTexts, writeTexts } from './texts.ts';
@@ -184,17 +185,29 @@ export class Trips {
   /** Writes rows with different keys, all of a kind. */
   many(writes: readonly Write[], kind: 'put' | 'insert' | 'buried', deadline: number): readonly Step[] {
     const texts = this.#texts;
-    const columns = (rows: readonly (readonly Bound[])[]): (readonly Bound[])[] =>
-      (rows[0] ?? []).map((_, column) => rows.map((row) => row[column] as Bound));
-    const keys = columns(writes.map(({ key }) => key));
-    const stamps = writes.map(({ stamp }) => stampToBytes(stamp as Stamp));
+    const { names, keys: keyColumns } = this.#plan.layout;
+    const columns = (columnNames: readonly string[], cells: (write: Write) => readonly Bound[]): readonly Value[] =>
+      columnNames.map((name, column) =>
+        arrayOf(
+          this.#plan.cast(name),
+          writes.map((write) => cells(write)[column] as Bound),
+        ),
+      );
+    const stamps = arrayOf(
+      'bytea',
+      writes.map(({ stamp }) => stampToBytes(stamp as Stamp)),
+    );
     const limits = this.#limits(deadline, BATCH_WAIT_MS);
     const end = this.#inTime(deadline);
     if (kind === 'buried') {
+      const keys = columns(
+        keyColumns.map(({ name }) => name),
+        ({ key }) => key,
+      );
       const bury = { sql: texts.buryMany, values: [...keys, stamps, deadline] };
       return [limits, bury, { sql: texts.removeManyBuried, values: keys }, ...end];
     }
-    const rows = columns(writes.map(({ row }) => row as readonly Bound[]));
+    const rows = columns(names, ({ row }) => row as readonly Bound[]);
     if (kind === 'insert') return [limits, { sql: texts.insertMany, values: [...rows, stamps] }, ...end];
     return [limits, { sql: texts.putMany, values: [...rows, stamps, deadline] }, ...end];
   }

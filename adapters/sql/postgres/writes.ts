@@ -11,9 +11,10 @@ import type { Reads } from './reads.ts';
 import { LIMITS, NO_LOGARITHM } from './texts.ts';
 import { applied, type Sent, type Trip, Trips } from './trips.ts';
 
-const BATCH_ROWS = 500;
-/** How many batches of a load are put under their guards after one of which something was there. */
+const BATCH_ROWS = 1_000;
+/** How many batches are put under their guards after one of which something was there; twice as many each time it is so again. */
 const GUARDED_BATCHES = 8;
+const MOST_GUARDED_BATCHES = 512;
 /** How often a write is tried whose answer says that things have just changed. */
 const TRIES = 8;
 type Outcome = CasOutcome | PutFault;
@@ -32,8 +33,9 @@ export class Writes {
   readonly #plan: Plan;
   readonly #reads: Reads;
   readonly #trips: Trips;
-  /** Batches of a load that are not tried as inserts. */
+  /** Batches that are not tried as inserts from now on, and how many it will be when one fails next. */
   #guarded = 0;
+  #nextGuarded = GUARDED_BATCHES;
 
   constructor(database: PgDatabase, plan: Plan, reads: Reads) {
     this.#database = database;
@@ -178,30 +180,34 @@ export class Writes {
     return putInBatches(writes, BATCH_ROWS, (batch) => this.#batch(batch));
   }
 
-  /** Writes that probably meet nothing: plain inserts, all or none; where something is there, under their guards. */
-  load(writes: readonly Write[]): Promise<Outcome[]> {
-    return putInBatches(writes, BATCH_ROWS, async (batch) => {
-      const plain = batch.every(({ rejection, row }) => rejection === null && row !== null);
-      if (!plain || batch.length === 1 || this.#plan.shared) return this.#batch(batch);
-      if (this.#guarded > 0) {
-        this.#guarded -= 1;
-        return this.#batch(batch);
-      }
-      return (await this.#inserted(batch)) ?? this.#batch(batch);
-    });
+  /**
+   * Puts rows with different keys. Where nothing is there, as in most of a backfill, an insert costs the server half of
+   * what a guarded put does, and fails as a whole where something is.
+   */
+  async #put(writes: readonly Write[]): Promise<Outcome[]> {
+    if (writes.length > 1 && this.#guarded === 0) {
+      const inserted = await this.#inserted(writes);
+      if (inserted !== null) return inserted;
+    }
+    this.#guarded = Math.max(0, this.#guarded - 1);
+    return this.#together(writes, 'put');
   }
 
   /** Null: nothing was inserted, as something is there, is refused, or came too late. */
   async #inserted(writes: readonly Write[]): Promise<Outcome[] | null> {
-    if (!this.#reads.stamped) await this.#mustBePrepared();
     const deadline = Math.min(...writes.map((write) => write.deadline));
     const steps = this.#trips.many(writes, 'insert', deadline);
     try {
       await this.#database.use(deadline, (client) => pipeline(client, steps));
+      this.#nextGuarded = GUARDED_BATCHES;
       return writes.map(() => applied(false));
     } catch (error) {
       if (!(error instanceof PipelineFailed) || isLost(error)) return writes.map(() => this.#fault(error));
-      this.#guarded = GUARDED_BATCHES;
+      // Others that were under way say the same once more.
+      if (this.#guarded === 0) {
+        this.#guarded = this.#nextGuarded;
+        this.#nextGuarded = Math.min(2 * this.#nextGuarded, MOST_GUARDED_BATCHES);
+      }
       return null;
     }
   }
@@ -209,6 +215,7 @@ export class Writes {
   async #batch(batch: readonly Write[]): Promise<Outcome[]> {
     if (this.#plan.shared) return Promise.all(batch.map((write) => this.#settled(write)));
     if (!this.#reads.stamped) await this.#mustBePrepared();
+    if (batch.every(({ rejection, row }) => rejection === null && row !== null)) return this.#put(batch);
     const outcomes: Outcome[] = new Array(batch.length);
     const parts = Map.groupBy(batch.keys(), (i) => {
       const { rejection, row } = batch[i] as Write;
@@ -218,7 +225,10 @@ export class Writes {
       const places = parts.get(kind) ?? [];
       const part = places.map((i) => batch[i] as Write);
       if (part.length === 0) continue;
-      const found = kind === 'refused' ? await this.#looked(part) : await this.#together(part, kind);
+      const found =
+        kind === 'refused'
+          ? await this.#looked(part)
+          : await (kind === 'put' ? this.#put(part) : this.#together(part, kind));
       for (const [n, i] of places.entries()) outcomes[i] = found[n] as Outcome;
     }
     return outcomes;

@@ -55,15 +55,16 @@ export async function putInBatches(
 
 /** The first write of every key, then the second of every key, and so on; each round sorted by key. */
 function rounds(writes: readonly Write[]): readonly (readonly Numbered[])[] {
+  const all = writes.map((write, i): Numbered => ({ i, text: keyToText(write.key), write }));
+  // Of one key in the order in which they came: the sort is stable.
+  all.sort((a, b) => (a.text < b.text ? -1 : a.text === b.text ? 0 : 1));
   const found: Numbered[][] = [];
-  const seen = new Map<string, number>();
-  for (const [i, write] of writes.entries()) {
-    const text = keyToText(write.key);
-    const round = seen.get(text) ?? 0;
-    seen.set(text, round + 1);
-    found[round] ??= [];
-    found[round].push({ i, text, write });
+  let round = 0;
+  for (const [n, write] of all.entries()) {
+    round = n > 0 && all[n - 1]?.text === write.text ? round + 1 : 0;
+    const writesOfRound = found[round] ?? [];
+    found[round] = writesOfRound;
+    writesOfRound.push(write);
   }
-  for (const round of found) round.sort((a, b) => (a.text < b.text ? -1 : 1));
   return found;
 }

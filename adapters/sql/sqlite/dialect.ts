@@ -10,6 +10,8 @@ export const sqlite: Dialect = Object.freeze({
   client: 'better-sqlite3',
   name: 'sqlite',
   lateBoundMs: 0,
+  // One connection, which answers at once; scans that take turns on it would share its cache of pages.
+  scans: 1,
   clockErrorMs: 0,
   batchSize: 500,
   async load(options, clock) {

@@ -1,5 +1,4 @@
 import { InvalidConfiguration, NotPrepared, StoreFault } from '../../../src/core/errors.ts';
-import { compareText } from '../../../src/core/record-key.ts';
 import { stampFromBytes, stampToBytes } from '../../../src/core/stamp.ts';
 import type { CasOutcome, PutFault } from '../../../src/core/store.ts';
 import type { Bound } from '../column-codec.ts';
@@ -8,6 +7,7 @@ import type { Layout } from '../layout.ts';
 import { type Grammar, Statements } from '../statements.ts';
 import type { SqliteConnection } from './connection.ts';
 import { classify, sqliteCode } from './faults.ts';
+import { compareCells, Pages } from './pages.ts';
 import { EXPIRED, type WriteQueue } from './write-queue.ts';
 
 const READ_CHUNK = 256;
@@ -19,30 +19,17 @@ const MAX_SAMPLES = 8_192;
 
 export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
-const GRAMMAR: Grammar = { quote, bytewise: (expression) => `${expression} COLLATE BINARY` };
+const GRAMMAR: Grammar = {
+  quote,
+  bytewise: (expression) => `${expression} COLLATE BINARY`,
+  hexadecimal: (expression) => `iif(${expression} IS NULL, NULL, lower(hex(${expression})))`,
+};
 
 /** What else the table's access needs to know. */
 export interface TableSetting {
   readonly wal: boolean;
   /** A name under which the table's rowid can be read; null where it has none. */
   readonly rowid: string | null;
-}
-
-/** Orders cells as SQLite orders a column of one type. */
-function compareCells(a: readonly unknown[], b: readonly unknown[]): number {
-  for (const [i, x] of a.entries()) {
-    const y = b[i];
-    if (typeof x === 'string' && typeof y === 'string') {
-      const order = compareText(x, y);
-      if (order !== 0) return order;
-    } else if (x instanceof Uint8Array && y instanceof Uint8Array) {
-      const order = Buffer.compare(x, y);
-      if (order !== 0) return order;
-    } else if (x !== y) {
-      return (x as bigint) < (y as bigint) ? -1 : 1;
-    }
-  }
-  return 0;
 }
 
 /** One table and its stamp table in an SQLite file. */
@@ -53,6 +40,7 @@ export class SqliteTable implements TableAccess {
   readonly #layout: Layout;
   readonly #setting: TableSetting;
   readonly #statements: Statements;
+  readonly #pages: Pages;
   readonly #sql: Readonly<
     Record<'probe' | 'probePlain' | 'get' | 'getPlain' | 'insert' | 'update' | 'remove' | 'stamp' | 'unstamp', string>
   >;
@@ -74,6 +62,7 @@ export class SqliteTable implements TableAccess {
     this.#layout = layout;
     this.#setting = setting;
     this.#statements = new Statements(layout, GRAMMAR);
+    this.#pages = new Pages(connection, this.#statements, layout);
     const keyNames = new Set(layout.keys.map(({ name }) => name));
     this.#changing = layout.names.flatMap((name, i) => (keyNames.has(name) ? [] : [i]));
     this.#sql = this.#texts();
@@ -220,32 +209,14 @@ export class SqliteTable implements TableAccess {
     return found;
   }
 
-  #rows(cells: readonly (readonly unknown[])[]): HeldAt[] {
-    const keys = this.#layout.keys.length;
-    return cells.map((row) => ({
-      stamp: row[0] === null ? null : stampFromBytes(row[0] as Uint8Array),
-      key: row.slice(2, 2 + keys),
-      row: Number(row[1]) === 1 ? null : row.slice(2 + keys),
-    }));
-  }
-
-  page({ after, upTo }: KeyRange, limit: number, stampsOnly: boolean): Promise<HeldAt[]> {
+  page(range: KeyRange, limit: number, stampsOnly: boolean): Promise<HeldAt[]> {
     return this.#connection.read(() =>
-      this.#withStamps((stamped) => {
-        const sql = this.#statements.page({ stamped, stampsOnly }, { after: after !== null, upTo: upTo !== null });
-        const part = [...(after ?? []), ...(upTo ?? []), limit];
-        return this.#rows(this.#connection.all(sql, stamped ? [...part, ...part, limit] : part));
-      }),
+      this.#withStamps((stamped) => this.#pages.page(range, limit, { stamped, stampsOnly })),
     );
   }
 
   list(unit: readonly Bound[], after: readonly Bound[] | null, limit: number): Promise<HeldAt[]> {
-    return this.#connection.read(() =>
-      this.#withStamps((stamped) => {
-        const sql = this.#statements.list(stamped, after !== null);
-        return this.#rows(this.#connection.all(sql, [...unit, ...(after ?? []), limit]));
-      }),
-    );
+    return this.#connection.read(() => this.#withStamps((stamped) => this.#pages.list(unit, after, limit, stamped)));
   }
 
   /** The number of records if that is small, else null. */
