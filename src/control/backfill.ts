@@ -36,6 +36,8 @@ export interface ReplayProgress {
   readonly etaMs: number | null;
   /** Nothing is read or put for now; an operator wants it so. */
   readonly paused: boolean;
+  /** Why it goes slower than it may: a store, its replicas or the services asked for that; null when nothing did. */
+  readonly eased: string | null;
 }
 
 export interface BackfillOptions extends Authorship {
@@ -63,7 +65,7 @@ const PARTITIONS = 16;
 
 /** What is copied, and where its checkpoints go. */
 export interface ReplayCopy
-  extends Pick<ReplayOptions, 'shares' | 'journal' | 'settings' | 'signal' | 'onProgress' | 'checkpointMs'> {
+  extends Pick<ReplayOptions, 'shares' | 'journal' | 'settings' | 'signal' | 'onProgress' | 'checkpointMs' | 'whole'> {
   readonly replay: ReplayRow;
   readonly document: RulesetDocument;
   /** Where it goes. @default the store of the replay's target */
@@ -126,28 +128,33 @@ export class Backfill {
       await this.#endLeftover(work, runner);
       return options.detach === true ? this.#shared.offer(work) : this.#shared.takePart(work, options);
     }
-    const { document } = await this.#checkpoint(runner, work, [], 0);
+    const { document } = await this.#checkpoint(runner, work, [], 0, null);
     const { positions } = work.replay;
     const shares: readonly ReplayShare[] = work.partitions.map((row) => ({ ...row }));
     const pace = new Pace(clock);
     let { paused } = work.replay;
-    const summary = (): ReplayProgress => progressOf({ ...work.replay, rate: pace.rate, paused }, shares);
+    let eased: string | null = null;
+    const summary = (): ReplayProgress => progressOf({ ...work.replay, rate: pace.rate, paused }, shares, eased);
     const report = (): void => {
       pace.reach(summary().scanned);
       options.onProgress?.(summary());
     };
     report();
     const census = censusFor(this.#parts, work.replay);
+    // A census of everything is taken once for a mapping; from then on, of what has to be read anyway.
+    const counted = (await plane.censuses(migration)).some((row) => row.exhaustive && row.mapping === mapping);
     const run = this.#copy({
       replay: work.replay,
       document,
       ...(ways === undefined ? {} : { target: ways.target }),
       shares,
       census,
+      whole: census !== null && !counted,
       journal: {
-        checkpoint: async (points, deadlineLimit) => {
-          const receipt = await this.#checkpoint(runner, work, points, deadlineLimit);
+        checkpoint: async (points, deadlineLimit, because) => {
+          const receipt = await this.#checkpoint(runner, work, points, deadlineLimit, because);
           paused = receipt.paused;
+          eased = because;
           // Also while nothing moves: the rate falls, a pause is seen.
           report();
           return { yours: receipt.yours, settings: receipt.document.settings, paused };
@@ -169,7 +176,8 @@ export class Backfill {
     }
     await ways?.leave(work, runner);
     const ended = await plane.endReplay(work.replay.id, runner);
-    const exhaustive = !work.resumed && covers(positions, WHOLE_LINE);
+    const replayed = shares.reduce((sum, share) => sum + share.applied + share.skipped + share.rejected, 0);
+    const exhaustive = !work.resumed && covers(positions, WHOLE_LINE) && census?.sampled === replayed;
     if (census !== null && (exhaustive || census.sampled > 0)) {
       const { actor, reason } = options;
       await plane.recordCensus(censusRow(this.#parts, census.report(exhaustive)), { actor, reason });
@@ -195,13 +203,17 @@ export class Backfill {
 
   /** The work itself, whoever keeps its checkpoints. */
   #copy({ replay: row, document, census, ...work }: ReplayCopy): Promise<void> {
-    const { plane, migration, stores, clock, random } = this.#parts;
+    const { plane, migration, stores, clock, random, logger } = this.#parts;
     const { target, positions } = row;
+    let before: string | null = null;
     const ruleset = new Ruleset(document);
     const traffic = new TrafficWatch(plane, migration, clock);
     const journal: ReplayJournal = {
-      checkpoint: async (shares, deadlineLimit) => {
-        const receipt = await work.journal.checkpoint(shares, deadlineLimit);
+      checkpoint: async (shares, deadlineLimit, eased) => {
+        if (eased !== null && before === null) logger?.warn({ migration, eased }, `the ${row.kind} is eased`);
+        if (eased === null && before !== null) logger?.info({ migration }, `the ${row.kind} is eased no more`);
+        before = eased;
+        const receipt = await work.journal.checkpoint(shares, deadlineLimit, eased);
         const watched = receipt.yours && receipt.settings.replayTrafficBudgetMs !== null;
         return watched ? { ...receipt, trafficMs: await traffic.p99Ms() } : receipt;
       },
@@ -211,11 +223,8 @@ export class Backfill {
       journal,
       source: stores[otherSide(target)],
       target: work.target ?? stores[target],
-      includes: (entry) => {
-        const wanted = includes(positions, ruleset.position(this.#unit(entry)));
-        if (wanted) census?.add(entry);
-        return wanted;
-      },
+      includes: (entry) => includes(positions, ruleset.position(this.#unit(entry))),
+      onRead: (entry) => census?.add(entry),
       clock,
       random,
       // What a store refuses before anything is mirrored, the backfill will find again.
@@ -234,7 +243,13 @@ export class Backfill {
     return this.#parts.keys.unit(entry.key);
   }
 
-  #checkpoint(runner: string, work: ReplayWork, points: readonly ReplayShare[], deadlineLimit: number) {
+  #checkpoint(
+    runner: string,
+    work: ReplayWork,
+    points: readonly ReplayShare[],
+    deadlineLimit: number,
+    eased: string | null,
+  ) {
     return this.#parts.plane.checkpoint(
       work.replay.id,
       runner,
@@ -248,6 +263,7 @@ export class Backfill {
         applied,
         skipped,
         rejected,
+        eased,
       })),
     );
   }

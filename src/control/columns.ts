@@ -54,6 +54,7 @@ export const COLUMNS: { readonly [T in TableName]: { readonly [C in keyof Tables
     seenAt: 'number',
     deadlineLimit: 'number',
     stampLimit: 'text',
+    highWater: 'text',
     health: 'json?',
   },
   acknowledgements: {
@@ -136,6 +137,7 @@ export const COLUMNS: { readonly [T in TableName]: { readonly [C in keyof Tables
     failure: 'text?',
     retryAt: 'number',
     census: 'json?',
+    eased: 'text?',
   },
   verifications: {
     id: 'number',
@@ -206,6 +208,15 @@ export const COLUMNS: { readonly [T in TableName]: { readonly [C in keyof Tables
     divergences: 'number',
     stuck: 'json',
     runner: 'text?',
+    leaseUntil: 'number',
+  },
+  proofs: {
+    id: 'number',
+    migration: 'text',
+    runner: 'text',
+    process: 'json',
+    actor: 'text',
+    since: 'number',
     leaseUntil: 'number',
   },
   ramps: {
@@ -294,6 +305,7 @@ export const RULES: Readonly<Record<TableName, TableRules>> = {
   traffic: given('node', ['node']),
   ramps: given('migration'),
   notices: given('migration', ['hook', 'migration']),
+  proofs: given('migration', ['migration']),
   samples: given('migration', ['migration', 'step', 'slot']),
   jobs: { primary: 'id', given: false, unique: null, lookup: 'migration' },
   sampler: given('step', ['step']),
@@ -331,6 +343,18 @@ export function checkPatch(table: TableName, patch: object): [column: string, va
   for (const [column, value] of cells) {
     if (column === RULES[table].primary) throw new Error(`${table}.${column} does not change`);
     checkCell(table, column, value);
+  }
+  return cells;
+}
+
+/** The columns that only rise. @throws Error for those that a patch sets too, and for what has no order of its own. */
+export function checkRaise(table: TableName, patch: object, raise: object): [column: string, value: unknown][] {
+  const cells = checkPatch(table, raise);
+  for (const [column, value] of cells) {
+    const kind = kindOf(table, column);
+    if (Object.hasOwn(patch, column) || value === null || !/^(number|text)$/.test(kind)) {
+      throw new Error(`${table}.${column} cannot be raised to that`);
+    }
   }
   return cells;
 }

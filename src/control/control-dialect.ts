@@ -1,12 +1,38 @@
 import type { Knex } from 'knex';
-import type { Change } from '../core/control-client.ts';
+import type { Change, WatchOptions } from '../core/control-client.ts';
 import type { Patience } from './patience.ts';
+import type { Statement, StatementPlans } from './statement-plans.ts';
 
 /**
  * What a failed call means. `again`: nothing happened, a passing conflict. `unreachable`: the database is away, full
  * or broken. `unusable`: it is there and will not do. `other`: a mistake of ours.
  */
 export type FailureKind = 'again' | 'unreachable' | 'unusable' | 'other';
+
+/** What a statement came to. */
+export interface Outcome {
+  readonly rows: readonly Readonly<Record<string, unknown>>[];
+  /** How many rows it changed; of a query nobody asks. */
+  readonly met: number;
+}
+
+/** The connection of a transaction. */
+export interface Session {
+  /** Looks at the schema; runs on the same connection. */
+  readonly knex: Knex;
+  readonly plans: StatementPlans;
+  run(statement: Statement): Promise<Outcome>;
+}
+
+/**
+ * How a transaction goes. Of one that is `atOnce` the body asks everything in the turn in which it is called, so that
+ * nothing in it waits for an answer: one round trip, and no lock is held for longer than the database works. It may run
+ * again although it was applied.
+ */
+export interface TransactOptions {
+  readonly mode: 'read' | 'write';
+  readonly atOnce: boolean;
+}
 
 /** Everything in which one SQL database differs from another, for the control plane. */
 export interface ControlDialect {
@@ -22,23 +48,29 @@ export interface ControlDialect {
    * whoever watches, if the transaction commits.
    */
   transact<T>(
-    mode: 'read' | 'write',
+    options: TransactOptions,
     patience: Patience,
-    body: (knex: Knex) => Promise<T>,
+    body: (session: Session) => Promise<T>,
     changed?: () => Change | null,
   ): Promise<T>;
   /** Runs `body` in one transaction that excludes every other preparation; the place is made if need be. */
   prepare(body: (knex: Knex) => Promise<void>): Promise<void>;
+  /** As statements name it. */
+  tableName(table: string): string;
   /** Texts as the database can hold them: none is lost, and their order stays. */
   encodeText(text: string): string;
   decodeText(text: string): string;
   /** Orders with null lowest. knex's own option for nulls replaces the column on SQLite (3.3.0) and is not used. */
   orderBy(query: Knex.QueryBuilder, column: string, direction: 'asc' | 'desc', nullable: boolean): void;
-  /** A condition that stays cheap and legal for lists of any length. */
-  whereIn(query: Knex.QueryBuilder, column: string, values: readonly (string | number | boolean)[]): void;
+  /** A list as one value, of any length. */
+  encodeList(values: readonly (string | number | boolean)[]): unknown;
+  /** Whether a column is in such a list. */
+  whereIn(query: Knex.QueryBuilder, column: string, list: Knex.Value): void;
+  /** The larger of two values. */
+  readonly larger: string;
   classify(error: unknown): FailureKind;
   /** Calls `changed` soon after any commit, those just before included. @returns what ends it, and what looks at once. */
-  watch(changed: (change?: Change) => void): ChangeWatch;
+  watch(changed: (change?: Change) => void, options: WatchOptions): ChangeWatch;
   /** Waits for what runs and releases everything. */
   close(): Promise<void>;
 }

@@ -1,5 +1,13 @@
 import type { Clock } from '../core/clock.ts';
-import type { Change, DivergenceReport, Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
+import type {
+  Change,
+  DivergenceReport,
+  Joined,
+  JoinRequest,
+  NodeReport,
+  Receipt,
+  WatchOptions,
+} from '../core/control-client.ts';
 import { describeDial, NOBODY, type Threshold } from '../core/dial.ts';
 import {
   GatesRefused,
@@ -16,7 +24,7 @@ import { DEFAULT_SETTINGS, type Settings, validateSettings } from '../core/setti
 import type { DialMove, Side } from '../core/stage.ts';
 import type { Traffic } from '../core/traffic.ts';
 import * as acceptances from './acceptances.ts';
-import { behind, type FleetMember, factsOf, fleetOf, migrationRow } from './facts.ts';
+import { behind, type FleetMember, factsOf, fleetOf, membersBehind, migrationRow } from './facts.ts';
 import * as fleetDesk from './fleet-desk.ts';
 import { type CallerEvidence, fleetGate, furthest, gatesOf, moved } from './gates.ts';
 import * as handovers from './handovers.ts';
@@ -25,6 +33,7 @@ import * as lists from './lists.ts';
 import * as notices from './notices.ts';
 import * as outlook from './outlook.ts';
 import * as preloads from './preloads.ts';
+import * as proofs from './proofs.ts';
 import { type Authorship, carried, publish, remember } from './publish.ts';
 import type { RampRow } from './ramp-row.ts';
 import * as ramps from './ramps.ts';
@@ -45,6 +54,7 @@ import type {
   HistoryRow,
   JobRow,
   NodeRow,
+  ProofRow,
   TokenRow,
   Transaction,
   VerificationRow,
@@ -103,7 +113,13 @@ export class ControlPlane {
     return this.#storage.transaction((tx) => fleetDesk.join(tx, request, this.#clock.now()));
   }
 
-  report(report: NodeReport): Promise<Receipt> {
+  async report(report: NodeReport): Promise<Receipt> {
+    if (fleetDesk.isPlain(report)) {
+      const receipt = await this.#storage.transactionAtOnce((tx) =>
+        fleetDesk.reportAtOnce(tx, report, this.#clock.now()),
+      );
+      if (receipt !== null) return receipt;
+    }
     return this.#storage.transaction((tx) => fleetDesk.report(tx, report, this.#clock.now()));
   }
 
@@ -112,7 +128,7 @@ export class ControlPlane {
   }
 
   rulesets(migrations: readonly string[]): Promise<readonly RulesetDocument[]> {
-    return this.#storage.read(async (tx) => {
+    return this.#storage.readAtOnce(async (tx) => {
       const rows = await tx.select('migrations', { name: { in: migrations } });
       return rows.map((row) => row.document);
     });
@@ -126,12 +142,17 @@ export class ControlPlane {
   }
 
   /** @throws UnknownMigration */
-  ruleset(name: string): Promise<RulesetDocument> {
-    return this.#storage.read(async (tx) => (await migrationRow(tx, name)).document);
+  async ruleset(name: string): Promise<RulesetDocument> {
+    const [row] = await this.#storage.readAtOnce((tx) => tx.select('migrations', { name }));
+    return row?.document ?? this.#storage.read(async (tx) => (await migrationRow(tx, name)).document);
   }
 
-  /** The processes that have not acknowledged a revision. */
-  behind(name: string, revision: number): Promise<readonly FleetMember[]> {
+  /**
+   * The processes that have not acknowledged a revision. Who was asked about it before gives whom it named then: nobody
+   * can have joined those since, because the revision is published.
+   */
+  behind(name: string, revision: number, among: readonly number[] | null = null): Promise<readonly FleetMember[]> {
+    if (among !== null) return this.#storage.readAtOnce((tx) => membersBehind(tx, name, revision, among));
     return this.#storage.read(async (tx) => behind(await fleetOf(tx, name), revision));
   }
 
@@ -350,7 +371,7 @@ export class ControlPlane {
     return this.#transaction(request, async (tx, now) => {
       const { migration, move, evidence, force, dryRun, ifRevision, ramp } = request;
       if (ramp !== undefined) await ramps.demandHold(tx, ramp, now);
-      const facts = await factsOf(tx, migration, now);
+      const facts = await factsOf(tx, migration, now, move);
       const { document, row } = facts;
       if (document.finished) throw new MigrationFinished(`${migration} is finished; its dials do not move any more`);
       if (ifRevision !== null && ifRevision !== row.revision) {
@@ -603,25 +624,14 @@ export class ControlPlane {
   ): Promise<void> {
     return this.#storage.transaction(async (tx) => {
       await migrationRow(tx, name);
-      const keyId = fleetDesk.keyIdOf(line.key);
-      const known = await tx.select('dirt', { migration: name, target, kind: 'rejected', keyId });
       const positions = await carried(tx, name, [[position, position + 1]], line.revision);
       await fleetDesk.addDirt(tx, name, target, positions, {
         ...line,
         kind: 'rejected',
-        keyId,
+        keyId: fleetDesk.keyIdOf(line.key),
         at: this.#clock.now(),
         notBefore: null,
       });
-      // The new line stands for older ones of the same place, and is not cleared by whoever looked at those.
-      const same = known.filter((row) =>
-        positions.some(([from, to]) => row.fromPosition === from && row.toPosition === to),
-      );
-      await replayEnd.clearDirt(
-        tx,
-        name,
-        same.map((row) => row.id),
-      );
     });
   }
 
@@ -629,7 +639,10 @@ export class ControlPlane {
   recordDivergences(name: string, lines: readonly DivergenceReport[]): Promise<void> {
     return this.#storage.transaction(async (tx) => {
       await migrationRow(tx, name);
-      for (const line of lines) await fleetDesk.upsertDivergence(tx, { ...line, migration: name });
+      await fleetDesk.upsertDivergences(
+        tx,
+        lines.map((line) => ({ ...line, migration: name })),
+      );
     });
   }
 
@@ -648,6 +661,15 @@ export class ControlPlane {
       await migrationRow(tx, row.migration);
       return verificationReports.recordVerification(tx, row, document, authorship, now);
     });
+  }
+
+  /** Null: it is yours now. */
+  holdProof(request: proofs.ProofRequest): Promise<ProofRow | null> {
+    return this.#storage.transaction((tx) => proofs.holdProof(tx, request, this.#clock.now()));
+  }
+
+  releaseProof(name: string, runner: string): Promise<void> {
+    return this.#storage.transaction((tx) => proofs.releaseProof(tx, name, runner));
   }
 
   // --- preflight -----------------------------------------------------------------------------------
@@ -784,11 +806,11 @@ export class ControlPlane {
   }
 
   /** Newest first. */
-  jobs(migrations: readonly string[] | null, limit: number): Promise<readonly JobRow[]> {
+  jobs(migrations: readonly string[] | null, limit: number): Promise<readonly jobDesk.JobView[]> {
     return this.#storage.read((tx) => jobDesk.jobs(tx, migrations, limit, this.#clock.now()));
   }
 
-  job(id: string): Promise<JobRow | null> {
+  job(id: string): Promise<jobDesk.JobView | null> {
     return this.#storage.read((tx) => jobDesk.job(tx, id, this.#clock.now()));
   }
 
@@ -866,14 +888,14 @@ const camel = (dial: 'dual-write' | 'shadow-read' | 'cutover'): 'dualWrite' | 's
 /** The control plane as controllers and processes call it, in this thread, in a worker or over HTTP. */
 export type ControlPlaneApi = Pick<ControlPlane, keyof ControlPlane> & {
   /** Calls `changed` soon after any change, by anyone, until the returned function is called. */
-  watch(changed: (change?: Change) => void): () => void;
+  watch(changed: (change?: Change) => void, options?: WatchOptions): () => void;
   close(): Promise<void>;
 };
 
 /** A control plane in this very thread, over any storage. */
 export function localControlPlane(storage: ControlStorage, clock: Clock): ControlPlaneApi {
   return Object.assign(new ControlPlane(storage, clock), {
-    watch: (changed: (change?: Change) => void) => storage.watch(changed),
+    watch: (changed: (change?: Change) => void, options?: WatchOptions) => storage.watch(changed, options),
     close: () => storage.close(),
   });
 }

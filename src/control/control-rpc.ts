@@ -1,3 +1,4 @@
+import type { Change, WatchOptions } from '../core/control-client.ts';
 import type { ErrorJson } from '../core/revive-error.ts';
 
 /** What a worker that hosts a control plane is started with. */
@@ -11,7 +12,8 @@ export interface ControlWorkerData {
 /** From the main thread to the worker. */
 export type ControlRequest =
   | { readonly kind: 'call'; readonly id: number; readonly method: string; readonly args: readonly unknown[] }
-  | { readonly kind: 'watch'; readonly on: boolean }
+  | { readonly kind: 'watch'; readonly id: number; readonly options: WatchOptions }
+  | { readonly kind: 'unwatch'; readonly id: number }
   | { readonly kind: 'close' };
 
 /** From the worker to the main thread. */
@@ -20,4 +22,4 @@ export type ControlResponse =
   | { readonly kind: 'failed'; readonly error: ErrorJson }
   | { readonly kind: 'result'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'error'; readonly id: number; readonly error: ErrorJson }
-  | { readonly kind: 'changed' };
+  | { readonly kind: 'changed'; readonly id: number; readonly change: Change | undefined };

@@ -49,7 +49,7 @@ export async function serveControl(
   }
 
   const running = new Set<Promise<void>>();
-  let unwatch: (() => void) | null = null;
+  const watches = new Map<number, () => void>();
 
   const answer = async (id: number, method: string, args: readonly unknown[]): Promise<void> => {
     try {
@@ -62,7 +62,7 @@ export async function serveControl(
   };
 
   const close = async (): Promise<void> => {
-    unwatch?.();
+    for (const stop of watches.values()) stop();
     await Promise.all(running);
     await storage.close();
     port.close();
@@ -76,8 +76,14 @@ export async function serveControl(
         break;
       }
       case 'watch':
-        unwatch?.();
-        unwatch = request.on ? storage.watch(() => send({ kind: 'changed' })) : null;
+        watches.set(
+          request.id,
+          storage.watch((change) => send({ kind: 'changed', id: request.id, change }), request.options),
+        );
+        break;
+      case 'unwatch':
+        watches.get(request.id)?.();
+        watches.delete(request.id);
         break;
       case 'close':
         void close();

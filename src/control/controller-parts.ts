@@ -4,6 +4,7 @@ import type { NodeInfo } from '../core/control-client.ts';
 import type { KeySpec } from '../core/record-key.ts';
 import type { Side } from '../core/stage.ts';
 import type { Store } from '../core/store.ts';
+import type { Logger } from '../core/telemetry.ts';
 import type { Key } from '../core/value.ts';
 import type { PartitionCarrier } from '../replay/partition-jobs.ts';
 import type { ControlPlaneApi } from './control-plane.ts';
@@ -34,4 +35,6 @@ export interface ControllerParts {
   readonly carrier: PartitionCarrier | null;
   /** Where verifications are shared; null where each is one process's. */
   readonly scans: ScanDesk | null;
+  /** @default nothing is logged */
+  readonly logger?: Logger;
 }

@@ -1,11 +1,12 @@
 import type { VerifyReport } from '../../verify/verify-report.ts';
-import { NOBODY, type Threshold } from '../core/dial.ts';
+import { between, NOBODY, type Threshold } from '../core/dial.ts';
 import { ChangeoverError, FleetTimeout, type GateVerdict, HandoverInProgress, Interrupted } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { type DialMove, planStage, type Side, type Stage } from '../core/stage.ts';
 import type { Inspection } from '../core/store.ts';
 import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
+import { ChangeSignal, stillBehind, untilAcknowledged } from './change-signal.ts';
 import type { MoveAnswer } from './control-plane.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import type { FleetMember } from './facts.ts';
@@ -55,8 +56,6 @@ export interface MoveResult {
 const HANDOVER_BUDGET_MS = 1_000;
 /** How long a process may take to acknowledge before the command names it and gives up. */
 const ACKNOWLEDGE_BUDGET_MS = 10_000;
-/** Between two looks where no change was announced. */
-const LOOK_MS = 25;
 
 /**
  * Drives one migration step by step: what needs several transactions, and the stores between them. It keeps nothing that
@@ -83,7 +82,7 @@ export class Controller {
 
   /** What a move would need, changing nothing. */
   async preview(move: DialMove, options: Partial<MoveOptions> = {}): Promise<MoveAnswer> {
-    return this.#ask(move, { actor: '', reason: 'preview', ...options, dryRun: true });
+    return this.#ask(move, { actor: '', reason: 'preview', ...options, dryRun: true }, await this.#ruleset());
   }
 
   /**
@@ -96,7 +95,7 @@ export class Controller {
     const present = options.dryRun === true ? await this.#ruleset() : await this.finishHandover(options);
     if (options.dryRun !== true && (move.dial === 'cutover' || move.dial === 'retire-old'))
       await this.#letSettle(present.revision, options.signal);
-    const answer = await this.#ask(move, options);
+    const answer = await this.#ask(move, options, present);
     if (options.dryRun === true)
       return this.#result(answer.document ?? (await this.#ruleset()), answer.gates, null, begun);
     if (answer.next === 'stamping') {
@@ -132,13 +131,16 @@ export class Controller {
   }
 
   /**
-   * The old store leads everything again: fenced, nothing lost. Repairs first what is dirty, outside of the hold.
+   * The old store leads everything again: fenced, nothing lost. Replays first what is dirty in what goes back, outside
+   * of the hold; a repair that others run there, or have paused, is given up for it.
    * @throws GatesRefused where the old store is not complete
    */
   async rollback(options: MoveOptions, to: Threshold = NOBODY): Promise<MoveResult> {
-    await this.finishHandover(options);
+    const { dials } = await this.finishHandover(options);
     const status = await this.#parts.plane.status(this.migration);
-    if (options.dryRun !== true && status.dirty.ranges + status.dirty.rejected > 0) await this.repair(options);
+    if (options.dryRun !== true && status.dirty.ranges + status.dirty.rejected > 0) {
+      await this.#repair.drain(between(dials.cutover, to), options, true);
+    }
     return this.set({ dial: 'cutover', to }, options);
   }
 
@@ -252,31 +254,33 @@ export class Controller {
   async waitAcknowledged(revision: number, signal?: AbortSignal): Promise<void> {
     const { clock, plane } = this.#parts;
     const begun = clock.monotonic();
-    for (;;) {
-      const late = await plane.behind(this.migration, revision);
-      if (late.length === 0) return;
+    let late = await plane.behind(this.migration, revision);
+    if (late.length === 0) return;
+    using changes = new ChangeSignal(plane, clock);
+    while (late.length > 0) {
       if (clock.monotonic() - begun > ACKNOWLEDGE_BUDGET_MS) throw this.#timeout(late, revision);
-      await this.#change(signal);
+      await changes.next(signal);
       if (clock.monotonic() - begun > HANDOVER_BUDGET_MS) await this.#undertaker.tend(UNDERTAKER);
+      late = await stillBehind(this.#parts, revision, late);
     }
   }
 
   /** Gives the fleet a moment to acknowledge what was published just now; the gates say what is missing after it. */
   async #letSettle(revision: number, signal: AbortSignal | undefined): Promise<void> {
     const { clock, plane } = this.#parts;
-    const begun = clock.monotonic();
-    while (clock.monotonic() - begun < HANDOVER_BUDGET_MS) {
-      if ((await plane.behind(this.migration, revision)).length === 0) return;
-      await this.#change(signal);
-    }
+    const until = clock.monotonic() + HANDOVER_BUDGET_MS;
+    const members = await plane.behind(this.migration, revision);
+    if (members.length === 0) return;
+    using changes = new ChangeSignal(plane, clock);
+    await untilAcknowledged(this.#parts, { revision, members, until }, changes, signal);
   }
 
-  async #ask(move: DialMove, options: MoveOptions): Promise<MoveAnswer> {
+  async #ask(move: DialMove, options: MoveOptions, present: RulesetDocument): Promise<MoveAnswer> {
     const { plane, migration } = this.#parts;
     return plane.move({
       migration,
       move,
-      evidence: await evidenceFor(this.#parts, (await this.#ruleset()).dials, move),
+      evidence: await evidenceFor(this.#parts, present.dials, move),
       actor: options.actor,
       reason: options.reason,
       force: options.force ?? false,
@@ -294,6 +298,7 @@ export class Controller {
   ): Promise<{ readonly pauseMs: number; readonly after: RulesetDocument }> {
     const { clock, plane } = this.#parts;
     const begun = clock.monotonic();
+    using changes = new ChangeSignal(plane, clock);
     let cancelled = false;
     let rounds = 0;
     for (;;) {
@@ -305,11 +310,22 @@ export class Controller {
       const elapsed = clock.monotonic() - begun;
       if (elapsed > ACKNOWLEDGE_BUDGET_MS) throw this.#stuck(progress);
       options.signal?.throwIfAborted();
-      const late = elapsed > HANDOVER_BUDGET_MS;
-      // What one round of draining leaves is refused by a store, or came meanwhile: no reason to hammer both.
-      if (rounds > 0) await this.#change(options.signal);
-      rounds += 1;
+      const late = elapsed >= HANDOVER_BUDGET_MS;
       const { handover } = progress.document;
+      if (handover?.kind === 'fenced' && progress.waitingFor.length > 0 && !late) {
+        const revision = handover.movedAt ?? handover.holdSince;
+        const until = begun + HANDOVER_BUDGET_MS;
+        await untilAcknowledged(
+          this.#parts,
+          { revision, members: progress.waitingFor, until },
+          changes,
+          options.signal,
+        );
+        continue;
+      }
+      // What one round of draining leaves is refused by a store, or came meanwhile: no reason to hammer both.
+      if (rounds > 0) await changes.next(options.signal);
+      rounds += 1;
       if (handover?.kind === 'emergency') {
         // A dead process cannot acknowledge: what it may have written is dirty, and its deadlines are not awaited here.
         await this.#undertaker.buryAtOnce(progress.waitingFor, options);
@@ -320,13 +336,14 @@ export class Controller {
         if (!cancelled) cancelled = (await plane.cancelHandover(this.migration, options)).state === 'stepped';
       }
       if (handover !== null && (progress.dirty.length > 0 || (late && !cancelled))) {
-        await this.#drain(handover.positions, late ? HANDOVER_BUDGET_MS : HANDOVER_BUDGET_MS - elapsed, options);
+        const ms = late ? HANDOVER_BUDGET_MS : HANDOVER_BUDGET_MS - elapsed;
+        if (!(await this.#drain(handover.positions, ms, options))) await changes.next(options.signal);
       }
     }
   }
 
-  /** Replays the held range's dirt, as far as that gets within the budget: writes wait meanwhile. */
-  async #drain(positions: Intervals, ms: number, options: Pick<MoveOptions, 'signal'> & Authorship): Promise<void> {
+  /** Replays the held range's dirt, as far as that gets within the budget: writes wait meanwhile. False: it could not. */
+  async #drain(positions: Intervals, ms: number, options: Pick<MoveOptions, 'signal'> & Authorship): Promise<boolean> {
     const over = new AbortController();
     const timer = this.#parts.clock.after(Math.max(ms, 1), () =>
       over.abort(new Interrupted('the handover takes too long')),
@@ -334,11 +351,12 @@ export class Controller {
     const signal = options.signal === undefined ? over.signal : AbortSignal.any([options.signal, over.signal]);
     try {
       await this.#repair.drain(positions, { ...options, signal });
+      return true;
     } catch (error) {
       options.signal?.throwIfAborted();
       // Whoever repairs already, or a store that fails: the budget decides, not this error.
       if (!(error instanceof ChangeoverError) || !error.retryable) throw error;
-      await this.#change(options.signal);
+      return false;
     } finally {
       timer.cancel();
     }
@@ -361,21 +379,6 @@ export class Controller {
         details: { revision, behind: late.map((member) => member.incarnation) },
       },
     );
-  }
-
-  /** Resolves at the next announced change, or after a short while. */
-  async #change(signal: AbortSignal | undefined): Promise<void> {
-    const { clock, plane } = this.#parts;
-    signal?.throwIfAborted();
-    await new Promise<void>((resolve) => {
-      const end = (): void => {
-        stop();
-        timer.cancel();
-        resolve();
-      };
-      const stop = plane.watch(end);
-      const timer = clock.after(LOOK_MS, end);
-    });
   }
 
   #ruleset(): Promise<RulesetDocument> {

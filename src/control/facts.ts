@@ -1,7 +1,8 @@
+import { between } from '../core/dial.ts';
 import { UnknownMigration } from '../core/errors.ts';
-import type { Intervals } from '../core/intervals.ts';
+import { type Intervals, includes, NOTHING } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
-import type { Side } from '../core/stage.ts';
+import type { DialMove, Side } from '../core/stage.ts';
 import { type CohortMove, cohortMovesSince } from './publish.ts';
 import type {
   AcceptanceRow,
@@ -27,6 +28,7 @@ export interface Facts {
   /** The processes whose acknowledgements are required. */
   readonly fleet: readonly FleetMember[];
   readonly dirt: readonly DirtSummary[];
+  /** Those that a move of the cutover may meet, if that is what the facts are for. */
   readonly openDivergences: readonly { readonly position: number }[];
   /** Newest first. */
   readonly verifications: readonly VerificationRow[];
@@ -74,7 +76,16 @@ export function nameOf(node: NodeRow): string {
 
 /** The members of the fleet whose acknowledgements a migration needs. */
 export async function fleetOf(tx: Transaction, migration: string): Promise<readonly FleetMember[]> {
-  const nodes = await tx.select('nodes', { state: 'alive' });
+  return membersOf(tx, migration, await aliveNodes(tx));
+}
+
+const aliveNodes = (tx: Transaction): Promise<readonly NodeRow[]> => tx.select('nodes', { state: 'alive' });
+
+async function membersOf(
+  tx: Transaction,
+  migration: string,
+  nodes: readonly NodeRow[],
+): Promise<readonly FleetMember[]> {
   const acknowledgements = await tx.select('acknowledgements', {
     migration,
     node: { in: nodes.map((node) => node.id) },
@@ -90,6 +101,24 @@ export async function fleetOf(tx: Transaction, migration: string): Promise<reado
 /** The members that have not acknowledged a revision. */
 export const behind = (fleet: readonly FleetMember[], revision: number): readonly FleetMember[] =>
   fleet.filter((member) => member.acknowledged < revision);
+
+/** Those of some members that are still there and have not acknowledged a revision. */
+export async function membersBehind(
+  tx: Transaction,
+  migration: string,
+  revision: number,
+  among: readonly number[],
+): Promise<readonly FleetMember[]> {
+  const [late, nodes] = await Promise.all([
+    tx.select('acknowledgements', { migration, node: { in: among }, revision: { lt: revision } }),
+    tx.select('nodes', { id: { in: among }, state: 'alive' }),
+  ]);
+  const byNode = new Map(nodes.map((node) => [node.id, node]));
+  return late.flatMap(({ node, revision: acknowledged }) => {
+    const row = byNode.get(node);
+    return row === undefined ? [] : [{ incarnation: node, name: nameOf(row), acknowledged }];
+  });
+}
 
 /** Gates name a few examples; more rows than this are not read for them. */
 export const MOST_ROWS = 10_000;
@@ -127,32 +156,65 @@ async function movesSince(
   return cohortMovesSince(tx, name, diverge ? 0 : Math.min(...revisions));
 }
 
-export async function factsOf(tx: Transaction, name: string, now: number): Promise<Facts> {
-  const row = await migrationRow(tx, name);
-  const verifications = await tx.select(
-    'verifications',
-    { migration: name },
-    { orderBy: 'id', descending: true, limit: MOST_VERDICTS },
-  );
-  const openDivergences = await tx.select('divergences', { migration: name }, { limit: MOST_ROWS });
-  const dirt = await dirtRows(tx, name);
+/** Records that differ at some positions, or that did where a unit stood before. */
+async function divergencesIn(
+  tx: Transaction,
+  migration: string,
+  positions: Intervals,
+  moves: readonly CohortMove[],
+): Promise<readonly { readonly position: number }[]> {
+  const elsewhere = new Set(moves.map(({ from }) => from).filter((from) => !includes(positions, from)));
+  const places = [...positions, ...[...elsewhere].map((from) => [from, from + 1] as const)];
+  const found: { readonly position: number }[] = [];
+  for (const [gte, lt] of places) {
+    found.push(...(await tx.select('divergences', { migration, position: { gte, lt } }, { limit: MOST_ROWS })));
+  }
+  return found;
+}
+
+/** What the steps of a handover are taken by: writes wait for them, so nothing else is read. */
+export type StepFacts = Pick<Facts, 'row' | 'document' | 'fleet' | 'now'>;
+
+export async function stepFactsOf(tx: Transaction, name: string, now: number): Promise<StepFacts> {
+  const [row, nodes] = await Promise.all([migrationRow(tx, name), aliveNodes(tx)]);
+  return { row, document: row.document, fleet: await membersOf(tx, name, nodes), now };
+}
+
+/** `move` is what they are gathered for, if it is a move. What can be asked together is: one round trip, where there are any. */
+export async function factsOf(tx: Transaction, name: string, now: number, move?: DialMove): Promise<Facts> {
+  const where = { migration: name };
+  const newest = { orderBy: 'id', descending: true } as const;
+  const [row, nodes, verifications, [different], dirt, runningReplays, preload, censuses, acceptances] =
+    await Promise.all([
+      migrationRow(tx, name),
+      aliveNodes(tx),
+      tx.select('verifications', where, { ...newest, limit: MOST_VERDICTS }),
+      tx.select('divergences', where, { limit: 1 }),
+      dirtRows(tx, name),
+      tx.count('replays', { ...where, state: 'running' }),
+      preloadFacts(tx, name),
+      tx.select('censuses', where, { ...newest, limit: MOST_ROWS }),
+      tx.select('acceptances', where),
+    ]);
+  const positions = move?.dial === 'cutover' ? between(row.document.dials.cutover, move.to) : NOTHING;
+  const cohortMoves = await movesSince(tx, row, different !== undefined, verifications, now);
   return {
     row,
     document: row.document,
-    fleet: await fleetOf(tx, name),
+    fleet: await membersOf(tx, name, nodes),
     dirt: dirt.map(({ target, kind, fromPosition, toPosition, cause }) => ({
       target,
       kind,
       range: [fromPosition, toPosition],
       cause,
     })),
-    openDivergences,
+    openDivergences: await divergencesIn(tx, name, positions, cohortMoves),
     verifications,
-    cohortMoves: await movesSince(tx, row, openDivergences.length > 0, verifications, now),
-    runningReplays: await tx.count('replays', { migration: name, state: 'running' }),
-    preload: await preloadFacts(tx, name),
-    censuses: await tx.select('censuses', { migration: name }, { orderBy: 'id', descending: true, limit: MOST_ROWS }),
-    acceptances: await tx.select('acceptances', { migration: name }),
+    cohortMoves,
+    runningReplays,
+    preload,
+    censuses,
+    acceptances,
     now,
   };
 }

@@ -1,15 +1,16 @@
 import { canonicalText } from '../core/canonical.ts';
-import type { DivergenceReport, Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
+import type { DirtReport, DivergenceReport, Joined, JoinRequest, NodeReport, Receipt } from '../core/control-client.ts';
 import { WHOLE_LINE } from '../core/dial.ts';
 import { Busy, InvalidArgument } from '../core/errors.ts';
 import { type Intervals, intervals, NOTHING, subtract, union } from '../core/intervals.ts';
 import { initialRuleset, mirroredTo, type RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
-import { maxStamp, STAMP_MIN } from '../core/stamp.ts';
+import { STAMP_MIN } from '../core/stamp.ts';
 import { migrationRow, nameOf } from './facts.ts';
-import { type Authorship, carried, remember } from './publish.ts';
-import type { DirtRow, NodeRow, Transaction } from './storage.ts';
-import { foldTraffic, keepTraffic } from './traffic-desk.ts';
+import { type Authorship, along, carried, cohortMovesSince, remember } from './publish.ts';
+import { clearDirt } from './replay-end.ts';
+import type { DirtRow, DivergenceRow, NodeRow, Transaction } from './storage.ts';
+import { foldTraffic, keepKnownTraffic, keepTraffic } from './traffic-desk.ts';
 
 /** The id of a key in its JSON form: enough to tell the rows of one migration apart. */
 export const keyIdOf = (key: unknown): string => canonicalText(key);
@@ -53,6 +54,7 @@ export async function join(tx: Transaction, request: JoinRequest, now: number): 
     seenAt: now,
     deadlineLimit: request.deadlineLimit,
     stampLimit: request.stampLimit,
+    highWater: STAMP_MIN,
     health: null,
   });
   const rulesets: RulesetDocument[] = [];
@@ -72,39 +74,14 @@ export async function join(tx: Transaction, request: JoinRequest, now: number): 
 
 /** R7: acknowledgements and the dirt that they carry become durable together, or not at all. */
 export async function report(tx: Transaction, report: NodeReport, now: number): Promise<Receipt> {
-  const [node] = await tx.select('nodes', { id: report.incarnation });
-  if (node === undefined || node.state !== 'alive') return { standing: 'dead' };
-  await tx.update(
-    'nodes',
-    { id: node.id },
-    {
-      seenAt: now,
-      deadlineLimit: Math.max(node.deadlineLimit, report.deadlineLimit),
-      stampLimit: maxStamp(node.stampLimit, report.stampLimit) ?? report.stampLimit,
-      // A report that was overtaken must not lower what an acknowledgement stood on (R17).
-      health: {
-        ...report.health,
-        highWater: maxStamp(node.health?.highWater ?? null, report.health.highWater) ?? report.health.highWater,
-      },
-    },
-  );
+  const node = { id: report.incarnation };
+  if (!(await renew(tx, report, now))) return { standing: 'dead' };
   await keepTraffic(tx, node.id, report.traffic);
-  for (const line of report.dirt) {
-    const ranges = await carried(tx, line.migration, [[line.position, line.position + 1]], line.revision);
-    await addDirt(tx, line.migration, line.target, ranges, {
-      kind: line.kind,
-      keyId: line.key === null ? null : keyIdOf(line.key),
-      key: line.key,
-      cause: line.cause,
-      at: now,
-      revision: line.revision,
-      notBefore: line.notBefore,
-    });
-  }
+  await addReported(tx, report.dirt, now);
   for (const [migration, revision] of await newer(tx, node.id, Object.entries(report.acknowledged))) {
     await tx.update('acknowledgements', { node: node.id, migration, revision: { lt: revision } }, { revision });
   }
-  for (const line of report.divergences) await upsertDivergence(tx, line);
+  await upsertDivergences(tx, report.divergences);
   for (const { migration, compared, divergent } of report.shadow) {
     const row = await migrationRow(tx, migration);
     await tx.update(
@@ -114,6 +91,39 @@ export async function report(tx: Transaction, report: NodeReport, now: number): 
     );
   }
   return { standing: 'member' };
+}
+
+/** What every report renews; false for a process that is no member any more. */
+async function renew(tx: Transaction, report: NodeReport, now: number): Promise<boolean> {
+  const { incarnation, deadlineLimit, stampLimit, health } = report;
+  // A report that was overtaken must not lower what an acknowledgement stood on (R17).
+  const raise = { deadlineLimit, stampLimit, highWater: health.highWater };
+  return (await tx.update('nodes', member(incarnation), { seenAt: now, health }, { raise })) > 0;
+}
+
+const member = (incarnation: number) => ({ id: incarnation, state: 'alive' }) as const;
+
+/** Whether a report says nothing that has to be looked up: nearly every one, and those that a move waits for. */
+export const isPlain = (report: NodeReport): boolean =>
+  report.dirt.length + report.divergences.length + report.shadow.length === 0 &&
+  Object.keys(report.acknowledged).length < MANY;
+
+/**
+ * {@link report} for one that is plain, asked at once: as many processes acknowledge a move at the same moment, one after
+ * another. Null where it is to be reported with looking after all: nothing is known yet of its traffic.
+ */
+export async function reportAtOnce(tx: Transaction, report: NodeReport, now: number): Promise<Receipt | null> {
+  const { incarnation: node, acknowledged, traffic } = report;
+  const provided = { table: 'nodes', where: member(node) } as const;
+  const [isMember, kept] = await Promise.all([
+    renew(tx, report, now),
+    keepKnownTraffic(tx, node, traffic),
+    ...Object.entries(acknowledged).map(([migration, revision]) =>
+      tx.update('acknowledgements', { node, migration, revision: { lt: revision } }, { revision }, { provided }),
+    ),
+  ]);
+  if (!isMember) return { standing: 'dead' };
+  return kept ? { standing: 'member' } : null;
 }
 
 /** Of so many acknowledgements most are old: one look is quicker than as many updates that change nothing. */
@@ -131,31 +141,91 @@ async function newer(
 }
 
 /** One row a key: when it was first and last seen, and what differed last. */
-export async function upsertDivergence(tx: Transaction, line: DivergenceReport): Promise<void> {
-  const { migration, key, position, kind, cause, at } = line;
-  const keyId = keyIdOf(key);
-  const fields = [...line.fields];
-  const [known] = await tx.select('divergences', { migration, keyId });
-  if (known === undefined) {
-    const row = { migration, keyId, key, position, kind, cause, fields, firstSeen: at, lastSeen: at, seen: 1 };
-    await tx.insert('divergences', { id: 0, ...row });
-  } else {
-    const patch = { kind, cause, fields, position, lastSeen: at, seen: known.seen + 1 };
-    await tx.update('divergences', { id: known.id }, patch);
+export async function upsertDivergences(tx: Transaction, lines: readonly DivergenceReport[]): Promise<void> {
+  for (const [migration, its] of Map.groupBy(lines, (line) => line.migration)) {
+    const byKey = [...Map.groupBy(its, ({ key }) => keyIdOf(key))];
+    const keyIds = byKey.map(([keyId]) => keyId);
+    const known = new Map(
+      (await tx.select('divergences', { migration, keyId: { in: keyIds } })).map((row) => [row.keyId, row]),
+    );
+    const added: DivergenceRow[] = [];
+    for (const [keyId, same] of byKey) {
+      const { key, position, kind, cause, fields, at } = same.at(-1) as DivergenceReport;
+      const patch = { kind, cause, fields: [...fields], position, lastSeen: at };
+      const row = known.get(keyId);
+      if (row === undefined) {
+        const firstSeen = (same[0] as DivergenceReport).at;
+        added.push({ id: 0, migration, keyId, key, firstSeen, seen: same.length, ...patch });
+      } else {
+        await tx.update('divergences', { id: row.id }, { ...patch, seen: row.seen + same.length });
+      }
+    }
+    await tx.insertMany('divergences', added);
   }
 }
+
+/** All that a process reports as dirty, in few statements: while a follower is away that is a line a write. */
+async function addReported(tx: Transaction, lines: readonly DirtReport[], at: number): Promise<void> {
+  const rows: DirtRow[] = [];
+  for (const [migration, its] of Map.groupBy(lines, (line) => line.migration)) {
+    const since = its.reduce((least, { revision }) => Math.min(least, revision), Number.POSITIVE_INFINITY);
+    const moves = await cohortMovesSince(tx, migration, since);
+    for (const { target, kind, position, key, cause, revision, notBefore } of its) {
+      const later = moves.filter((move) => move.revision > revision);
+      const keyId = key === null ? null : keyIdOf(key);
+      rows.push(
+        ...dirtRows(migration, target, along([[position, position + 1]], later), {
+          kind,
+          keyId,
+          key,
+          cause,
+          at,
+          revision,
+          notBefore,
+        }),
+      );
+    }
+  }
+  await insertDirt(tx, rows);
+}
+
+/** Keys of one question. */
+const MOST_ASKED = 500;
+
+const placeOf = ({ migration, target, keyId, fromPosition, toPosition }: DirtRow): string =>
+  JSON.stringify([migration, target, keyId, fromPosition, toPosition]);
+
+/**
+ * Dirt, a rejected key once: however often a key is written that the follower refuses, it is one key. The new line
+ * stands for older ones of the same place, and is not cleared by whoever looked at those.
+ */
+async function insertDirt(tx: Transaction, rows: readonly DirtRow[]): Promise<void> {
+  const rejected = new Map(rows.filter(({ kind }) => kind === 'rejected').map((row) => [placeOf(row), row]));
+  for (const [migration, its] of Map.groupBy(rejected.values(), (row) => row.migration)) {
+    const keyIds = [...new Set(its.map(({ keyId }) => keyId ?? ''))];
+    for (let at = 0; at < keyIds.length; at += MOST_ASKED) {
+      const some = keyIds.slice(at, at + MOST_ASKED);
+      const known = await tx.select('dirt', { migration, kind: 'rejected', keyId: { in: some } });
+      const stale = known.filter((row) => rejected.has(placeOf(row))).map(({ id }) => id);
+      await clearDirt(tx, migration, stale);
+    }
+  }
+  await tx.insertMany('dirt', [...rows.filter(({ kind }) => kind !== 'rejected'), ...rejected.values()]);
+}
+
+type DirtLine = Omit<DirtRow, 'id' | 'migration' | 'target' | 'fromPosition' | 'toPosition'>;
+
+const dirtRows = (migration: string, target: Side, positions: Intervals, line: DirtLine): DirtRow[] =>
+  positions.map(([fromPosition, toPosition]) => ({ id: 0, migration, target, fromPosition, toPosition, ...line }));
 
 export async function addDirt(
   tx: Transaction,
   migration: string,
   target: Side,
   positions: Intervals,
-  line: Omit<DirtRow, 'id' | 'migration' | 'target' | 'fromPosition' | 'toPosition'>,
+  line: DirtLine,
 ): Promise<void> {
-  await tx.insertMany(
-    'dirt',
-    positions.map(([fromPosition, toPosition]) => ({ id: 0, migration, target, fromPosition, toPosition, ...line })),
-  );
+  await insertDirt(tx, dirtRows(migration, target, positions, line));
 }
 
 /** The last report of a process that leaves in good order; its acknowledgements are no longer required (R9). */
@@ -256,7 +326,7 @@ export async function bury(tx: Transaction, burial: Burial, now: number): Promis
 export async function stampCeiling(tx: Transaction): Promise<string> {
   let ceiling: string = STAMP_MIN;
   for (const node of await tx.select('nodes', {})) {
-    const bound = node.state === 'dead' ? node.stampLimit : (node.health?.highWater ?? STAMP_MIN);
+    const bound = node.state === 'dead' ? node.stampLimit : node.highWater;
     if (bound > ceiling) ceiling = bound;
   }
   return ceiling;

@@ -16,7 +16,7 @@ import type { Finding } from '../core/store.ts';
 import { number, openFindings, openLosses, standingCensus } from './acceptances.ts';
 import { behind, coverageOf, type DirtSummary, type Facts, MOST_ROWS } from './facts.ts';
 import { along } from './publish.ts';
-import { verifiedAs } from './verified.ts';
+import { moreDivergeIn, verifiedAs } from './verified.ts';
 
 /** What only the caller knows: it has the stores, the control plane has not. */
 export interface CallerEvidence {
@@ -306,31 +306,45 @@ function divergenceGate(facts: Facts, positions: Intervals): GateVerdict {
     overlaps(along([[position, position + 1]], facts.cohortMoves), positions),
   );
   const name = facts.document.migration;
-  if (open.length === 0 && facts.openDivergences.length >= MOST_ROWS) {
-    const evidence = `${MOST_ROWS} records differ or more: too many to know where all of them are`;
-    return gate('divergences', false, evidence, `changeover repair ${name} ${REASON}`);
+  const repair = `changeover repair ${name} ${REASON}`;
+  if (open.length === 0 && moreDivergeIn(facts, positions)) {
+    const evidence = `the last verification of ${describePositions(positions)} found more divergent records than it lists, and those that it lists are mended`;
+    return gate(
+      'divergences',
+      false,
+      evidence,
+      `changeover verify ${name}; then ${repair}, in turn until it lists all`,
+    );
   }
+  const many = open.length >= MOST_ROWS ? `${MOST_ROWS} records or more` : null;
   return gate(
     'divergences',
     open.length === 0,
     open.length === 0
       ? `none open in ${describePositions(positions)}`
-      : `${open.length} record${open.length === 1 ? '' : 's'} differ in ${describePositions(positions)}`,
-    `changeover repair ${name} ${REASON}`,
+      : `${many ?? `${open.length} record${open.length === 1 ? '' : 's'}`} differ in ${describePositions(positions)}`,
+    repair,
   );
 }
 
 function shadowGate(facts: Facts, to: Threshold): GateVerdict {
   const { shadowCompared: n, shadowDivergent: bad } = facts.row;
   const read = facts.document.dials.shadowRead >= Math.min(to, EVERY_BUCKET);
-  const bound = n === 0 ? '' : ` (zero differences in ${n} bounds the rate by ${(300 / n).toPrecision(2)} % at 95 %)`;
+  const { migration } = facts.document;
+  const bound = ` (zero differences in ${n} bounds the rate by ${(300 / n).toPrecision(2)} % at 95 %)`;
   return gate(
     'shadow-reads',
     read && n > 0 && bad === 0,
     !read
       ? `shadow-read stands at ${describeDial(facts.document.dials.shadowRead)}`
-      : `${bad} divergent in ${n} comparisons since the last change${bad === 0 ? bound : ''}`,
-    command(facts.document.migration, 'shadow-read', argument(to)),
+      : n === 0
+        ? 'no read was compared since the last change; reads are as the services make them'
+        : `${bad} divergent in ${n} comparisons since the last change${bad === 0 ? bound : ''}`,
+    !read
+      ? command(migration, 'shadow-read', argument(to))
+      : bad > 0
+        ? `changeover repair ${migration} ${REASON}`
+        : `changeover status ${migration}`,
     true,
   );
 }

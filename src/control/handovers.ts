@@ -4,7 +4,7 @@ import { covers, type Intervals, includes, intersect, intervals, subtract, union
 import type { Cohort, Handover, RulesetDocument } from '../core/ruleset.ts';
 import { type Side, STAGE_TABLE, stageAt } from '../core/stage.ts';
 import { parseStamp } from '../core/stamp.ts';
-import { behind, coverageOf, type Facts, type FleetMember, factsOf } from './facts.ts';
+import { behind, coverageOf, type Facts, type FleetMember, factsOf, type StepFacts, stepFactsOf } from './facts.ts';
 import { stampCeiling } from './fleet-desk.ts';
 import { furthest, handoverGates } from './gates.ts';
 import { type Authorship, COHORT_CHANGE, publish, uncover, unitPosition } from './publish.ts';
@@ -109,10 +109,11 @@ function cohortsWith(document: RulesetDocument, unit: string, to: Cohort | null)
   return { canary, keptBack };
 }
 
-const fresh = async (tx: Transaction, facts: Facts) => (await tx.select('migrations', { name: facts.row.name }))[0]!;
+const fresh = async (tx: Transaction, facts: StepFacts) =>
+  (await tx.select('migrations', { name: facts.row.name }))[0]!;
 
 /** R18: the new position is as covered as both were, and as dirty as either. */
-async function movePosition(tx: Transaction, facts: Facts, from: number, to: number): Promise<void> {
+async function movePosition(tx: Transaction, facts: StepFacts, from: number, to: number): Promise<void> {
   const { row } = facts;
   const point = intervals([[to, to + 1]]);
   for (const side of ['old', 'new'] as const) {
@@ -145,7 +146,7 @@ export function refuse(what: string, gates: readonly GateVerdict[], force = true
  * time, again and again, whoever began the handover (R12, R17).
  */
 export async function stepHandover(tx: Transaction, name: string, now: number): Promise<HandoverProgress> {
-  const facts = await factsOf(tx, name, now);
+  const facts = await stepFactsOf(tx, name, now);
   const { document, row, fleet } = facts;
   const { handover } = document;
   const progress = (
@@ -198,7 +199,7 @@ type Progress = (
 /** R12 step 3, also backwards: authority moves once nothing is dirty, in either direction. */
 async function moveAuthority(
   tx: Transaction,
-  facts: Facts,
+  facts: StepFacts,
   handover: Handover,
   progress: Progress,
 ): Promise<HandoverProgress> {
@@ -262,7 +263,7 @@ export async function cancelHandover(
   authorship: Authorship,
   now: number,
 ): Promise<HandoverProgress> {
-  const facts = await factsOf(tx, name, now);
+  const facts = await stepFactsOf(tx, name, now);
   const { document, row } = facts;
   const { handover } = document;
   if (handover === null || handover.cancelled || handover.kind === 'emergency') return stepHandover(tx, name, now);
@@ -284,7 +285,7 @@ export async function cancelHandover(
     cancelled: true,
     movedAt: null,
   };
-  const reversed: Facts = { ...facts, document: { ...document, handover: back } };
+  const reversed: StepFacts = { ...facts, document: { ...document, handover: back } };
   return moveAuthority(tx, reversed, back, (state, step, more = {}) => ({
     state,
     step,

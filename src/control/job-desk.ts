@@ -4,9 +4,20 @@ import type { JobRow, Transaction } from './storage.ts';
 /** Ended jobs are listed for so long. */
 const KEPT_MS = 30 * 86_400_000;
 
+/** A job, and the one that went on with it. */
+export interface JobView extends JobRow {
+  readonly resumedBy: string | null;
+}
+
 /** Whose server does not say any more that it lives: it was interrupted. */
-const seen = (row: JobRow, now: number): JobRow =>
-  row.state === 'running' && row.aliveUntil < now ? { ...row, state: 'interrupted', finishedAt: row.aliveUntil } : row;
+async function seen(tx: Transaction, rows: readonly JobRow[], now: number): Promise<readonly JobView[]> {
+  const later = rows.length === 0 ? [] : await tx.select('jobs', { resumes: { in: rows.map(({ id }) => id) } });
+  return rows.map((row) => ({
+    ...row,
+    ...(row.state === 'running' && row.aliveUntil < now ? { state: 'interrupted', finishedAt: row.aliveUntil } : {}),
+    resumedBy: later.find(({ resumes }) => resumes === row.id)?.id ?? null,
+  }));
+}
 
 /** @throws InvalidArgument where it goes on with a job that another one went on with: each is gone on with once */
 export async function beginJob(tx: Transaction, row: JobRow, now: number): Promise<void> {
@@ -51,15 +62,15 @@ export async function jobs(
   migrations: readonly string[] | null,
   limit: number,
   now: number,
-): Promise<readonly JobRow[]> {
+): Promise<readonly JobView[]> {
   const where = migrations === null ? {} : { migration: { in: migrations } };
   const rows = await tx.select('jobs', where, { orderBy: 'startedAt', descending: true, limit });
-  return rows.map((row) => seen(row, now));
+  return seen(tx, rows, now);
 }
 
-export async function job(tx: Transaction, id: string, now: number): Promise<JobRow | null> {
-  const [row] = await tx.select('jobs', { id });
-  return row === undefined ? null : seen(row, now);
+export async function job(tx: Transaction, id: string, now: number): Promise<JobView | null> {
+  const [view] = await seen(tx, await tx.select('jobs', { id }), now);
+  return view ?? null;
 }
 
 /** Asks the server that runs it to stop it. @returns whether one does */

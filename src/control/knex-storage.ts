@@ -1,8 +1,14 @@
 import type { Knex } from 'knex';
 import { type Clock, type Random, systemClock } from '../core/clock.ts';
-import type { Change } from '../core/control-client.ts';
+import type { Change, WatchOptions } from '../core/control-client.ts';
 import { ChangeoverError, Closed, ControlUnavailable, InvalidConfiguration } from '../core/errors.ts';
-import { type ChangeWatch, type ControlDialect, errorCode } from './control-dialect.ts';
+import {
+  type ChangeWatch,
+  type ControlDialect,
+  errorCode,
+  type Session,
+  type TransactOptions,
+} from './control-dialect.ts';
 import { KnexTransaction } from './knex-transaction.ts';
 import { Patience } from './patience.ts';
 import { assertSchema, MIGRATOR, notPrepared, schemaIsCurrent } from './schema.ts';
@@ -40,20 +46,25 @@ export class KnexStorage implements ControlStorage {
     this.#patience = patience;
   }
 
-  async transaction<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
-    const [result, change] = await this.#run('write', body);
-    if (change !== null) for (const watch of this.#watches) watch.nudge(change);
-    return result;
+  transaction<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#run({ mode: 'write', atOnce: false }, body);
   }
 
-  async read<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
-    const [result] = await this.#run('read', body);
-    return result;
+  read<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#run({ mode: 'read', atOnce: false }, body);
   }
 
-  watch(changed: (change?: Change) => void): () => void {
+  transactionAtOnce<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#run({ mode: 'write', atOnce: true }, body);
+  }
+
+  readAtOnce<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#run({ mode: 'read', atOnce: true }, body);
+  }
+
+  watch(changed: (change?: Change) => void, options: WatchOptions = {}): () => void {
     if (this.#closing !== null) throw new Closed('the control storage was closed');
-    const watch = this.#dialect.watch(changed);
+    const watch = this.#dialect.watch(changed, options);
     this.#watches.add(watch);
     return () => {
       this.#watches.delete(watch);
@@ -78,26 +89,26 @@ export class KnexStorage implements ControlStorage {
     return this.#closing;
   }
 
-  async #run<T>(
-    mode: 'read' | 'write',
-    body: (tx: Transaction) => Promise<T>,
-  ): Promise<[result: T, change: Change | null]> {
+  async #run<T>(options: TransactOptions, body: (tx: Transaction) => Promise<T>): Promise<T> {
     if (this.#closing !== null) throw new Closed('the control storage was closed');
     const patience = this.#patience();
     await this.#checkOnce(patience);
-    return this.#try(patience, async () => {
-      let change: Change | null = null;
-      const run = async (knex: Knex): Promise<T> => {
-        const tx = new KnexTransaction(knex, this.#dialect, mode === 'read');
-        try {
-          return await body(tx);
-        } finally {
-          tx.end();
-          change = tx.change;
-        }
-      };
-      return [await this.#dialect.transact(mode, patience, run, () => change), change];
-    });
+    let change: Change | null = null;
+    const run = async (session: Session): Promise<T> => {
+      const tx = new KnexTransaction(session, this.#dialect, options.mode === 'read');
+      try {
+        const asked = body(tx);
+        if (options.atOnce) tx.end();
+        change = tx.change;
+        return await asked;
+      } finally {
+        tx.end();
+        change = tx.change;
+      }
+    };
+    const result = await this.#try(patience, () => this.#dialect.transact(options, patience, run, () => change));
+    if (change !== null) for (const watch of this.#watches) watch.nudge(change);
+    return result;
   }
 
   /** The schema is looked at before the first transaction, and again until it was right once. */
@@ -115,7 +126,7 @@ export class KnexStorage implements ControlStorage {
   }
 
   #inspect<T>(patience: Patience, look: (knex: Knex) => Promise<T>): Promise<T> {
-    return this.#dialect.transact('read', patience, look);
+    return this.#dialect.transact({ mode: 'read', atOnce: false }, patience, ({ knex }) => look(knex));
   }
 
   /** Runs a call until it succeeds, fails for good, or the patience is over. */

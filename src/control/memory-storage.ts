@@ -2,7 +2,7 @@ import { Closed } from '../core/errors.ts';
 import { TABLE_NAMES, type TableName } from './columns.ts';
 import { MemoryTable } from './memory-table.ts';
 import { Mutex } from './mutex.ts';
-import type { ControlStorage, Page, Tables, Transaction, Where } from './storage.ts';
+import type { ControlStorage, Page, Tables, Transaction, UpdateOptions, Where } from './storage.ts';
 
 type Undo = () => void;
 
@@ -39,22 +39,34 @@ class MemoryTransaction implements Transaction {
     return this.#table(table).count(where);
   }
 
-  async update<T extends keyof Tables>(table: T, where: Where<Tables[T]>, patch: Partial<Tables[T]>): Promise<number> {
-    return this.#writable(table).update(where, patch, this.#undo);
+  async update<T extends keyof Tables>(
+    table: T,
+    where: Where<Tables[T]>,
+    patch: Partial<Tables[T]>,
+    { raise = {}, provided }: UpdateOptions<Tables[T]> = {},
+  ): Promise<number> {
+    const target = this.#writable(table);
+    if (provided !== undefined && this.#table(provided.table).count(provided.where) === 0) return 0;
+    return target.update(where, patch, raise, this.#undo);
   }
 
   async remove<T extends keyof Tables>(table: T, where: Where<Tables[T]>): Promise<number> {
     return this.#writable(table).remove(where, this.#undo);
   }
 
+  /** Makes every later statement fail. */
+  end(): void {
+    this.#over = true;
+  }
+
   /** Ends it and says whether anything changed. */
   commit(): boolean {
-    this.#over = true;
+    this.end();
     return this.#undo.length > 0;
   }
 
   rollback(): void {
-    this.#over = true;
+    this.end();
     for (const undo of this.#undo.reverse()) undo();
   }
 
@@ -85,6 +97,14 @@ class MemoryStorage implements ControlStorage {
     return this.#mutex.run(() => this.#run(body, true));
   }
 
+  transactionAtOnce<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#mutex.run(() => this.#run(body, false, true));
+  }
+
+  readAtOnce<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#mutex.run(() => this.#run(body, true, true));
+  }
+
   watch(changed: () => void): () => void {
     const watcher = { changed };
     this.#watchers.add(watcher);
@@ -99,12 +119,14 @@ class MemoryStorage implements ControlStorage {
     await this.#mutex.idle();
   }
 
-  async #run<T>(body: (tx: Transaction) => Promise<T>, readOnly: boolean): Promise<T> {
+  async #run<T>(body: (tx: Transaction) => Promise<T>, readOnly: boolean, atOnce = false): Promise<T> {
     if (this.#closed) throw new Closed('the control storage was closed');
     const tx = new MemoryTransaction(this.#tables, readOnly);
     let result: T;
     try {
-      result = await body(tx);
+      const asked = body(tx);
+      if (atOnce) tx.end();
+      result = await asked;
     } catch (error) {
       tx.rollback();
       throw error;

@@ -1,5 +1,5 @@
 import { compareText } from '../core/record-key.ts';
-import { checkCell, checkPatch, kindsOf, RULES, type TableName, type TableRules } from './columns.ts';
+import { checkCell, checkPatch, checkRaise, kindsOf, RULES, type TableName, type TableRules } from './columns.ts';
 import { type ColumnTest, columnTests, planPage } from './conditions.ts';
 
 type Cell = string | number | boolean | null;
@@ -100,12 +100,14 @@ export class MemoryTable {
     return this.#matching(where).length;
   }
 
-  update(where: object, patch: object, undo: Undo[]): number {
+  update(where: object, patch: object, raise: object, undo: Undo[]): number {
     const cells = Object.fromEntries(checkPatch(this.#table, patch));
+    const raised = checkRaise(this.#table, patch, raise);
     const rows = this.#matching(where);
     for (const row of rows) {
       const key = row[this.#rules.primary] as PrimaryKey;
-      this.#replace(key, { ...row, ...cells });
+      const lifted = raised.filter(([column, value]) => compareCells(value, row[column]) > 0);
+      this.#replace(key, { ...row, ...cells, ...Object.fromEntries(lifted) });
       undo.push(() => this.#replace(key, row));
     }
     return rows.length;

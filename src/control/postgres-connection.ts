@@ -1,7 +1,9 @@
 import { Socket } from 'node:net';
 import pg from 'pg';
+import type { Outcome } from './control-dialect.ts';
 import { connectFailure } from './postgres-faults.ts';
 import type { PostgresPlace } from './postgres-place.ts';
+import type { Statement } from './statement-plans.ts';
 
 const CONNECT_MS = 5_000;
 /** A farewell that the server does not answer is cut short. */
@@ -44,6 +46,8 @@ export class PostgresConnection {
         fallback_application_name: 'changeover',
         connectionTimeoutMillis: CONNECT_MS,
         keepAlive: true,
+        // What is asked together goes together.
+        pipeline: true,
         stream: () => socket,
       });
       const connection = new PostgresConnection(client, socket);
@@ -66,6 +70,22 @@ export class PostgresConnection {
   async query(statements: string): Promise<readonly Answer[]> {
     const answers: unknown = await this.client.query(statements);
     return (Array.isArray(answers) ? answers : [answers]) as readonly Answer[];
+  }
+
+  /** Whatever `ask` asks goes to the server in one piece, and wakes it once. */
+  together<T>(ask: () => T): T {
+    this.#socket.cork();
+    try {
+      return ask();
+    } finally {
+      this.#socket.uncork();
+    }
+  }
+
+  /** Runs one statement; those that are asked in one turn are one round trip. */
+  async run({ sql, values }: Statement): Promise<Outcome> {
+    const { rows, rowCount } = await this.client.query<Record<string, unknown>>(sql, [...values]);
+    return { rows, met: rowCount ?? 0 };
   }
 
   /** Ends it at once; what was asked is not answered any more. */

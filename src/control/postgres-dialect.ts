@@ -1,10 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
 import type { Clock, Random } from '../core/clock.ts';
-import type { Change } from '../core/control-client.ts';
+import type { Change, WatchOptions } from '../core/control-client.ts';
 import { InvalidConfiguration } from '../core/errors.ts';
 import { TABLE_NAMES } from './columns.ts';
-import { type ChangeWatch, type ControlDialect, errorCode, type FailureKind } from './control-dialect.ts';
+import {
+  type ChangeWatch,
+  type ControlDialect,
+  errorCode,
+  type FailureKind,
+  type Session,
+  type TransactOptions,
+} from './control-dialect.ts';
 import { DatabaseClock } from './database-clock.ts';
 import type { Patience } from './patience.ts';
 import { PostgresConnection } from './postgres-connection.ts';
@@ -28,6 +35,7 @@ const ESCAPED_ESCAPE = '\u0001\u0002';
 export class PostgresDialect implements ControlDialect {
   readonly label: string;
   readonly insertBatch = 500;
+  readonly larger = 'greatest';
   /** The server's time. */
   readonly clock: DatabaseClock;
   readonly #place: PostgresPlace;
@@ -45,7 +53,7 @@ export class PostgresDialect implements ControlDialect {
       new PostgresLane({ place, mode, instance, open, machine, clock: this.clock });
     this.#writes = lane('write');
     this.#reads = Array.from({ length: READ_LANES }, () => lane('read'));
-    this.#listener = new PostgresListener(open, place.channel, instance, machine, random);
+    this.#listener = new PostgresListener({ open, place, instance, clock: machine, random });
   }
 
   exists(): boolean {
@@ -53,13 +61,13 @@ export class PostgresDialect implements ControlDialect {
   }
 
   transact<T>(
-    mode: 'read' | 'write',
+    { mode, atOnce }: TransactOptions,
     patience: Patience,
-    body: (knex: Knex) => Promise<T>,
+    body: (session: Session) => Promise<T>,
     changed: () => Change | null = () => null,
   ): Promise<T> {
     const lane = mode === 'write' ? this.#writes : this.#reads.reduce((a, b) => (b.waiting < a.waiting ? b : a));
-    return lane.transact(patience, body, changed);
+    return atOnce ? lane.transactAtOnce(patience, body, changed) : lane.transact(patience, body, changed);
   }
 
   prepare(body: (knex: Knex) => Promise<void>): Promise<void> {
@@ -73,6 +81,10 @@ export class PostgresDialect implements ControlDialect {
       .catch((error: unknown) => {
         throw errorCode(error) === INSUFFICIENT_PRIVILEGE ? this.#mayNotPrepare(error) : error;
       });
+  }
+
+  tableName(table: string): string {
+    return `${this.#place.schema}.${table}`;
   }
 
   encodeText(text: string): string {
@@ -91,16 +103,20 @@ export class PostgresDialect implements ControlDialect {
     else query.orderByRaw(direction === 'asc' ? '?? asc nulls first' : '?? desc nulls last', [column]);
   }
 
-  whereIn(query: Knex.QueryBuilder, column: string, values: readonly (string | number | boolean)[]): void {
-    query.whereRaw('?? = any(?)', [column, [...values] as string[]]);
+  encodeList(values: readonly (string | number | boolean)[]): unknown {
+    return values;
+  }
+
+  whereIn(query: Knex.QueryBuilder, column: string, list: Knex.Value): void {
+    query.whereRaw('?? = any(?)', [column, list]);
   }
 
   classify(error: unknown): FailureKind {
     return classifyPostgres(error);
   }
 
-  watch(changed: (change?: Change) => void): ChangeWatch {
-    return this.#listener.subscribe(changed);
+  watch(changed: (change?: Change) => void, options: WatchOptions): ChangeWatch {
+    return this.#listener.subscribe(changed, options);
   }
 
   async close(): Promise<void> {

@@ -2,13 +2,14 @@ import makeKnex, { type Knex } from 'knex';
 import type { Clock } from '../core/clock.ts';
 import type { Change } from '../core/control-client.ts';
 import { ChangeoverError, ControlUnavailable } from '../core/errors.ts';
-import { SILENT_LOG } from './control-dialect.ts';
+import { type Session, SILENT_LOG } from './control-dialect.ts';
 import type { DatabaseClock } from './database-clock.ts';
 import { Mutex } from './mutex.ts';
 import type { Patience } from './patience.ts';
-import type { PostgresConnection } from './postgres-connection.ts';
+import type { Answer, PostgresConnection } from './postgres-connection.ts';
 import { ConnectionLost, endsConnection, isUndone } from './postgres-faults.ts';
-import type { PostgresPlace } from './postgres-place.ts';
+import { channelOf, type PostgresPlace } from './postgres-place.ts';
+import { StatementPlans } from './statement-plans.ts';
 
 /** A statement of ours takes milliseconds; one that takes this long meets a database in trouble. */
 const STATEMENT_MS = 5_000;
@@ -47,6 +48,7 @@ export interface LaneParts {
 export class PostgresLane {
   readonly #parts: LaneParts;
   readonly #knex: Knex;
+  readonly #plans: StatementPlans;
   readonly #mutex = new Mutex();
   #connection: PostgresConnection | null = null;
   #waiting = 0;
@@ -70,6 +72,7 @@ export class PostgresLane {
         end: async () => {},
       },
     });
+    this.#plans = new StatementPlans(this.#knex);
   }
 
   /** How many transactions have come and not ended. */
@@ -77,13 +80,12 @@ export class PostgresLane {
     return this.#waiting;
   }
 
-  transact<T>(patience: Patience, body: (knex: Knex) => Promise<T>, changed: () => Change | null): Promise<T> {
+  transact<T>(patience: Patience, body: (session: Session) => Promise<T>, changed: () => Change | null): Promise<T> {
     return this.#exclusively(patience.leftMs + STATEMENT_MS, async (connection) => {
       let result: T;
       try {
-        const answers = await connection.query(this.#begin(patience));
-        this.#parts.clock.tell(Number(answers.at(-1)?.rows[0]?.['now']));
-        result = await body(this.#knex);
+        this.#tell(await connection.query(this.#begin(patience)));
+        result = await body(this.#session(connection));
       } catch (error) {
         await this.#rollback(connection);
         throw error;
@@ -93,12 +95,51 @@ export class PostgresLane {
     });
   }
 
+  /**
+   * The same where the body asks everything in one turn: it goes out between BEGIN and COMMIT, and all is answered
+   * together. After a statement that fails, or a BEGIN, COMMIT undoes. A lost answer to it is no unknown outcome: the
+   * body may be applied twice. A single query is a transaction by itself, which costs both ends half as much.
+   */
+  transactAtOnce<T>(
+    patience: Patience,
+    body: (session: Session) => Promise<T>,
+    changed: () => Change | null,
+  ): Promise<T> {
+    return this.#exclusively(patience.leftMs + STATEMENT_MS, async (connection) => {
+      const asked: (() => void)[] = [];
+      const result = body({
+        ...this.#session(connection),
+        run: (statement) => new Promise((resolve) => asked.push(() => resolve(connection.run(statement)))),
+      });
+      const ask = (): void => {
+        for (const each of asked) each();
+      };
+      if (this.#parts.mode === 'read' && asked.length === 1) {
+        ask();
+        return result;
+      }
+      const all = await connection.together(() => {
+        const begun = connection.query(this.#begin(patience));
+        ask();
+        // In a text of its own: of one that fails the server skips the rest, and COMMIT is what ends the transaction.
+        const announcement = this.#announcement(changed());
+        const announced = announcement === '' ? null : connection.query(announcement);
+        return Promise.allSettled([begun, result, announced, connection.query('COMMIT')]);
+      });
+      const [begin, , , end] = all;
+      if (begin.status === 'fulfilled') this.#tell(begin.value);
+      for (const part of all) if (part.status === 'rejected') throw part.reason;
+      if (end.status === 'fulfilled') this.#checkCommitted(end.value);
+      return result;
+    });
+  }
+
   /** Runs `body` in one transaction that excludes writers and every other preparation. */
   prepare(body: (knex: Knex) => Promise<void>): Promise<void> {
     return this.#exclusively(2 * PREPARE_MS, () =>
       this.#knex.transaction(
         async (trx) => {
-          await trx.raw([...this.#settings(PREPARE_MS, PREPARE_MS, SILENCE_MS), this.#lock].join('; '));
+          await trx.raw(`${this.#settings(PREPARE_MS, PREPARE_MS, SILENCE_MS)}; SELECT ${this.#lock}`);
           await body(trx);
         },
         { isolationLevel: 'read committed' },
@@ -142,38 +183,37 @@ export class PostgresLane {
   }
 
   get #lock(): string {
-    return `SELECT pg_advisory_xact_lock(${LOCK_CLASS}, ${this.#parts.place.lockId})`;
+    return `pg_advisory_xact_lock(${LOCK_CLASS}, ${this.#parts.place.lockId})`;
   }
 
-  #settings(lockMs: number, statementMs: number, silenceMs: number): readonly string[] {
-    return [
-      `SET LOCAL search_path TO "${this.#parts.place.schema}"`,
-      `SET LOCAL lock_timeout = ${lockMs}`,
-      `SET LOCAL statement_timeout = ${statementMs}`,
-      `SET LOCAL idle_in_transaction_session_timeout = ${silenceMs}`,
-    ];
+  /** In one statement: the server reads each anew, of every transaction. */
+  #settings(lockMs: number, statementMs: number, silenceMs: number): string {
+    const settings = {
+      search_path: `"${this.#parts.place.schema}"`,
+      lock_timeout: String(lockMs),
+      statement_timeout: String(statementMs),
+      idle_in_transaction_session_timeout: String(silenceMs),
+    };
+    const local = Object.entries(settings).map(([name, value]) => `set_config('${name}', '${value}', true)`);
+    return `SELECT ${[...local, DURABLE].join(', ')}`;
   }
 
   /** Everything up to the transaction's first statement, in one round trip; it ends with the server's time. */
   #begin(patience: Patience): string {
-    const reads = this.#parts.mode === 'read';
     const lockMs = Math.max(Math.ceil(patience.leftMs), 1);
-    return [
-      reads ? 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY' : 'BEGIN ISOLATION LEVEL READ COMMITTED',
-      ...this.#settings(lockMs, lockMs + STATEMENT_MS, SILENCE_MS),
-      ...(reads ? [] : [DURABLE, this.#lock]),
-      'SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now',
-    ].join('; ');
+    const settings = this.#settings(lockMs, lockMs + STATEMENT_MS, SILENCE_MS);
+    const now = 'extract(epoch FROM clock_timestamp()) * 1000 AS now';
+    return this.#parts.mode === 'read'
+      ? `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ${settings}, ${now}`
+      : `BEGIN ISOLATION LEVEL READ COMMITTED; ${settings}; SELECT ${this.#lock}, ${now}`;
   }
 
   /** @throws ControlUnavailable with `details.outcome` where the answer to COMMIT is missing */
   async #commit(connection: PostgresConnection, change: Change | null): Promise<void> {
-    const { place, instance, mode } = this.#parts;
-    // Announced with the commit, or not at all.
-    const announcement = change === null ? '' : `SELECT pg_notify('${place.channel}', '${change} ${instance}'); `;
-    let command: string | undefined;
+    const { place, mode } = this.#parts;
+    let answers: readonly Answer[];
     try {
-      command = (await connection.query(`${announcement}COMMIT`)).at(-1)?.command;
+      answers = await connection.query(`${this.#announcement(change)}COMMIT`);
     } catch (cause) {
       // What was read, was read.
       if (mode === 'read') return connection.destroy();
@@ -187,8 +227,27 @@ export class PostgresLane {
         cause,
       });
     }
-    // After a statement that failed, COMMIT is answered with ROLLBACK, which is no error.
-    if (command !== 'COMMIT') throw new Error('a statement of the transaction had failed, so it was undone');
+    this.#checkCommitted(answers);
+  }
+
+  /** Announced with the commit, or not at all. */
+  #announcement(change: Change | null): string {
+    const { place, instance } = this.#parts;
+    return change === null ? '' : `SELECT pg_notify('${channelOf(place, change)}', '${change} ${instance}'); `;
+  }
+
+  /** After a statement that failed, COMMIT is answered with ROLLBACK, which is no error. */
+  #checkCommitted(answers: readonly Answer[]): void {
+    if (answers.at(-1)?.command === 'COMMIT') return;
+    throw new Error('a statement of the transaction had failed, so it was undone');
+  }
+
+  #tell(answers: readonly Answer[]): void {
+    this.#parts.clock.tell(Number(answers.at(-1)?.rows[0]?.['now']));
+  }
+
+  #session(connection: PostgresConnection): Session {
+    return { knex: this.#knex, plans: this.#plans, run: (statement) => connection.run(statement) };
   }
 
   async #rollback(connection: PostgresConnection): Promise<void> {
@@ -204,4 +263,4 @@ export class PostgresLane {
 
 /** A process that was told that its dirt is durable has forgotten it, whatever the server's own default is. */
 const DURABLE =
-  "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
+  "set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), true)";

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import type { Change } from '../core/control-client.ts';
 import { InvalidConfiguration } from '../core/errors.ts';
 
 /** The schema that holds the tables: their names are plain words that another application may use too. */
@@ -13,11 +14,19 @@ export interface PostgresPlace {
   readonly label: string;
   /** What tells the control planes of one database apart, for locks. */
   readonly lockId: number;
-  /** The channel on which commits are announced. */
+  /** The channel on which commits are announced; see {@link channelOf}. */
   readonly channel: string;
 }
 
+/**
+ * The channel of a kind of commit. A fleet reports all the time, each process again and again: who only follows the
+ * rulesets must not be woken by every other process for it.
+ */
+export const channelOf = (place: PostgresPlace, change: Change): string => `${place.channel}_${change}`;
+
 const EXPECTED = 'postgres://user:password@host:5432/database?schema=changeover';
+/** An `@` behind the host's end: a `/`, `?` or `#` of a password was taken for that end, and the rest is not to be told. */
+const TORN = /^[a-z]+:\/\/[^/?#]*[/?#].*@/i;
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 
 /**
@@ -25,7 +34,7 @@ const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
  * @throws InvalidConfiguration, without the URL: it may hold a password
  */
 export function postgresPlace(text: string): PostgresPlace {
-  if (!URL.canParse(text)) {
+  if (!URL.canParse(text) || TORN.test(text)) {
     throw new InvalidConfiguration('the URL of the control database cannot be read', {
       expected: EXPECTED,
       remedy: 'write special characters of its user and password in percent-encoding',

@@ -62,7 +62,7 @@ export async function publish(
   await uncover(tx, row.name, 'new', lost.new);
   await uncover(tx, row.name, 'old', lost.old);
   const dialsMoved = JSON.stringify(before.dials) !== JSON.stringify(document.dials);
-  const changed = await tx.update(
+  const written = tx.update(
     'migrations',
     { name: row.name, revision: row.revision },
     {
@@ -74,8 +74,7 @@ export async function publish(
       ...(dialsMoved ? { shadowCompared: 0, shadowDivergent: 0, shadowSince: now } : {}),
     },
   );
-  if (changed !== 1) throw new RevisionConflict(`somebody else changed ${row.name} at the same moment`);
-  await tx.insert('history', {
+  const noted = tx.insert('history', {
     id: 0,
     migration: row.name,
     revision,
@@ -88,6 +87,9 @@ export async function publish(
     after: document,
     gates: [...(publication.gates ?? [])],
   });
+  // Sent together: whoever has the document waits for both.
+  const [changed] = await Promise.all([written, noted]);
+  if (changed !== 1) throw new RevisionConflict(`somebody else changed ${row.name} at the same moment`);
   return document;
 }
 

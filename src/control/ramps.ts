@@ -40,6 +40,10 @@ export async function unfinishedRamp(tx: Transaction, migration: string): Promis
   return row ?? null;
 }
 
+/** Those of several. */
+export const unfinishedRamps = (tx: Transaction, migrations: readonly string[]): Promise<readonly RampRow[]> =>
+  tx.select('ramps', { migration: { in: migrations }, state: { in: UNFINISHED } });
+
 /** @throws Busy while the migration has another one, InvalidArgument for steps that do not rise from where the dial is */
 export async function startRamp(tx: Transaction, request: RampRequest, now: number): Promise<RampRow> {
   const { migration, plan, actor, reason } = request;

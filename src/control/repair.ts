@@ -86,10 +86,13 @@ export class Repair {
     });
   }
 
-  /** Replays the dirt of some positions, in both directions, while a handover holds them. */
-  async drain(positions: Intervals, options: RepairOptions): Promise<void> {
+  /**
+   * Replays the dirt of some positions, in both directions, while a handover holds them, or because a roll-back cannot
+   * wait (`outranks`): it gives up a repair of ranges that others run. A paused one is in nobody's way in any case.
+   */
+  async drain(positions: Intervals, options: RepairOptions, outranks = false): Promise<void> {
     for (const target of ['old', 'new'] as const) {
-      await this.#replayDirt(target, positions, { ...options, alone: true });
+      await this.#replayDirt(target, positions, { ...options, alone: true }, outranks);
     }
   }
 
@@ -97,6 +100,7 @@ export class Repair {
     target: Side,
     within: Intervals | null,
     options: RepairOptions,
+    outranks = false,
   ): Promise<{ applied: number; cleared: number; rejected: number }> {
     const { plane, migration } = this.#parts;
     const total = { applied: 0, cleared: 0, rejected: 0 };
@@ -126,6 +130,13 @@ export class Repair {
       await this.#waitSource(target, rows, options.signal);
     }
     if (ranges.length === 0) return total;
+    if (within !== null) {
+      const { actor, reason } = options;
+      const running = await plane.runningReplay(migration, 'repair', target);
+      if (running !== null && (outranks || running.paused)) {
+        await plane.cancelReplay(migration, 'repair', target, { actor, reason });
+      }
+    }
     const done = await this.#backfill.runKind('repair', {
       ...options,
       target,

@@ -1,9 +1,9 @@
 import type { ReplayCounts } from '../replay/replay-share.ts';
 import type { ReplayProgress } from './backfill.ts';
-import type { ReplayRow } from './replay-row.ts';
+import type { ReplayPartitionRow, ReplayRow } from './replay-row.ts';
 
 /** How far a replay is, by what became of its partitions' records. */
-export function progressOf(row: ReplayRow, shares: readonly ReplayCounts[]): ReplayProgress {
+export function progressOf(row: ReplayRow, shares: readonly ReplayCounts[], eased: string | null): ReplayProgress {
   const sum = (column: keyof ReplayCounts): number => shares.reduce((total, share) => total + share[column], 0);
   return {
     kind: row.kind,
@@ -15,7 +15,14 @@ export function progressOf(row: ReplayRow, shares: readonly ReplayCounts[]): Rep
     rate: row.rate,
     etaMs: leftMs(row, sum('scanned')),
     paused: row.paused,
+    eased,
   };
+}
+
+/** Why any of those who work on it now goes slower than it may. */
+export function easedOf(row: ReplayRow, partitions: readonly ReplayPartitionRow[], now: number): string | null {
+  const held = (one: ReplayPartitionRow): boolean => (row.shared ? one.leaseUntil : row.leaseUntil) > now;
+  return partitions.find((one) => !one.done && one.eased !== null && held(one))?.eased ?? null;
 }
 
 /** How long the rest takes at the present rate, where both are known. */

@@ -68,6 +68,8 @@ export interface ReplayPartitionRow {
   retryAt: number;
   /** What its holders learned about round trips. */
   census: PartitionCensus | null;
+  /** Why whoever works on it goes slower than it may; null when nothing holds it back. */
+  eased: string | null;
 }
 
 /** What the holders of a partition learned, taken down with every cursor: one text a place and kind, without values. */

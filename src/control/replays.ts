@@ -138,6 +138,7 @@ export async function beginReplay(tx: Transaction, request: ReplayRequest, now: 
       failure: null,
       retryAt: 0,
       census: null,
+      eased: null,
     })),
   );
   const summary = `${kind} of ${describePositions(positions)} to the ${target} store begins`;
@@ -291,6 +292,8 @@ export interface Checkpoint {
   readonly applied: number;
   readonly skipped: number;
   readonly rejected: number;
+  /** Why it goes slower than it may. @default as before */
+  readonly eased?: string | null;
 }
 
 /** What a replay's runner learns at a checkpoint. */

@@ -8,6 +8,9 @@ import * as traffic from '../../migrations/006-traffic.ts';
 import * as ramps from '../../migrations/007-ramps.ts';
 import * as verificationReports from '../../migrations/008-verification-reports.ts';
 import * as notices from '../../migrations/009-notices.ts';
+import * as easedReplays from '../../migrations/010-eased-replays.ts';
+import * as highWater from '../../migrations/011-high-water.ts';
+import * as proofs from '../../migrations/012-proofs.ts';
 import { InvalidConfiguration, NotPrepared } from '../core/errors.ts';
 
 /** Where knex notes which migrations ran; its lock table has the same name and `_lock`. */
@@ -24,6 +27,9 @@ const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([
   ['007-ramps', ramps],
   ['008-verification-reports', verificationReports],
   ['009-notices', notices],
+  ['010-eased-replays', easedReplays],
+  ['011-high-water', highWater],
+  ['012-proofs', proofs],
 ]);
 
 const source: Knex.MigrationSource<string> = {

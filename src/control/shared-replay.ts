@@ -9,7 +9,7 @@ import type { BackfillOptions, ReplayCopy, ReplaySummary } from './backfill.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import { censusFor } from './preflight.ts';
 import { isFree, type LeaseName, type PartitionLease } from './replay-leases.ts';
-import { progressOf } from './replay-progress.ts';
+import { easedOf, progressOf } from './replay-progress.ts';
 import type { PartitionCensus, ReplayPartitionRow } from './replay-row.ts';
 import type { ReplayWork } from './replays.ts';
 
@@ -57,7 +57,12 @@ export class SharedReplay {
     await carrier?.offer(
       open.map(({ id: partition }) => ({ migration, mapping, work: 'replay', of: replay, partition })),
     );
-    return { ...progressOf(work.replay, work.partitions), resumed: work.resumed, covered: NOTHING, clearedDirt: 0 };
+    return {
+      ...progressOf(work.replay, work.partitions, null),
+      resumed: work.resumed,
+      covered: NOTHING,
+      clearedDirt: 0,
+    };
   }
 
   /**
@@ -75,10 +80,11 @@ export class SharedReplay {
     try {
       for (;;) {
         const { replay, partitions, now } = await this.#look(id, signal);
-        options.onProgress?.(progressOf(replay, partitions));
+        const progress = progressOf(replay, partitions, easedOf(replay, partitions, now));
+        options.onProgress?.(progress);
         if (replay.state === 'done') {
           const { coverable: covered, cleared: clearedDirt } = replay;
-          return { ...progressOf(replay, partitions), resumed: work.resumed, covered, clearedDirt };
+          return { ...progress, resumed: work.resumed, covered, clearedDirt };
         }
         if (replay.state !== 'running') throw new Interrupted(`the ${kind} of ${migration} was cancelled`);
         await freeEnded(this.#parts, partitions, now);
@@ -128,16 +134,18 @@ export class SharedReplay {
         document,
         shares: [share],
         census: census.census,
+        // The census of a shared replay counts what its partitions looked at, which must be all.
+        whole: census.census !== null,
         settings: this.#sharedOut(document.settings, replay.id, lease.active),
         checkpointMs: CHECKPOINT_MS,
         journal: {
-          checkpoint: async ([point], deadlineLimit): Promise<ReplayReceipt> => {
+          checkpoint: async ([point], deadlineLimit, eased): Promise<ReplayReceipt> => {
             const lines = census.next();
             const receipt = await plane.checkpointPartition({
               ...name,
               leaseMs: LEASE_MS,
               deadlineLimit,
-              point: point === undefined ? null : pointOf(point),
+              point: point === undefined ? null : { ...pointOf(point), eased },
               census: lines,
             });
             census.sent(lines);

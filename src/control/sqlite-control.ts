@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from '../core/clock.ts';
+import type { Change, WatchOptions } from '../core/control-client.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { WorkerLink } from './worker-link.ts';
 
@@ -27,7 +28,7 @@ export type Remote<Plane> = {
   readonly [M in Exclude<keyof Plane, 'watch' | 'close'> as Plane[M] extends Call ? M : never]: Plane[M];
 } & {
   /** Calls `changed` soon after any commit, by any process, until the returned function is called; once at first. */
-  watch(changed: () => void): () => void;
+  watch(changed: (change?: Change) => void, options?: WatchOptions): () => void;
   /** Waits for the calls under way and ends the worker; idempotent. */
   close(): Promise<void>;
 };
@@ -53,7 +54,7 @@ export async function openControlWorker<Plane extends object>(
     const methods = await link.started;
     const remote: Record<string, unknown> = {};
     for (const method of methods) remote[method] = (...args: unknown[]) => link.call(method, args);
-    remote['watch'] = (changed: () => void) => link.watch(changed);
+    remote['watch'] = (changed: (change?: Change) => void, options?: WatchOptions) => link.watch(changed, options);
     remote['close'] = () => link.close();
     return Object.freeze(remote) as Remote<Plane>;
   } catch (error) {

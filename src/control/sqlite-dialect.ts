@@ -1,11 +1,20 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import makeKnex, { type Knex } from 'knex';
+import type { Knex } from 'knex';
 import type { Clock } from '../core/clock.ts';
+import type { Change, WatchOptions } from '../core/control-client.ts';
 import { ControlUnavailable, InvalidConfiguration } from '../core/errors.ts';
-import { type ChangeWatch, type ControlDialect, errorCode, type FailureKind, SILENT_LOG } from './control-dialect.ts';
+import {
+  type ChangeWatch,
+  type ControlDialect,
+  errorCode,
+  type FailureKind,
+  type Session,
+  type TransactOptions,
+} from './control-dialect.ts';
 import { Mutex } from './mutex.ts';
 import type { Patience } from './patience.ts';
+import { SqliteConnection } from './sqlite-connection.ts';
 import { SqliteWatch } from './sqlite-watch.ts';
 
 /** SQLite sleeps 1, 2 and 5 ms for a lock and gives up; everything longer is waited for without blocking. */
@@ -13,8 +22,6 @@ const BUSY_TIMEOUT_MS = 8;
 
 /** Marks the file as changeover's for file(1); writing it takes the write lock. "chov". */
 const APPLICATION_ID = 0x63686f76;
-
-const MOST_VARIABLES = 500;
 
 /**
  * One commit is one fsync (FULL). NORMAL would lose the latest commits when the machine stops, and a process that was
@@ -28,34 +35,6 @@ const CONNECTION_PRAGMAS = [
   'trusted_schema = OFF',
 ] as const;
 
-/** The part of a better-sqlite3 connection that is used here. */
-interface Connection {
-  pragma(text: string): unknown;
-}
-
-function connect(path: string, extra: readonly string[] = []): Knex {
-  return makeKnex({
-    client: 'better-sqlite3',
-    connection: { filename: path },
-    useNullAsDefault: true,
-    // Messages of failed statements must not carry bound values.
-    compileSqlOnError: false,
-    log: SILENT_LOG,
-    pool: {
-      min: 1,
-      max: 1,
-      afterCreate(connection: Connection, done: (error: unknown, connection: Connection) => void) {
-        try {
-          for (const pragma of [...CONNECTION_PRAGMAS, ...extra]) connection.pragma(pragma);
-          done(null, connection);
-        } catch (error) {
-          done(error, connection);
-        }
-      },
-    },
-  });
-}
-
 function classify(error: unknown): FailureKind {
   const code = errorCode(error);
   if (/^SQLITE_(BUSY|LOCKED|PROTOCOL)/.test(code)) return 'again';
@@ -66,31 +45,32 @@ function classify(error: unknown): FailureKind {
 
 /** One connection, one transaction at a time: on SQLite there is no more to be had. */
 class Lane {
-  readonly knex: Knex;
+  readonly #connection: SqliteConnection;
   readonly #begin: string;
   readonly #label: string;
   readonly #mutex = new Mutex();
 
-  constructor(knex: Knex, begin: string, label: string) {
-    this.knex = knex;
+  constructor(connection: SqliteConnection, begin: string, label: string) {
+    this.#connection = connection;
     this.#begin = begin;
     this.#label = label;
   }
 
-  transact<T>(patience: Patience, body: (knex: Knex) => Promise<T>): Promise<T> {
+  transact<T>(patience: Patience, body: (session: Session) => Promise<T>): Promise<T> {
     return this.#mutex.run(async () => {
+      await this.#connection.open();
       await this.#untilFree(patience, this.#begin);
       let result: T;
       try {
-        result = await body(this.knex);
+        result = await body(this.#connection);
       } catch (error) {
-        await this.#rollback();
+        this.#rollback();
         throw error;
       }
       try {
         await this.#untilFree(patience, 'COMMIT');
       } catch (cause) {
-        await this.#rollback();
+        this.#rollback();
         // What reached the log before a failed fsync may be found there when the file is opened again.
         throw new ControlUnavailable(`${this.#label} failed to commit`, { details: { outcome: 'unknown' }, cause });
       }
@@ -100,13 +80,13 @@ class Lane {
 
   async close(): Promise<void> {
     await this.#mutex.idle();
-    await this.knex.destroy();
+    await this.#connection.close();
   }
 
-  async #untilFree(patience: Patience, statement: string): Promise<void> {
+  async #untilFree(patience: Patience, sql: string): Promise<void> {
     for (;;) {
       try {
-        await this.knex.raw(statement);
+        this.#connection.execute({ sql, values: [] });
         return;
       } catch (error) {
         if (classify(error) !== 'again') throw error;
@@ -115,9 +95,9 @@ class Lane {
     }
   }
 
-  async #rollback(): Promise<void> {
+  #rollback(): void {
     try {
-      await this.knex.raw('ROLLBACK');
+      this.#connection.execute({ sql: 'ROLLBACK', values: [] });
     } catch {
       // SQLite has rolled back by itself after some faults; what matters is the error that led here.
     }
@@ -127,6 +107,7 @@ class Lane {
 class SqliteDialect implements ControlDialect {
   readonly label: string;
   readonly insertBatch = 50;
+  readonly larger = 'max';
   readonly #path: string;
   readonly #clock: Clock;
   readonly #lanes = new Map<'read' | 'write', Lane>();
@@ -142,13 +123,13 @@ class SqliteDialect implements ControlDialect {
     return existsSync(this.#path);
   }
 
-  transact<T>(mode: 'read' | 'write', patience: Patience, body: (knex: Knex) => Promise<T>): Promise<T> {
+  transact<T>({ mode }: TransactOptions, patience: Patience, body: (session: Session) => Promise<T>): Promise<T> {
     return this.#lane(mode).transact(patience, body);
   }
 
   async prepare(body: (knex: Knex) => Promise<void>): Promise<void> {
     mkdirSync(dirname(this.#path), { recursive: true });
-    const knex = connect(this.#path);
+    const { knex } = this.#connect();
     try {
       // A property of the file, kept by it; needs every other connection to be at rest for a moment.
       const [mode] = (await knex.raw('PRAGMA journal_mode = WAL')) as { journal_mode: string }[];
@@ -170,6 +151,10 @@ class SqliteDialect implements ControlDialect {
     }
   }
 
+  tableName(table: string): string {
+    return table;
+  }
+
   encodeText(text: string): string {
     return text;
   }
@@ -182,19 +167,26 @@ class SqliteDialect implements ControlDialect {
     query.orderBy(column, direction);
   }
 
-  whereIn(query: Knex.QueryBuilder, column: string, values: readonly (string | number | boolean)[]): void {
-    if (values.length <= MOST_VARIABLES) query.whereIn(column, values);
-    else query.whereRaw('?? in (select value from json_each(?))', [column, JSON.stringify(values)]);
+  encodeList(values: readonly (string | number | boolean)[]): string {
+    return JSON.stringify(values);
+  }
+
+  whereIn(query: Knex.QueryBuilder, column: string, list: Knex.Value): void {
+    query.whereRaw('?? in (select value from json_each(?))', [column, list]);
   }
 
   classify(error: unknown): FailureKind {
     return classify(error);
   }
 
-  watch(changed: () => void): ChangeWatch {
-    const watch = new SqliteWatch(connect(this.#path, ['query_only = ON']), this.#clock, changed, (ended) =>
-      this.#watches.delete(ended),
-    );
+  watch(changed: (change?: Change) => void, options: WatchOptions): ChangeWatch {
+    const watch = new SqliteWatch({
+      connection: this.#connect(['query_only = ON']),
+      clock: this.#clock,
+      changed,
+      options,
+      onEnd: (ended) => this.#watches.delete(ended),
+    });
     this.#watches.add(watch);
     return watch;
   }
@@ -214,11 +206,15 @@ class SqliteDialect implements ControlDialect {
     if (lane === undefined) {
       lane =
         mode === 'write'
-          ? new Lane(connect(this.#path), 'BEGIN IMMEDIATE', this.label)
-          : new Lane(connect(this.#path, ['query_only = ON']), 'BEGIN', this.label);
+          ? new Lane(this.#connect(), 'BEGIN IMMEDIATE', this.label)
+          : new Lane(this.#connect(['query_only = ON']), 'BEGIN', this.label);
       this.#lanes.set(mode, lane);
     }
     return lane;
+  }
+
+  #connect(extra: readonly string[] = []): SqliteConnection {
+    return new SqliteConnection(this.#path, [...CONNECTION_PRAGMAS, ...extra]);
   }
 }
 

@@ -1,35 +1,44 @@
-import type { Knex } from 'knex';
 import type { Clock, TimerHandle } from '../core/clock.ts';
+import type { Change, WatchOptions } from '../core/control-client.ts';
 import type { ChangeWatch } from './control-dialect.ts';
+import type { SqliteConnection } from './sqlite-connection.ts';
 
 const POLL_MS = 20;
-/** While authority is on its way every step waits for the fleet to see the one before. */
-const HANDOVER_POLL_MS = 5;
+/** While authority is on its way every step waits for the fleet to see the one before; and so does who waits for acknowledgements. */
+const WAITED_FOR_POLL_MS = 5;
+
+/** One row: how far all rulesets have come together, and whether authority is on its way anywhere. */
+const RULESETS = `select count(*) as migrations, sum(revision) as revisions,
+  coalesce(max(json_extract(document, '$.handover') is not null), 0) as moving from migrations`;
+
+export interface SqliteWatchParts {
+  /** Its own: one that writes does not count its own commits. */
+  readonly connection: SqliteConnection;
+  readonly clock: Clock;
+  readonly changed: (change?: Change) => void;
+  readonly options: WatchOptions;
+  readonly onEnd: (self: SqliteWatch) => void;
+}
 
 /**
  * Sees the commits of every process by `PRAGMA data_version`, a counter of this connection that moves when another
- * one has committed. Owns its connection: one that writes does not count its own commits.
+ * one has committed, and looks only then whether rulesets have changed.
  */
 export class SqliteWatch implements ChangeWatch {
   /** Resolves when the connection is closed. */
   readonly ended: Promise<void>;
-  readonly #knex: Knex;
-  readonly #clock: Clock;
-  readonly #changed: () => void;
-  readonly #onEnd: (self: SqliteWatch) => void;
+  readonly #parts: SqliteWatchParts;
   readonly #resolveEnded: () => void;
   #version = -1;
-  #intervalMs = POLL_MS;
+  #rulesets = '';
+  #intervalMs = WAITED_FOR_POLL_MS;
   #timer: TimerHandle | null = null;
   #looking = false;
   #lookAgain = false;
   #stopped = false;
 
-  constructor(knex: Knex, clock: Clock, changed: () => void, onEnd: (self: SqliteWatch) => void) {
-    this.#knex = knex;
-    this.#clock = clock;
-    this.#changed = changed;
-    this.#onEnd = onEnd;
+  constructor(parts: SqliteWatchParts) {
+    this.#parts = parts;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#resolveEnded = resolve;
@@ -55,17 +64,13 @@ export class SqliteWatch implements ChangeWatch {
   }
 
   async #look(): Promise<void> {
+    const { connection, clock } = this.#parts;
     do {
       this.#lookAgain = false;
       try {
-        const [row] = (await this.#knex.raw('PRAGMA data_version')) as { data_version: number }[];
-        const version = row?.data_version ?? -1;
-        // The first look counts as a change: whatever came between the subscriber's last read and now is in it.
-        if (version !== this.#version) {
-          this.#version = version;
-          if (!this.#stopped) this.#changed();
-          this.#intervalMs = (await this.#handoverGoesOn()) ? HANDOVER_POLL_MS : POLL_MS;
-        }
+        await connection.open();
+        const version = Number(connection.execute(VERSION).rows[0]?.['data_version']);
+        if (version !== this.#version) this.#see(version);
       } catch {
         // A database that cannot be read says so to whoever calls it; watching goes on for when it is back.
         this.#version = -1;
@@ -73,19 +78,27 @@ export class SqliteWatch implements ChangeWatch {
     } while (this.#lookAgain && !this.#stopped);
     this.#looking = false;
     if (this.#stopped) await this.#end();
-    else this.#timer = this.#clock.after(this.#intervalMs, () => this.nudge(), true);
+    else this.#timer = clock.after(this.#intervalMs, () => this.nudge(), true);
   }
 
-  async #handoverGoesOn(): Promise<boolean> {
-    const rows = (await this.#knex.raw(
-      `select 1 from migrations where json_extract(document, '$.handover') is not null limit 1`,
-    )) as unknown[];
-    return rows.length > 0;
+  #see(version: number): void {
+    const { connection, changed, options } = this.#parts;
+    // The first look counts as a change: whatever came between the subscriber's last read and now is in it.
+    const first = this.#version === -1;
+    const row = connection.execute({ sql: RULESETS, values: [] }).rows[0];
+    const rulesets = `${row?.['migrations']} ${row?.['revisions']}`;
+    this.#intervalMs = row?.['moving'] === 1 || options.soon === true ? WAITED_FOR_POLL_MS : POLL_MS;
+    const change = first ? undefined : rulesets === this.#rulesets ? 'other' : 'rulesets';
+    this.#version = version;
+    this.#rulesets = rulesets;
+    if (!this.#stopped && !(options.onlyRulesets === true && change === 'other')) changed(change);
   }
 
   async #end(): Promise<void> {
-    await this.#knex.destroy();
-    this.#onEnd(this);
+    await this.#parts.connection.close();
+    this.#parts.onEnd(this);
     this.#resolveEnded();
   }
 }
+
+const VERSION = { sql: 'PRAGMA data_version', values: [] };

@@ -1,10 +1,13 @@
 import { BUCKETS } from '../core/bucket.ts';
 import { type DialValue, dialValue } from '../core/dial.ts';
 import { type Intervals, intersect, size } from '../core/intervals.ts';
+import type { RampPlan } from '../core/ramp.ts';
 import type { Handover, Stamping } from '../core/ruleset.ts';
 import { type Side, type Stage, stageOf } from '../core/stage.ts';
 import { migrationRow } from './facts.ts';
-import { leftMs } from './replay-progress.ts';
+import type { RampRow } from './ramp-row.ts';
+import { unfinishedRamps } from './ramps.ts';
+import { easedOf, leftMs } from './replay-progress.ts';
 import type { ReplayPartitionRow, ReplayRow } from './replay-row.ts';
 import type { MigrationRow, Transaction, VerificationRow } from './storage.ts';
 
@@ -28,6 +31,7 @@ export interface MigrationStatus {
   readonly handover: Handover | null;
   readonly shadow: { readonly compared: number; readonly divergent: number };
   readonly replay: ReplayStatus | null;
+  readonly ramp: RampStatus | null;
   readonly stamping: Stamping;
   readonly finished: boolean;
   /** Records that differ, by shadow reads, and are not repaired. */
@@ -57,6 +61,19 @@ export interface ReplayStatus {
   readonly etaMs: number | null;
   /** Nothing is read or put for now. */
   readonly paused: boolean;
+  /** Why it goes slower than it may: `replica lag 14 s`; null when nothing holds it back. */
+  readonly eased: string | null;
+}
+
+/** A ramp that has not ended. */
+export interface RampStatus {
+  readonly dial: RampPlan['dial'];
+  readonly state: 'running' | 'paused' | 'returning';
+  readonly steps: readonly DialValue[];
+  /** The index of the step that is on. */
+  readonly step: number;
+  /** What it waits for. */
+  readonly note: string | null;
 }
 
 /** The share of the buckets; the cohorts' positions are no share of anything. */
@@ -81,6 +98,7 @@ export async function statusesOf(
     ({ migration }) => migration,
   );
   const replays = await tx.select('replays', { migration: { in: names }, state: 'running' }, { orderBy: 'id' });
+  const ramps = await unfinishedRamps(tx, names);
   const statuses: MigrationStatus[] = [];
   for (const row of rows) {
     const { name: migration, document, revision } = row;
@@ -116,6 +134,7 @@ export async function statusesOf(
         replay === undefined
           ? null
           : replayStatus(replay, await tx.select('replay_partitions', { replay: replay.id }), now),
+      ramp: rampStatus(ramps.find((each) => each.migration === migration)),
       stamping: document.stamping,
       finished: document.finished,
       divergences: await tx.count('divergences', { migration }),
@@ -132,6 +151,17 @@ export async function statusesOf(
   }
   return statuses;
 }
+
+const rampStatus = (row: RampRow | undefined): RampStatus | null =>
+  row === undefined
+    ? null
+    : {
+        dial: row.plan.dial,
+        state: row.state as RampStatus['state'],
+        steps: row.plan.steps.map(dialValue),
+        step: row.step,
+        note: row.note,
+      };
 
 /** What was measured longer ago says nothing about now. */
 const RATE_COUNTS_MS = 15_000;
@@ -155,6 +185,7 @@ function replayStatus(row: ReplayRow, partitions: readonly ReplayPartitionRow[],
     rate: replay.paused ? 0 : replay.rate,
     etaMs: leftMs(replay, sum('scanned')),
     paused: replay.paused,
+    eased: easedOf(replay, partitions, now),
   };
 }
 

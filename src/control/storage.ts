@@ -1,4 +1,4 @@
-import type { Change, DirtReport, NodeHealth, NodeInfo } from '../core/control-client.ts';
+import type { Change, DirtReport, NodeHealth, NodeInfo, WatchOptions } from '../core/control-client.ts';
 import type { GateVerdict } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
 import type { KeyJson } from '../core/key-json.ts';
@@ -28,6 +28,7 @@ export interface Tables {
   traffic: TrafficRow;
   ramps: RampRow;
   notices: NoticeRow;
+  proofs: ProofRow;
   samples: SampleRow;
   sampler: SamplerRow;
   jobs: JobRow;
@@ -78,6 +79,8 @@ export interface NodeRow {
   seenAt: number;
   deadlineLimit: number;
   stampLimit: Stamp;
+  /** It has issued no greater stamp before what it has acknowledged (R17). */
+  highWater: Stamp;
   health: NodeHealth | null;
 }
 
@@ -207,6 +210,18 @@ export interface TokenRow {
 }
 
 /** How far a webhook has been told what happens to a migration. */
+export interface ProofRow {
+  /** Given by the storage. */
+  id: number;
+  migration: string;
+  /** The verification, and the process that it runs in. */
+  runner: string;
+  process: NodeInfo;
+  actor: string;
+  since: number;
+  leaseUntil: number;
+}
+
 export interface NoticeRow {
   /** Given by the storage. */
   id: number;
@@ -298,6 +313,17 @@ export interface Page<R> {
   readonly limit?: number;
 }
 
+export interface UpdateOptions<R> {
+  /** Columns that only rise: each becomes the larger of what it is and what is given. None that may be null. */
+  readonly raise?: Partial<R>;
+  /** Meets nothing unless there is such a row, of any table. */
+  readonly provided?: Proviso;
+}
+
+export type Proviso = {
+  readonly [T in keyof Tables]: { readonly table: T; readonly where: Where<Tables[T]> };
+}[keyof Tables];
+
 /** One serializable transaction. Rows are copies: changing one changes nothing. */
 export interface Transaction {
   /** Inserts a row and returns its `id` where the storage gives one (`id` of `row` is then ignored). */
@@ -307,7 +333,12 @@ export interface Transaction {
   select<T extends keyof Tables>(table: T, where: Where<Tables[T]>, page?: Page<Tables[T]>): Promise<Tables[T][]>;
   count<T extends keyof Tables>(table: T, where: Where<Tables[T]>): Promise<number>;
   /** Changes the named columns and returns how many rows it met. */
-  update<T extends keyof Tables>(table: T, where: Where<Tables[T]>, patch: Partial<Tables[T]>): Promise<number>;
+  update<T extends keyof Tables>(
+    table: T,
+    where: Where<Tables[T]>,
+    patch: Partial<Tables[T]>,
+    options?: UpdateOptions<Tables[T]>,
+  ): Promise<number>;
   remove<T extends keyof Tables>(table: T, where: Where<Tables[T]>): Promise<number>;
 }
 
@@ -320,8 +351,15 @@ export interface ControlStorage {
   transaction<T>(body: (tx: Transaction) => Promise<T>): Promise<T>;
   /** The same without writes; sees one state. */
   read<T>(body: (tx: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * Both for a body that asks everything in the turn in which it is called, and awaits it together: one round trip where
+   * there are any, and locks are held no longer than the database works. A write may be applied twice, so it says what
+   * shall be, not what shall be added.
+   */
+  transactionAtOnce<T>(body: (tx: Transaction) => Promise<T>): Promise<T>;
+  readAtOnce<T>(body: (tx: Transaction) => Promise<T>): Promise<T>;
   /** Calls `changed` soon after any commit, by anyone, with what changed where that is known; until the returned function is called. */
-  watch(changed: (change?: Change) => void): () => void;
+  watch(changed: (change?: Change) => void, options?: WatchOptions): () => void;
   /** Creates or upgrades the schema; idempotent, safe with several processes at once. */
   prepare(): Promise<void>;
   close(): Promise<void>;
@@ -344,6 +382,7 @@ export const GIVEN_IDS = [
   'traffic',
   'ramps',
   'notices',
+  'proofs',
   'samples',
   'sampler',
 ] as const satisfies readonly (keyof Tables)[];

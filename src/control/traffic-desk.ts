@@ -16,11 +16,21 @@ const callsOf = (totals: Totals): number =>
     .flatMap((traffic): CallTotals[] => [traffic.old.read, traffic.old.write, traffic.new.read, traffic.new.write])
     .reduce((sum, { count }) => sum + count, 0);
 
+/** Keeps the totals of a process that has reported some before; false where there are none, or greater ones. */
+export async function keepKnownTraffic(
+  tx: Transaction,
+  node: number,
+  migrations: Totals | undefined,
+): Promise<boolean> {
+  const calls = migrations === undefined ? 0 : callsOf(migrations);
+  if (migrations === undefined || calls === 0) return true;
+  return (await tx.update('traffic', { node, calls: { lte: calls } }, { calls, migrations })) > 0;
+}
+
 /** Keeps the totals that a process reports; those of a report that was overtaken are lower, and change nothing. */
 export async function keepTraffic(tx: Transaction, node: number, migrations: Totals | undefined): Promise<void> {
-  if (migrations === undefined) return;
+  if (migrations === undefined || (await keepKnownTraffic(tx, node, migrations))) return;
   const calls = callsOf(migrations);
-  if (calls === 0 || (await tx.update('traffic', { node, calls: { lte: calls } }, { calls, migrations })) > 0) return;
   if ((await tx.count('traffic', { node })) > 0) return;
   await tx.insert('traffic', { id: 0, node, calls, migrations });
 }

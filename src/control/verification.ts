@@ -10,6 +10,7 @@ import { keyFromJson, keyToJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
 import type { ControlPlaneApi } from './control-plane.ts';
 import type { ControllerParts } from './controller-parts.ts';
+import { ProofLease } from './proof-lease.ts';
 import { type Authorship, mirrored as mirroredBy } from './publish.ts';
 import { shareScans } from './shared-verification.ts';
 import type { RememberedReport } from './verified.ts';
@@ -39,8 +40,18 @@ const MOST_HISTORY = 100;
 const MOST_MOVES = 20;
 const NO_MOVES: ReadonlySet<string> = new Set(['verification', 'census', 'acceptance', 'stamping', 'burial']);
 
-/** A full scan of both stores; its verdict and what it found are remembered for gates and repair. */
+/** A full scan of both stores; its verdict and what it found are remembered for gates and repair. @throws Busy */
 export async function verifyMigration(parts: ControllerParts, options: VerificationOptions): Promise<VerifyReport> {
+  await refuseProof(parts, options);
+  const lease = options.prove === true ? await ProofLease.take(parts, options.actor) : null;
+  try {
+    return await verifyOnce(parts, options);
+  } finally {
+    await lease?.release();
+  }
+}
+
+async function verifyOnce(parts: ControllerParts, options: VerificationOptions): Promise<VerifyReport> {
   const { plane, migration, stores, keys, rules, clock, random, mapping } = parts;
   const document = await plane.ruleset(migration);
   const ruleset = new Ruleset(document);
@@ -50,7 +61,6 @@ export async function verifyMigration(parts: ControllerParts, options: Verificat
   const asked = unit === null ? within : intersect(within, ofUnit(ruleset, keys.unit(unit)));
   const positions = intersect(asked, mirrored);
   const skipped = subtract(asked, mirrored);
-  await refuseProof(parts, options);
   if (positions.length === 0 && mirrored.length > 0) {
     throw new InvalidArgument(`nothing of that is mirrored by ${migration}, so there is nothing to compare`, {
       expected: describePositions(mirrored),

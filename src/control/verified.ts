@@ -38,6 +38,19 @@ export function verifiedAs(facts: Facts, positions: Intervals, mapping: string):
   return [false, `the last verdict is about other positions than ${describePositions(open)}`];
 }
 
+/** Whether the newest verifications that say which records of these positions differ could not list them all. */
+export function moreDivergeIn(facts: Facts, positions: Intervals): boolean {
+  let open = positions;
+  for (const verdict of facts.verifications) {
+    const { truncated, unit, sample } = (verdict.report ?? {}) as Partial<RememberedReport>;
+    const about = standsFor(facts, verdict);
+    if (!overlaps(about, open)) continue;
+    if (truncated === true) return true;
+    if (verdict.verdict !== 'inconclusive' && unit === undefined && sample === undefined) open = subtract(open, about);
+  }
+  return false;
+}
+
 /**
  * The positions that a verdict is about today (R18): a unit that has come to one of them is only known to agree if it
  * was compared where it stood before; a difference goes along with its unit.

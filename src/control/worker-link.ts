@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { type Clock, sleep } from '../core/clock.ts';
+import type { Change, WatchOptions } from '../core/control-client.ts';
 import { Closed, ControlUnavailable } from '../core/errors.ts';
 import { errorFromJson } from '../core/revive-error.ts';
 import type { ControlRequest, ControlResponse, ControlWorkerData } from './control-rpc.ts';
@@ -18,7 +19,7 @@ export class WorkerLink {
   readonly #worker: Worker;
   readonly #clock: Clock;
   readonly #pending = new Map<number, Pending>();
-  readonly #watchers = new Set<{ readonly changed: () => void }>();
+  readonly #watchers = new Map<number, (change?: Change) => void>();
   readonly #started = Promise.withResolvers<readonly string[]>();
   readonly #exited = Promise.withResolvers<void>();
   #drained: (() => void) | null = null;
@@ -59,15 +60,16 @@ export class WorkerLink {
     return promise;
   }
 
-  watch(changed: () => void): () => void {
+  watch(changed: (change?: Change) => void, options: WatchOptions = {}): () => void {
     if (this.#closing !== null) throw new Closed('the control plane was closed');
-    const watcher = { changed };
-    this.#watchers.add(watcher);
-    // Asked for every watcher anew: it answers with a first change, so that none misses what came just before.
-    if (this.#dead === null) this.#send({ kind: 'watch', on: true });
+    this.#lastId += 1;
+    const id = this.#lastId;
+    this.#watchers.set(id, changed);
+    // It answers with a first change, so that nobody misses what came just before.
+    if (this.#dead === null) this.#send({ kind: 'watch', id, options });
     return () => {
-      if (!this.#watchers.delete(watcher) || this.#watchers.size > 0) return;
-      if (this.#dead === null && this.#closing === null) this.#send({ kind: 'watch', on: false });
+      if (this.#watchers.delete(id) && this.#dead === null && this.#closing === null)
+        this.#send({ kind: 'unwatch', id });
     };
   }
 
@@ -118,7 +120,7 @@ export class WorkerLink {
         this.#settle(response.id)?.reject(errorFromJson(response.error));
         break;
       case 'changed':
-        for (const watcher of [...this.#watchers]) if (this.#watchers.has(watcher)) watcher.changed();
+        this.#watchers.get(response.id)?.(response.change);
         break;
     }
   }

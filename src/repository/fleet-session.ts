@@ -9,10 +9,11 @@ import type {
   ShadowCounts,
 } from '../core/control-client.ts';
 import { ChangeoverError, Closed, ControlUnavailable, NotRegistered } from '../core/errors.ts';
-import { makeStamp, type Stamp, StampClock, stampMs } from '../core/stamp.ts';
+import { StampClock, stampMs } from '../core/stamp.ts';
 import type { Logger, Metrics } from '../core/telemetry.ts';
 import type { Traffic } from '../core/traffic.ts';
-import { MigrationSession } from './migration-session.ts';
+import { limitStamp, type Membership } from './membership.ts';
+import { MigrationSession, type Taken } from './migration-session.ts';
 
 export interface FleetSessionOptions {
   readonly control: ControlClient;
@@ -35,25 +36,14 @@ export interface FleetSessionOptions {
   readonly metrics?: Metrics | null;
 }
 
-/** One registered run of this process (R1, R8): its stamps, and how late its deadlines may be. */
-export interface Membership {
-  readonly incarnation: number;
-  readonly stamps: StampClock;
-  /** Durable: no deadline is later (R9). */
-  deadlineLimit: number;
-  /** Durable: no stamp is greater. */
-  stampLimit: Stamp;
-  alive: boolean;
-}
-
-const limitStamp = (ms: number): Stamp => makeStamp(Math.min(Math.floor(ms), 2 ** 48 - 1), 0, 0);
-
 const DEFAULT_HEARTBEAT_MS = 1_000;
 const DEFAULT_LEASE_MS = 86_400_000;
 const FAREWELLS = 4;
 const FAREWELL_PAUSE_MS = 100;
 /** A report carries at most this much dirt and this many divergences; the rest goes with the next one. */
 const REPORT_BATCH = 2_000;
+/** Dirt waits so long for company: while a follower is away, a report a write would hurt the callers. */
+const COLLECT_MS = 20;
 
 /**
  * A process of the fleet: it registers before its first operation, holds the rulesets in memory, acknowledges each
@@ -74,6 +64,8 @@ export class FleetSession {
   #membership: Membership | undefined;
   #unwatch: (() => void) | undefined;
   #timer: TimerHandle | undefined;
+  #collecting: TimerHandle | undefined;
+  #reportedAt = Number.NEGATIVE_INFINITY;
   #reporting: Promise<void> | undefined;
   #again = false;
   #fetching = false;
@@ -103,9 +95,12 @@ export class FleetSession {
   /** Registers. @throws ControlUnavailable when the control plane does not answer; nothing may be written then. */
   async open(): Promise<void> {
     await this.#join();
-    this.#unwatch = this.#control.watch((change) => {
-      if (change !== 'other') void this.#fetch();
-    });
+    this.#unwatch = this.#control.watch(
+      (change) => {
+        if (change !== 'other') void this.#fetch();
+      },
+      { onlyRulesets: true },
+    );
     // A revision published between the join and the watch would be seen a heartbeat late otherwise.
     void this.#fetch();
     this.#schedule();
@@ -138,7 +133,18 @@ export class FleetSession {
     if (failed) this.#errors += 1;
   }
 
-  /** Reports soon, because an acknowledgement advanced or somebody waits for dirt to be durable. */
+  /** Reports dirt and divergences soon, with what else becomes known in the next moment. */
+  reportCollected(): void {
+    if (this.#collecting !== undefined) return;
+    // What is due already is not later than the next turn of the event loop.
+    const ms = Math.max(0, this.#reportedAt + COLLECT_MS - this.clock.monotonic());
+    this.#collecting = this.clock.after(ms, () => {
+      this.#collecting = undefined;
+      this.reportSoon();
+    });
+  }
+
+  /** Reports now, because an acknowledgement advanced or a promise must be renewed. */
   reportSoon(): void {
     if (this.#closed || this.#leaving || this.#membership === undefined) return;
     if (this.#reporting !== undefined) {
@@ -147,6 +153,7 @@ export class FleetSession {
     }
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#reportedAt = this.clock.monotonic();
     // Not in this very turn: dirt and the end of its write go into one report.
     this.#reporting = Promise.resolve()
       .then(() => this.#report())
@@ -174,6 +181,7 @@ export class FleetSession {
     this.#unwatch?.();
     // From here on only the farewell reports: dirt must not be on its way in another report when it is sent.
     this.#leaving = true;
+    this.#collecting?.cancel();
     while (this.#reporting !== undefined) await this.#reporting;
     this.#timer?.cancel();
     const membership = this.#membership;
@@ -194,6 +202,7 @@ export class FleetSession {
     this.#closed = true;
     if (this.#membership !== undefined) this.#membership.alive = false;
     this.#timer?.cancel();
+    this.#collecting?.cancel();
     this.#unwatch?.();
     for (const migration of this.#migrations.values()) {
       migration.rejectHeld(new Closed('this changeover is closed'));
@@ -334,7 +343,9 @@ export class FleetSession {
       dirt.push(...share.dirt);
       divergences.push(...share.divergences);
       if (share.shadow.compared > 0) shadow.push(share.shadow);
-      if (!migration.hasDirt()) acknowledged[name] = revision;
+      // What is left waits for no company.
+      if (migration.hasDirt()) this.#again = true;
+      else acknowledged[name] = revision;
       mirrorQueue += migration.mirrorPending;
       if (migration.mirrorPending > 0) mirrorQueues[name] = migration.mirrorPending;
       const calls = migration.traffic.read();
@@ -385,12 +396,4 @@ export class FleetSession {
       'the control plane did not answer; going on with the rulesets in memory',
     );
   }
-}
-
-/** What a report took out of a migration's buffers; it goes back in when the report was not received. */
-export interface Taken {
-  readonly dirt: readonly DirtReport[];
-  readonly divergences: readonly DivergenceReport[];
-  readonly shadow: ShadowCounts;
-  end(delivered: boolean): void;
 }

@@ -3,7 +3,7 @@ import type { Route } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import type { Entry, Store } from '../core/store.ts';
 import type { Key } from '../core/value.ts';
-import { type DeadlineSweep, noAnswer, Watched } from './deadline-sweep.ts';
+import { type DeadlineSweep, type Latest, noAnswer, Watched } from './deadline-sweep.ts';
 import type { Epoch } from './epoch.ts';
 import type { MigrationSession } from './migration-session.ts';
 import type { ShadowReads } from './shadow-reads.ts';
@@ -16,7 +16,7 @@ export interface Target {
 }
 
 /** What the reads of a repository share. */
-export interface LeadReads {
+export interface LeadReads extends Latest<LeadRead> {
   readonly session: MigrationSession;
   readonly stores: Readonly<Record<Side, Store>>;
   readonly sweep: DeadlineSweep;
@@ -50,6 +50,7 @@ export class LeadRead extends Watched {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#epoch = shared.session.enterRead();
+    shared.latest = this;
   }
 
   send(): void {

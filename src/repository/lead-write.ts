@@ -3,9 +3,9 @@ import { keyToJson } from '../core/key-json.ts';
 import type { Route } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import { type CasOutcome, type Entry, type Expected, type Store, settledAt } from '../core/store.ts';
-import { type DeadlineSweep, noAnswer, Watched } from './deadline-sweep.ts';
+import { type DeadlineSweep, type Latest, noAnswer, Watched } from './deadline-sweep.ts';
 import type { Epoch, InFlightWrite } from './epoch.ts';
-import type { Membership } from './fleet-session.ts';
+import type { Membership } from './membership.ts';
 import type { MigrationSession } from './migration-session.ts';
 
 /** How often a put that surely wrote nothing is tried again before the caller hears of it. */
@@ -32,7 +32,7 @@ export interface Asked {
 }
 
 /** What the lead writes of a repository share. */
-export interface LeadWrites {
+export interface LeadWrites extends Latest<LeadWrite> {
   readonly session: MigrationSession;
   readonly stores: Readonly<Record<Side, Store>>;
   readonly sweep: DeadlineSweep;
@@ -94,6 +94,7 @@ export class LeadWrite extends Watched implements InFlightWrite {
     this.#resolve = resolve;
     this.#reject = reject;
     this.epoch = shared.session.enter(this);
+    shared.latest = this;
   }
 
   get follower(): Side {

@@ -1,11 +1,12 @@
-import type { DirtReport, DivergenceReport } from '../core/control-client.ts';
+import type { DirtReport, DivergenceReport, ShadowCounts } from '../core/control-client.ts';
 import { HandoverInProgress, NotRegistered } from '../core/errors.ts';
 import { type Route, Ruleset, type RulesetDocument } from '../core/ruleset.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { MigrationMetrics } from '../core/telemetry.ts';
 import { TrafficMeter } from './call-meter.ts';
 import { acknowledgeable, Epoch, type InFlightWrite } from './epoch.ts';
-import type { FleetSession, Membership, Taken } from './fleet-session.ts';
+import type { FleetSession } from './fleet-session.ts';
+import type { Membership } from './membership.ts';
 
 /** Dirt by key beyond this many lines not yet handed over becomes dirt by position. */
 const MOST_DIRTY_KEYS = 10_000;
@@ -15,6 +16,14 @@ interface Held {
   readonly write: boolean;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
+}
+
+/** What a report took out of a migration's buffers; it goes back in when the report was not received. */
+export interface Taken {
+  readonly dirt: readonly DirtReport[];
+  readonly divergences: readonly DivergenceReport[];
+  readonly shadow: ShadowCounts;
+  end(delivered: boolean): void;
 }
 
 /**
@@ -32,6 +41,8 @@ export class MigrationSession {
   /** Mirror puts dropped because the queue was full, since the start. */
   shed = 0;
   #epochs: Epoch[] = [];
+  /** The last of them: every call asks for it, more than once. */
+  #newest: Epoch | undefined;
   #membership: Membership | undefined;
   #held = new Set<Held>();
   #dirt: DirtReport[] = [];
@@ -53,13 +64,13 @@ export class MigrationSession {
       mirrorQueue: this.mirrorPending,
       shed: this.shed,
       unreported: this.#dirt.length,
-      revision: this.#epochs.at(-1)?.revision ?? 0,
+      revision: this.#newest?.revision ?? 0,
     }));
   }
 
   /** The epoch in force. @throws NotRegistered before the first ruleset. */
   get epoch(): Epoch {
-    const epoch = this.#epochs.at(-1);
+    const epoch = this.#newest;
     if (epoch === undefined) {
       throw new NotRegistered(`the control plane knows no migration ${this.name}`, {
         remedy: '`changeover prepare` creates it',
@@ -91,7 +102,8 @@ export class MigrationSession {
     if (document.stampFloor !== null) membership.stamps.observe(document.stampFloor);
     // The fleet keeps what an earlier membership reported.
     this.traffic = new TrafficMeter(this.fleet.clock);
-    this.#epochs = [new Epoch(new Ruleset(document))];
+    this.#newest = new Epoch(new Ruleset(document));
+    this.#epochs = [this.#newest];
     this.#reported = document.revision;
     this.#release();
   }
@@ -99,13 +111,14 @@ export class MigrationSession {
   /** Brings a newer ruleset into force. */
   apply(document: RulesetDocument): void {
     const membership = this.#membership;
-    const before = this.#epochs.at(-1);
+    const before = this.#newest;
     if (this.#closed || membership === undefined || (before !== undefined && document.revision <= before.revision)) {
       return;
     }
     const epoch = new Epoch(new Ruleset(document));
     if (document.stampFloor !== null) membership.stamps.observe(document.stampFloor);
     this.#epochs.push(epoch);
+    this.#newest = epoch;
     if (document.handover?.kind === 'emergency') this.#abandonHeld(epoch.ruleset);
     this.#release();
     this.#advance();
@@ -152,7 +165,7 @@ export class MigrationSession {
     if (this.#dirtSeen.has(seen)) return;
     this.#dirtSeen.add(seen);
     this.#dirt.push(line);
-    this.fleet.reportSoon();
+    this.fleet.reportCollected();
   }
 
   hasDirt(): boolean {
@@ -167,7 +180,7 @@ export class MigrationSession {
     this.#divergent += 1;
     if (divergence === null) return;
     this.#divergences.push(divergence);
-    this.fleet.reportSoon();
+    this.fleet.reportCollected();
   }
 
   acknowledgeable(): number {
@@ -273,7 +286,7 @@ export class MigrationSession {
 
   /** Mirror puts of earlier revisions hold up the acknowledgement for a grace only, also those that begin late. */
   #limitMirrors(epoch: Epoch): void {
-    if (this.#epochs[0] === epoch || this.#epochs.at(-1) !== epoch || this.#closed) return;
+    if (this.#epochs[0] === epoch || this.#newest !== epoch || this.#closed) return;
     this.fleet.clock.after(Math.max(epoch.ruleset.settings.acknowledgeGraceMs, 10), () => {
       for (const earlier of this.#epochs) {
         if (earlier === epoch) break;

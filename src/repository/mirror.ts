@@ -1,9 +1,9 @@
 import { StoreFault } from '../core/errors.ts';
 import type { Side } from '../core/stage.ts';
-import type { PutOutcome, Store } from '../core/store.ts';
+import { isMoot, type PutOutcome, type Store } from '../core/store.ts';
 import { Breaker } from './breaker.ts';
 import type { CallMeter } from './call-meter.ts';
-import { type DeadlineSweep, noAnswer, Watched } from './deadline-sweep.ts';
+import { type DeadlineSweep, type Latest, noAnswer, Watched } from './deadline-sweep.ts';
 import type { LeadWrite } from './lead-write.ts';
 import type { MigrationSession } from './migration-session.ts';
 
@@ -24,7 +24,7 @@ interface Lane {
 }
 
 /** What the copies of mirror puts share. */
-interface MirrorPuts {
+interface MirrorPuts extends Latest<MirrorPut> {
   readonly sweep: DeadlineSweep;
   answered(put: MirrorPut, outcome: PutOutcome): void;
   failed(put: MirrorPut, error: unknown): void;
@@ -46,6 +46,7 @@ class MirrorPut extends Watched {
     this.write = write;
     this.attempt = attempt;
     this.until = until;
+    puts.latest = this;
   }
 
   send(call: Promise<PutOutcome>, ms: number, meter: CallMeter): void {
@@ -90,6 +91,7 @@ export class Mirror {
     });
     this.#lanes = { old: lane(stores.old), new: lane(stores.new) };
     this.#puts = {
+      latest: null,
       sweep,
       answered: (put, outcome) => this.#answered(put, outcome),
       failed: (put, error) => this.#again(put, this.#faultOf(put.lane.store, error)),
@@ -169,8 +171,11 @@ export class Mirror {
     }
     const { lane, write } = put;
     lane.breaker.succeeded();
-    if (outcome.kind === 'rejected') write.markDirty(`${outcome.reason}: ${outcome.message}`, 'rejected');
-    else write.end();
+    if (outcome.kind === 'rejected' && !isMoot(lane.store, write.entry)) {
+      write.markDirty(`${outcome.reason}: ${outcome.message}`, 'rejected');
+    } else {
+      write.end();
+    }
     this.#end(lane);
   }
 

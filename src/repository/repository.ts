@@ -5,7 +5,7 @@ import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry, Expected, PutOutcome, Rejection, Store } from '../core/store.ts';
 import { cloneValue, type Key, type StoredRecord } from '../core/value.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
-import { LeadRead, type Target, unavailable } from './lead-read.ts';
+import { LeadRead, type LeadReads, type Target, unavailable } from './lead-read.ts';
 import { type Asked, type LeadAnswer, LeadWrite, type LeadWrites } from './lead-write.ts';
 import type { MigrationSession } from './migration-session.ts';
 import type { Mirror } from './mirror.ts';
@@ -58,14 +58,17 @@ export class Repository<R extends object = StoredRecord> {
   readonly #parts: RepositoryParts;
   readonly #session: MigrationSession;
   readonly #keys: KeySpec;
+  readonly #reads: LeadReads;
   readonly #writes: LeadWrites;
 
   constructor(parts: RepositoryParts) {
-    const { session, keys, stores, sweep } = parts;
+    const { session, keys, stores, sweep, shadow } = parts;
     this.#parts = parts;
     this.#session = session;
     this.#keys = keys;
+    this.#reads = { latest: null, session, stores, sweep, shadow };
     this.#writes = {
+      latest: null,
       session,
       stores,
       sweep,
@@ -302,7 +305,7 @@ export class Repository<R extends object = StoredRecord> {
     reject: (error: unknown) => void,
   ): void {
     this.#tell('read', route, target.unit);
-    new LeadRead(this.#parts, route, target, shape, resolve, reject).send();
+    new LeadRead(this.#reads, route, target, shape, resolve, reject).send();
   }
 
   /** Where an operation went and why, for whoever asks "why did this read go to Mongo?". */
@@ -471,7 +474,8 @@ export class Repository<R extends object = StoredRecord> {
   #refuseFollowerLimits(route: Route, entry: Entry): void {
     if (!route.mirror || this.#session.epoch.ruleset.settings.followerLimits !== 'refuse') return;
     const refusal = this.#parts.stores[otherSide(route.authority)].check(entry);
-    if (refusal !== null) throw rejected(this.#session.name, 'the follower', refusal);
+    // A delete of what the follower cannot hold, and so does not, hurts nobody.
+    if (refusal !== null && entry.value !== null) throw rejected(this.#session.name, 'the follower', refusal);
   }
 
   #pause(race: number): Promise<void> {

@@ -6,12 +6,16 @@ import type { Route, Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import { STAMP_MIN, type Stamp } from '../core/stamp.ts';
 import type { Entry, Store } from '../core/store.ts';
-import { cloneValue, type Key } from '../core/value.ts';
-import type { DeadlineSweep } from './deadline-sweep.ts';
+import { cloneValue, type Key, type StoredRecord } from '../core/value.ts';
+import type { CallMeter } from './call-meter.ts';
+import { type DeadlineSweep, type Latest, noAnswer, Watched } from './deadline-sweep.ts';
 import type { MigrationSession } from './migration-session.ts';
 
+/** What a comparison is about. */
+type Version = Pick<Entry, 'stamp' | 'value'>;
+
 /** The stamps that matter for a comparison: a record without one is as old as can be. */
-const age = (entry: Entry | undefined): Stamp => entry?.stamp ?? STAMP_MIN;
+const age = (version: Version | undefined): Stamp => version?.stamp ?? STAMP_MIN;
 
 /** How a difference is written into reports: masked, or as it is where the configuration says so. Plain JSON. */
 export type ShowField = (field: FieldDifference) => {
@@ -21,6 +25,75 @@ export type ShowField = (field: FieldDifference) => {
 };
 
 type Difference = Pick<DivergenceReport, 'kind' | 'cause' | 'fields'>;
+
+/** What the first reads of a migration's followers share. */
+interface FirstReads extends Latest<FirstRead> {
+  readonly sweep: DeadlineSweep;
+  answered(read: FirstRead, follower: Entry | undefined): void;
+  failed(error: unknown): void;
+}
+
+/**
+ * The first read of a comparison, nearly always the only one, beside the version that the caller got. It is its own
+ * link of the list of calls that are waited for: every compared read makes one.
+ */
+class FirstRead extends Watched implements Version {
+  readonly ruleset: Ruleset;
+  readonly route: Route;
+  readonly unit: string;
+  readonly id: string;
+  readonly key: Key;
+  readonly stamp: Stamp | null;
+  readonly value: StoredRecord | null;
+  readonly #reads: FirstReads;
+  readonly #store: Store;
+
+  constructor(
+    reads: FirstReads,
+    store: Store,
+    ruleset: Ruleset,
+    route: Route,
+    unit: string,
+    id: string,
+    key: Key,
+    stamp: Stamp | null,
+    value: StoredRecord | null,
+  ) {
+    super();
+    this.#reads = reads;
+    this.#store = store;
+    this.ruleset = ruleset;
+    this.route = route;
+    this.unit = unit;
+    this.id = id;
+    this.key = key;
+    this.stamp = stamp;
+    this.value = value;
+    reads.latest = this;
+  }
+
+  send(meter: CallMeter): void {
+    try {
+      const call = this.#store.get(this.id, this.key);
+      this.#reads.sweep.begin(this, this.ruleset.settings.operationTimeoutMs, meter);
+      call.then(this.#answered, this.#failed);
+    } catch (error) {
+      this.#reads.failed(error);
+    }
+  }
+
+  override giveUp(): void {
+    this.#reads.failed(noAnswer(this.#store.label, this.ruleset.settings.operationTimeoutMs));
+  }
+
+  readonly #answered = (follower: Entry | undefined): void => {
+    if (this.#reads.sweep.end(this, false)) this.#reads.answered(this, follower);
+  };
+
+  readonly #failed = (error: unknown): void => {
+    if (this.#reads.sweep.end(this, true)) this.#reads.failed(error);
+  };
+}
 
 /**
  * Reads the follower behind the caller's back and compares. A difference counts only if it outlives its rechecks,
@@ -32,6 +105,7 @@ export class ShadowReads {
   readonly #sweep: DeadlineSweep;
   readonly #rules: CompareRules;
   readonly #show: ShowField;
+  readonly #reads: FirstReads;
   #running = 0;
 
   constructor(
@@ -46,6 +120,12 @@ export class ShadowReads {
     this.#sweep = sweep;
     this.#rules = rules;
     this.#show = show;
+    this.#reads = {
+      latest: null,
+      sweep,
+      answered: (read, follower) => this.#answered(read, follower),
+      failed: (error) => this.#failed(error),
+    };
   }
 
   /** Begins a comparison, unless sampling or the limit of those under way say no. Never throws, never waits. */
@@ -54,48 +134,50 @@ export class ShadowReads {
     const { random, logger } = this.#session.fleet;
     if (this.#running >= settings.shadowConcurrency) return;
     if (settings.shadowSample < 1 && random() >= settings.shadowSample) return;
-    let first: Entry | undefined;
+    let value: StoredRecord | null;
     try {
       // The caller may change what it got while the comparison goes on.
-      first = authority === undefined ? undefined : { ...authority, value: cloneValue(authority.value) };
+      value = authority === undefined ? null : cloneValue(authority.value);
     } catch (error) {
       // A codec can make what nobody can copy: the read itself has not failed.
       logger.error({ err: error }, 'a shadow read failed');
       return;
     }
     this.#running += 1;
-    void this.#compare(ruleset, route, unit, id, key, first);
+    const side = otherSide(route.authority);
+    const stamp = authority?.stamp ?? null;
+    const read = new FirstRead(this.#reads, this.#stores[side], ruleset, route, unit, id, key, stamp, value);
+    read.send(this.#session.traffic[side].read);
   }
 
-  /** Never rejects. */
-  async #compare(
-    ruleset: Ruleset,
-    route: Route,
-    unit: string,
-    id: string,
-    key: Key,
-    first: Entry | undefined,
-  ): Promise<void> {
+  #answered(read: FirstRead, follower: Entry | undefined): void {
     try {
-      await this.#compareUntilSure(ruleset, route, unit, id, key, first);
-    } catch (error) {
-      // A follower that cannot be read proves nothing; the mirror's health shows it. A closed one had its time.
-      if (!(error instanceof StoreFault || error instanceof Closed)) {
-        this.#session.fleet.logger.error({ err: error }, 'a shadow read failed');
+      const difference = this.#difference(read.route.authority, read, follower);
+      if (difference === null) {
+        this.#session.countComparison(null);
+        this.#running -= 1;
+      } else {
+        this.#recheck(read, difference).then(
+          () => {
+            this.#running -= 1;
+          },
+          (error: unknown) => this.#failed(error),
+        );
       }
-    } finally {
-      this.#running -= 1;
+    } catch (error) {
+      this.#failed(error);
     }
   }
 
-  async #compareUntilSure(
-    ruleset: Ruleset,
-    route: Route,
-    unit: string,
-    id: string,
-    key: Key,
-    first: Entry | undefined,
-  ): Promise<void> {
+  /** A comparison ends without an answer. */
+  #failed(error: unknown): void {
+    this.#running -= 1;
+    // A follower that cannot be read proves nothing; the mirror's health shows it. A closed one had its time.
+    if (error instanceof StoreFault || error instanceof Closed) return;
+    this.#session.fleet.logger.error({ err: error }, 'a shadow read failed');
+  }
+
+  async #recheck({ ruleset, route, unit, id, key }: FirstRead, first: Difference): Promise<void> {
     const { clock } = this.#session.fleet;
     const { shadowRecheckMs, operationTimeoutMs } = ruleset.settings;
     const read = (side: Side): Promise<Entry | undefined> =>
@@ -105,35 +187,29 @@ export class ShadowReads {
         this.#stores[side].label,
         this.#session.traffic[side].read,
       );
-    let lead = first;
-    for (let round = 0; ; round += 1) {
-      const follower = await read(otherSide(route.authority));
-      const difference = this.#difference(route.authority, lead, follower);
-      if (difference === null) {
-        this.#session.countComparison(null);
-        return;
-      }
-      const pauseMs = shadowRecheckMs[round];
-      if (pauseMs === undefined) {
-        const position = ruleset.position(unit);
-        const { name } = this.#session;
-        this.#session.countComparison({
-          migration: name,
-          key: keyToJson(key),
-          position,
-          ...difference,
-          at: clock.now(),
-        });
-        return;
-      }
+    let difference = first;
+    for (const pauseMs of shadowRecheckMs) {
       await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
       // Authority moved meanwhile: what was the follower may be ahead now, so there is nothing to tell.
       if (this.#session.epoch.ruleset.route(unit).authority !== route.authority) return;
-      lead = await read(route.authority);
+      const lead = await read(route.authority);
+      const again = this.#difference(route.authority, lead, await read(otherSide(route.authority)));
+      if (again === null) {
+        this.#session.countComparison(null);
+        return;
+      }
+      difference = again;
     }
+    this.#session.countComparison({
+      migration: this.#session.name,
+      key: keyToJson(key),
+      position: ruleset.position(unit),
+      ...difference,
+      at: clock.now(),
+    });
   }
 
-  #difference(authority: Side, lead: Entry | undefined, follower: Entry | undefined): Difference | null {
+  #difference(authority: Side, lead: Version | undefined, follower: Version | undefined): Difference | null {
     const ours = lead?.value ?? null;
     const theirs = follower?.value ?? null;
     if (ours === null && theirs === null) return null;

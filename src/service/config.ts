@@ -158,8 +158,11 @@ function nameOf(codec: Codec): string {
   return codec.version === undefined ? `${codec.encode} ${codec.decode}` : `version ${codec.version}`;
 }
 
-const isWebAddress = (value: unknown): boolean =>
-  typeof value === 'string' && /^https?:$/.test(URL.parse(value)?.protocol ?? '');
+/** An address that can be fetched; none that holds a password apart from its path is. */
+function isWebAddress(value: unknown): boolean {
+  const url = typeof value === 'string' ? URL.parse(value) : null;
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '';
+}
 
 /** The names that a migration may have: they go into file names, URLs and metrics. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/;
@@ -184,7 +187,7 @@ export function defineConfig<M extends Readonly<Record<string, MigrationDefiniti
   }
   if (webhooks !== undefined && !(Array.isArray(webhooks) && webhooks.every(isWebAddress))) {
     throw new InvalidConfiguration('the webhooks of the configuration are none', {
-      expected: "a list of addresses: ['https://hooks.slack.com/services/…']",
+      expected: "a list of addresses without user and password: ['https://hooks.slack.com/services/…']",
     });
   }
   if (typeof migrations !== 'object' || migrations === null || Object.keys(migrations).length === 0) {

@@ -59,7 +59,7 @@ async function openMemory(): Promise<ControlPlaneApi> {
   const { memoryStorage } = await import('../control/memory-storage.ts');
   const storage = memoryStorage();
   const plane = new ControlPlane(storage, systemClock);
-  return bound(plane, (changed) => storage.watch(changed));
+  return bound(plane, (changed, options) => storage.watch(changed, options));
 }
 
 /** The plane's methods as own properties, so that they can be spread. */

@@ -81,7 +81,7 @@ export interface ControllerDependencies {
 
 /** A migration's controller over opened stores. */
 export function makeController(dependencies: ControllerDependencies): Controller {
-  const { plane, name, definition, stores, repository, probe, clock, random, runner, process, carrier, scans } =
+  const { plane, name, definition, stores, repository, probe, clock, random, runner, process, carrier, scans, logger } =
     dependencies;
   return new Controller({
     plane,
@@ -98,5 +98,6 @@ export function makeController(dependencies: ControllerDependencies): Controller
     process,
     carrier,
     scans,
+    logger,
   });
 }

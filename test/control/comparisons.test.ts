@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { memory } from '../../adapters/memory/index.ts';
-import { control, defineConfig, migration, open, parseDialValue } from '../../src/index.ts';
+import { control, defineConfig, GatesRefused, migration, open, parseDialValue } from '../../src/index.ts';
 
 const why = { actor: 'test', reason: 'test' };
 
@@ -21,7 +21,14 @@ test('what was compared before a repair mended something says nothing afterwards
   const controller = await operations.migration('notes');
   await controller.set({ dial: 'dual-write', to: parseDialValue(100) }, why);
   await controller.backfill(why);
+  const remedy = async (): Promise<string | null | undefined> => {
+    const error: unknown = await controller.set({ dial: 'cutover', to: parseDialValue(100) }, why).catch((e) => e);
+    return error instanceof GatesRefused ? error.gates.find(({ gate }) => gate === 'shadow-reads')?.remedy : undefined;
+  };
+  expect(await remedy()).toMatch(/^changeover set notes shadow-read 100 /);
   await controller.set({ dial: 'shadow-read', to: parseDialValue(100) }, why);
+  // Nothing more can be set: reads must come.
+  expect(await remedy()).toBe('changeover status notes');
   await notes.put({ id: 'a', n: 1 });
   await expect.poll(() => fresh.database.snapshot().length).toBe(1);
   const [entry] = fresh.database.snapshot();
@@ -30,6 +37,7 @@ test('what was compared before a repair mended something says nothing afterwards
   const shadow = async () => (await operations.plane.status('notes')).shadow;
   await expect.poll(shadow).toMatchObject({ divergent: 1 });
 
+  expect(await remedy()).toMatch(/^changeover repair notes /);
   // A repair that finds nothing to mend forgets nothing; this one mends the record.
   await controller.repair(why);
   expect(await shadow()).toEqual({ compared: 0, divergent: 0 });

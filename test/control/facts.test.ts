@@ -3,7 +3,7 @@ import { ControlPlane } from '../../src/control/control-plane.ts';
 import { factsOf } from '../../src/control/facts.ts';
 import { gatesOf, preloadGates } from '../../src/control/gates.ts';
 import { memoryStorage } from '../../src/control/memory-storage.ts';
-import type { ControlStorage } from '../../src/control/storage.ts';
+import type { ControlStorage, VerificationRow } from '../../src/control/storage.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { ALL, EVERY_BUCKET, NOBODY } from '../../src/core/dial.ts';
 import { ControlUnavailable, GatesRefused } from '../../src/core/errors.ts';
@@ -29,8 +29,10 @@ test('very much dirt of one store does not hide that of the other', async () => 
   expect(dirty).toMatchObject({ passed: false, evidence: expect.stringContaining('1 dirty entry') });
 });
 
-test('where more records differ than are looked at, no share of them is taken for agreeing', async () => {
+/** The gate of a cutover to a threshold, where so many records differ at 90,000 and one at 5. */
+async function divergenceGate(to: number, verifications: readonly Partial<VerificationRow>[] = []) {
   const storage = memoryStorage();
+  const move = { dial: 'cutover', to } as const;
   const facts = await storage.transaction(async (tx) => {
     const initial = initialRuleset(MIGRATION);
     const dials = { ...initial.dials, dualWrite: ALL, shadowRead: EVERY_BUCKET, cutover: NOBODY };
@@ -44,10 +46,45 @@ test('where more records differ than are looked at, no share of them is taken fo
         return { id: 0, ...line, ...seen, keyId: String(n), key: { id: n }, position };
       }),
     );
-    return factsOf(tx, MIGRATION, 0);
+    for (const row of verifications) await tx.insert('verifications', { ...verdict, ...row });
+    return factsOf(tx, MIGRATION, 0, move);
   });
-  const gate = gatesOf(facts, { dial: 'cutover', to: 10 }, evidence).find((one) => one.gate === 'divergences');
-  expect(gate).toMatchObject({ passed: false });
+  return gatesOf(facts, move, evidence).find((one) => one.gate === 'divergences');
+}
+
+const verdict: VerificationRow = {
+  id: 0,
+  migration: MIGRATION,
+  verdict: 'divergent',
+  positions: [[NOBODY, ALL]],
+  revision: 1,
+  mapping: 'm',
+  startedAt: 0,
+  finishedAt: 0,
+  expiresAt: 1e15,
+  report: {},
+};
+
+test('however many records differ elsewhere, those of the move are seen, and nothing else is in its way', async () => {
+  expect(await divergenceGate(5)).toMatchObject({ passed: true });
+  expect(await divergenceGate(10)).toMatchObject({ passed: false, evidence: '1 record differ in canary, 0–0.01 %' });
+  expect(await divergenceGate(EVERY_BUCKET)).toMatchObject({
+    passed: false,
+    evidence: expect.stringContaining('10000 records or more differ'),
+    remedy: expect.stringContaining('changeover repair events'),
+  });
+});
+
+test('what a verification found and could not list is in the way until another one lists all', async () => {
+  const truncated = { report: { truncated: true } };
+  expect(await divergenceGate(5, [truncated])).toMatchObject({
+    passed: false,
+    evidence: expect.stringContaining('more divergent records than it lists'),
+    remedy: expect.stringContaining('changeover verify events'),
+  });
+  expect(await divergenceGate(5, [truncated, { verdict: 'consistent' }])).toMatchObject({ passed: true });
+  expect(await divergenceGate(5, [truncated, { report: { sample: 0.1 } }])).toMatchObject({ passed: false });
+  expect(await divergenceGate(5, [{ ...truncated, positions: [[50_000, ALL]] }])).toMatchObject({ passed: true });
 });
 
 test('a refusal is answered as one, also where it cannot be written down', async () => {

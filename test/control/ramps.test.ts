@@ -92,12 +92,15 @@ describe('a ramp', () => {
     await plane.startRamp({ migration: 'items', plan: plan('cutover', [50, 100], { holdMs: 600_000 }), ...WHY });
     keeper(service, 'one');
     await expect.poll(async () => (await newest(service)).stepSince, { timeout: 60_000 }).not.toBeNull();
+    const [listed] = await plane.statuses();
+    expect(listed?.ramp).toMatchObject({ dial: 'cutover', state: 'running', steps: [50, 100], step: 0 });
     let calls = 0;
     service.faults.new = ({ op }) => {
       calls += 1;
       return op === 'get' && calls % 3 === 0 ? { kind: 'fail' } : undefined;
     };
     await ended(service).toBe('returned');
+    expect((await plane.status('items')).ramp, 'it has ended').toBeNull();
     expect(await dial(service)).toBe(parseDialValue(10));
     const [row] = await plane.ramps('items', 1);
     expect(row?.checks.find(({ check }) => check === 'errors')).toMatchObject({ state: 'broken' });

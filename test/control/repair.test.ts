@@ -240,8 +240,71 @@ describe('repair', () => {
   });
 });
 
+describe('a roll-back', () => {
+  const NEVER_MS = 20_000;
+  const behind = (service: MemoryService, user: string): void => {
+    const entry = service.stored('old', user, '1') as Entry;
+    service.databases.old.load([{ ...entry, value: held(user, 0), stamp: makeStamp(1, 0, 1) }]);
+  };
+
+  test.for([
+    ['whose process has gone', false],
+    ['that a process holds', true],
+  ] as const)(
+    'gives up a paused repair %s, and replays what it needs itself',
+    { timeout: 60_000 },
+    async ([, stays]) => {
+      await using service = await mirrored();
+      await service.to('rampdown');
+      const { controller, operations } = service;
+      await leaveDirty(operations, (await operations.route('items', 'bob')).position, 'old');
+      behind(service, 'bob');
+      service.faults.new = ({ op }) => (op === 'scan' ? { kind: 'fail' } : undefined);
+      const stop = new AbortController();
+      const repair = controller.repair({ ...why, signal: stop.signal });
+      const ended = repair.then(
+        () => 'done',
+        (error: unknown) => error,
+      );
+      await until(async () => (await operations.plane.runningReplay('items', 'repair', 'old')) !== null, 'the replay');
+      await operations.plane.pauseReplay('items', 'repair', 'old', true, why);
+      if (!stays) {
+        stop.abort();
+        await ended;
+      }
+      service.faults.new = () => undefined;
+      const { document } = await controller.rollback({ ...why, signal: AbortSignal.timeout(NEVER_MS) });
+      expect(document.dials.cutover).toBe(-1);
+      expect(service.stored('old', 'bob', '1')?.value).toEqual(item('bob', '1'));
+      expect(await service.dirt()).toEqual([]);
+      expect(await ended).toBeInstanceOf(Interrupted);
+    },
+  );
+
+  test('waits for nothing that is dirty or divergent elsewhere', { timeout: 60_000 }, async () => {
+    const users = Array.from({ length: 40 }, (_, i) => `user-${i}`);
+    await using service = await mirrored(users);
+    await service.cover();
+    await service.set('cutover', 50_000);
+    const { controller, operations } = service;
+    const routes = await Promise.all(users.map((user) => operations.route('items', user)));
+    const high = routes.findIndex(({ position }) => position >= 50_000);
+    await leaveDirty(operations, routes[high]?.position as number, 'new');
+    for (const user of users) plant(service, user, () => ({ value: held(user, 99) }));
+    await controller.verify(verify);
+    // What is of no use to it is not even tried: the new store bears no more of it.
+    service.faults.new = ({ op }) => (op === 'putManyIfNewer' || op === 'scan' ? { kind: 'fail' } : undefined);
+    const writes = service.databases.old.snapshot();
+    const { document } = await controller.rollback({ ...why, signal: AbortSignal.timeout(NEVER_MS) });
+    expect(document.dials.cutover).toBe(-1);
+    expect(service.databases.old.snapshot()).toEqual(writes);
+    expect(await service.dirt()).toHaveLength(1);
+    expect((await operations.plane.divergences('items', 0, 100)).length).toBe(40);
+  });
+});
+
 /** What a process leaves that had to forget which keys of a position its mirrors missed. */
-async function leaveDirty({ plane }: Control, position: number): Promise<void> {
+async function leaveDirty({ plane }: Control, position: number, target: 'old' | 'new' = 'new'): Promise<void> {
   const limits = { deadlineLimit: 0, stampLimit: STAMP_MIN };
   const node = { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' };
   const { incarnation } = await plane.join({
@@ -267,7 +330,7 @@ async function leaveDirty({ plane }: Control, position: number): Promise<void> {
     dirt: [
       {
         migration: 'items',
-        target: 'new',
+        target,
         kind: 'lost',
         position,
         key: null,

@@ -229,6 +229,24 @@ describe.each(STORAGES)('a shared replay on %s', (kind) => {
     expect((await setting.plane.status(MIGRATION)).replay).toMatchObject({ rate: null, etaMs: null, runners: 0 });
   });
 
+  test('says what slows a holder down, for as long as it does and the partition is held', async () => {
+    const setting = await Setting.open(kind);
+    const { replay } = await setting.begin();
+    const [one, two] = [await leased(setting.take(replay.id, 'one')), await leased(setting.take(replay.id, 'two'))];
+    const eased = async (): Promise<unknown> => (await setting.plane.status(MIGRATION)).replay?.eased;
+    const point = { cursor: 'at 9', done: false, scanned: 9, applied: 9, skipped: 0, rejected: 0 };
+    await setting.checkpoint(one, 9, { point: { ...point, eased: null } });
+    expect(await eased()).toBeNull();
+    await setting.checkpoint(two, 9, { point: { ...point, eased: 'replica lag 14 s' } });
+    expect(await eased()).toBe('replica lag 14 s');
+    setting.pass(LEASE_MS + 1);
+    expect(await eased(), 'nobody is at it').toBeNull();
+    await setting.checkpoint(two, 10);
+    expect(await eased(), 'a holder that says nothing of it').toBe('replica lag 14 s');
+    await setting.checkpoint(two, 10, { point: { ...point, eased: null } });
+    expect(await eased()).toBeNull();
+  });
+
   test('keeps what its holders learned about round trips as one census', async () => {
     const setting = await Setting.open(kind);
     const { replay } = await setting.begin();

@@ -2,14 +2,18 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { knexStorage } from '../../src/control/knex-storage.ts';
 import type { ControlStorage } from '../../src/control/storage.ts';
+import type { Change } from '../../src/core/control-client.ts';
 import { InvalidConfiguration, NotPrepared } from '../../src/core/errors.ts';
-import { nodeRow } from '../support/control-rows.ts';
+import { makeStamp, STAMP_MIN } from '../../src/core/stamp.ts';
+import { migrationRow, nodeRow } from '../support/control-rows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'changeover-control-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const PATIENCE = { timeout: 20_000, interval: 2 };
 
 let files = 0;
 const newFile = (): string => {
@@ -25,6 +29,54 @@ describe('a control database on SQLite', () => {
     await storage.prepare();
     expect(await storage.read((tx) => tx.count('nodes', {}))).toBe(0);
     await storage.close();
+  });
+
+  test('tells whether rulesets changed, and nothing else to who follows only them', async () => {
+    const path = newFile();
+    const [storage, other] = [knexStorage({ path }), knexStorage({ path })];
+    await storage.prepare();
+    await storage.transaction((tx) => tx.insert('migrations', migrationRow('a')));
+    const heard: (Change | undefined)[][] = [[], [], []];
+    storage.watch((change) => heard[0]?.push(change));
+    other.watch((change) => heard[1]?.push(change), { soon: true });
+    other.watch((change) => heard[2]?.push(change), { onlyRulesets: true });
+    await vi.waitUntil(() => heard.every((list) => list.length > 0), PATIENCE);
+    const { document } = migrationRow('a');
+    const changes: [Change, (s: ControlStorage) => Promise<unknown>][] = [
+      ['other', (s) => s.transaction((tx) => tx.insert('nodes', nodeRow()))],
+      ['other', (s) => s.transactionAtOnce((tx) => tx.update('migrations', {}, { shadowCompared: 4 }))],
+      ['rulesets', (s) => s.transaction((tx) => tx.update('migrations', {}, { document, revision: 2 }))],
+      ['rulesets', (s) => s.transaction((tx) => tx.insert('migrations', migrationRow('b')))],
+    ];
+    for (const [change, run] of changes) {
+      for (const list of heard) list.length = 0;
+      await run(storage);
+      const hears = change === 'rulesets' ? heard : heard.slice(0, 2);
+      await vi.waitUntil(() => hears.every((list) => list.length > 0), PATIENCE);
+      for (const list of hears) expect(new Set(list)).toEqual(new Set([change]));
+      if (change === 'other') expect(heard[2]).toEqual([]);
+    }
+    await Promise.all([storage.close(), other.close()]);
+  });
+
+  test('keeps the greatest stamps that an earlier version noted', async () => {
+    const path = newFile();
+    const storage = knexStorage({ path });
+    await storage.prepare();
+    const health = { ...{ mirrorQueue: 0, shed: 0, operations: 0, errors: 0 }, memoryBytes: 0, aheadMs: 0 };
+    const highWater = makeStamp(5, 0, 1);
+    await storage.transaction((tx) =>
+      tx.insertMany('nodes', [nodeRow({ health: { ...health, highWater } }), nodeRow({ session: 't' })]),
+    );
+    await storage.close();
+    const file = new Database(path);
+    file.exec(`alter table nodes drop column high_water; delete from changeover_schema where name = '011-high-water'`);
+    file.close();
+    const later = knexStorage({ path });
+    await later.prepare();
+    const nodes = await later.read((tx) => tx.select('nodes', {}));
+    expect(nodes.map((node) => node.highWater)).toEqual([highWater, STAMP_MIN]);
+    await later.close();
   });
 
   test('refuses a schema that is newer than the code, by name', async () => {

@@ -3,8 +3,9 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { RULES, TABLE_NAMES } from '../../src/control/columns.ts';
 import type { ControlStorage, DirtRow, Tables, Transaction } from '../../src/control/storage.ts';
 import { Closed } from '../../src/core/errors.ts';
+import { makeStamp, type Stamp } from '../../src/core/stamp.ts';
 import { type Generated, rowOf } from '../support/any-row.ts';
-import { dirtRow as dirt, migrationRow } from '../support/control-rows.ts';
+import { dirtRow as dirt, migrationRow, nodeRow } from '../support/control-rows.ts';
 import { FreshStorages, missingPostgres, STORAGES } from '../support/fresh-storages.ts';
 
 const storages = new FreshStorages();
@@ -217,6 +218,58 @@ describe.each(STORAGES)('control storage in %s', (name) => {
     await expect(leaked?.insert('migrations', migrationRow('a'))).rejects.toThrow();
     await expect(leaked?.select('migrations', {})).rejects.toThrow();
     expect(await storage.read((tx) => tx.count('migrations', {}))).toBe(0);
+  });
+
+  test('raises what only rises, and nothing where what was provided is not there', async () => {
+    const [low, middle, high] = [makeStamp(1, 0, 1), makeStamp(2, 0, 1), makeStamp(3, 0, 1)];
+    const id = await storage.transaction((tx) => tx.insert('nodes', nodeRow({ deadlineLimit: 5, stampLimit: low })));
+    const provided = { table: 'migrations', where: { name: 'a', revision: { lt: 9 } } } as const;
+    const raise = async (deadlineLimit: number, stampLimit: Stamp, more: object = {}): Promise<unknown[]> => {
+      const options = { raise: { deadlineLimit, stampLimit }, ...more };
+      const met = await storage.transaction((tx) => tx.update('nodes', { id }, { seenAt: 7 }, options));
+      const [row] = await storage.read((tx) => tx.select('nodes', { id }));
+      return [met, row?.deadlineLimit, row?.stampLimit, row?.seenAt];
+    };
+    expect(await raise(4, middle)).toEqual([1, 5, middle, 7]);
+    expect(await raise(6.5, low)).toEqual([1, 6.5, middle, 7]);
+    expect(await raise(8, high, { provided })).toEqual([0, 6.5, middle, 7]);
+    await storage.transaction((tx) => tx.insert('migrations', migrationRow('a')));
+    expect(await raise(8, high, { provided })).toEqual([1, 8, high, 7]);
+    await storage.transaction((tx) => tx.update('migrations', { name: 'a' }, { revision: 9 }));
+    expect(await raise(9, high, { provided })).toEqual([0, 8, high, 7]);
+    for (const wrong of [{ health: null }, { info: nodeRow().info }, { id: 3 }, { seenAt: 8 }]) {
+      await expect(
+        storage.transaction((tx) => tx.update('nodes', { id }, { seenAt: 7 }, { raise: wrong as never })),
+      ).rejects.toThrow();
+    }
+  });
+
+  test('does at once what is asked in one turn, all or nothing, and takes nothing that is asked later', async () => {
+    const add = (name: string) => (tx: Transaction) => tx.insert('migrations', migrationRow(name));
+    const names = async (): Promise<string[]> => {
+      const [rows, count] = await storage.readAtOnce((tx) =>
+        Promise.all([tx.select('migrations', {}), tx.count('migrations', {})]),
+      );
+      expect(rows).toHaveLength(count);
+      return rows.map(({ name }) => name);
+    };
+    await storage.transactionAtOnce((tx) => Promise.all([add('a')(tx), add('b')(tx)]));
+    expect(await names()).toEqual(['a', 'b']);
+    expect(await storage.readAtOnce((tx) => tx.count('migrations', { name: { in: ['a', 'b', 'c'] } }))).toBe(2);
+    await expect(
+      storage.transactionAtOnce((tx) => Promise.all([add('c')(tx), add('a')(tx), add('d')(tx)])),
+    ).rejects.toThrow();
+    expect(await names()).toEqual(['a', 'b']);
+    await expect(
+      storage.transactionAtOnce(async (tx) => {
+        await add('c')(tx);
+        await add('d')(tx);
+      }),
+    ).rejects.toThrow();
+    expect(await names()).not.toContain('d');
+    await expect(storage.readAtOnce((tx) => tx.insert('migrations', migrationRow('e')))).rejects.toThrow();
+    await storage.transaction(add('f'));
+    expect(await names()).toContain('f');
   });
 
   test('tells watchers of commits until they have had enough', async () => {

@@ -32,6 +32,39 @@ function spoil(user: string, id: string): void {
   service.databases.new.load([{ ...there, value: { ...there.value, n: -1 } }]);
 }
 
+describe('a verification that proves itself', () => {
+  test('is refused while another one does, which keeps what it planted; then another may', async () => {
+    let planted = false;
+    service.faults.old = ({ op }) => {
+      if (op === 'compareAndSet') planted = true;
+      return op === 'scan' && planted ? { kind: 'slow', answerMs: 1_000 } : undefined;
+    };
+    const first = verify({ prove: true, actor: 'ada' });
+    await until(() => planted, 'what it plants');
+    const second = await verify({ prove: true, actor: 'bob' }).catch((error: unknown) => error);
+    expect(second).toBeInstanceOf(Busy);
+    expect(second).toMatchObject({ message: expect.stringMatching(/planted records.*by ada/), remedy: /--prove/ });
+    expect(await first).toMatchObject({ verdict: 'consistent', proof: { planted: 12, missed: [] } });
+    service.faults.old = () => undefined;
+    expect(await verify({ prove: true })).toMatchObject({ verdict: 'consistent', proof: { missed: [] } });
+  });
+
+  test('waits neither for a process that has surely ended nor for a lease that is over', async () => {
+    const { plane } = service.operations;
+    const process = { host: 'gone', pid: 1, processId: 'x', version: '1', name: '' };
+    const lease = { migration: 'items', process, actor: 'eve', leaseMs: 60_000, instead: null };
+    expect(await plane.holdProof({ ...lease, runner: 'dead' })).toBeNull();
+    expect(await plane.holdProof({ ...lease, runner: 'next' })).toMatchObject({ runner: 'dead', actor: 'eve' });
+    expect(await plane.holdProof({ ...lease, runner: 'next', instead: 'another' })).toMatchObject({ runner: 'dead' });
+    await plane.releaseProof('items', 'next');
+    await expect(verify({ prove: true })).rejects.toThrow(Busy);
+    expect(await plane.holdProof({ ...lease, runner: 'next', instead: 'dead', leaseMs: 1 })).toBeNull();
+    await until(async () => (await plane.holdProof({ ...lease, runner: 'last' })) === null, 'the end of its lease');
+    await plane.releaseProof('items', 'last');
+    expect(await verify({ prove: true })).toMatchObject({ verdict: 'consistent' });
+  });
+});
+
 describe('what a verification is about', () => {
   test('a range satisfies the gate within itself only, and ranges add up', async () => {
     expect(await gate()).toEqual([false, 'never verified', 'changeover verify items']);

@@ -104,7 +104,7 @@ const withoutTheGate = (real: ControlStorage): ControlStorage => {
     insert: (table, row) => tx.insert(table, row),
     insertMany: (table, rows) => tx.insertMany(table, rows),
     count: (table, where) => tx.count(table, where),
-    update: (table, where, change) => tx.update(table, where, change),
+    update: (table, where, change, options) => tx.update(table, where, change, options),
     remove: (table, where) => tx.remove(table, where),
     select: (async (table: 'replays', where: { readonly kind?: string; readonly state?: string }, page: undefined) =>
       table === 'replays' && where.kind === 'preload' && where.state === undefined
@@ -114,7 +114,9 @@ const withoutTheGate = (real: ControlStorage): ControlStorage => {
   return {
     transaction: (body) => real.transaction((tx) => body(blind(tx))),
     read: (body) => real.read((tx) => body(blind(tx))),
-    watch: (changed) => real.watch(changed),
+    transactionAtOnce: (body) => real.transactionAtOnce((tx) => body(blind(tx))),
+    readAtOnce: (body) => real.readAtOnce((tx) => body(blind(tx))),
+    watch: (changed, options) => real.watch(changed, options),
     prepare: () => real.prepare(),
     close: () => real.close(),
   };

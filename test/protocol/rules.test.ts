@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { factsOf } from '../../src/control/facts.ts';
-import { ensureMigration, join } from '../../src/control/fleet-desk.ts';
+import { ensureMigration, join, report } from '../../src/control/fleet-desk.ts';
 import { memoryStorage } from '../../src/control/memory-storage.ts';
 import { COHORT_CHANGE, carried, publish } from '../../src/control/publish.ts';
 import type { DirtRow, Transaction } from '../../src/control/storage.ts';
@@ -23,6 +23,13 @@ function transaction<T>(story: (tx: Transaction) => Promise<T>): Promise<T> {
 const rowOf = async (tx: Transaction) => (await factsOf(tx, MIGRATION, 0)).row;
 const change = async (tx: Transaction, patch: Partial<RulesetDocument>, kind = 'move'): Promise<RulesetDocument> =>
   publish(tx, await rowOf(tx), patch, { ...why, kind, summary: kind }, 0);
+
+/** What a process says that has nothing to tell. */
+const node = { host: 'h', pid: 1, processId: '1', version: '0', name: 'n' };
+const limits = { deadlineLimit: 1, stampLimit: makeStamp(1, 0, 0) };
+const counts = { mirrorQueue: 0, shed: 0, operations: 0, errors: 0, memoryBytes: 0, aheadMs: 0 };
+const health = { ...counts, highWater: makeStamp(0, 0, 0) };
+const silent = { acknowledged: {}, dirt: [], divergences: [], shadow: [], health, ...limits };
 
 describe('acknowledgeable (R7)', () => {
   const write: InFlightWrite = { unit: 'ada', abandon: () => {}, markMirror: () => {} };
@@ -161,6 +168,34 @@ describe('dirt of units that changed their cohort (R18)', () => {
     expect(bucketBetween).toEqual(at(bucket));
     expect(afterBoth).toEqual(at(KEPT_BACK_POSITION));
     expect(others).toEqual(at(otherPosition));
+  });
+  test('each line of a report from its own revision on', async () => {
+    const rows = await transaction(async (tx) => {
+      const member = { session: 's', attempt: 1, node, migrations: [MIGRATION], ...limits };
+      const { incarnation } = await join(tx, member, 0);
+      const bucket = new Ruleset(initialRuleset(MIGRATION)).position('ada');
+      const first = await change(tx, { cohorts: { canary: ['ada'], keptBack: [] } }, COHORT_CHANGE);
+      const second = await change(tx, { cohorts: { canary: [], keptBack: ['ada'] } }, COHORT_CHANGE);
+      const line = { migration: MIGRATION, target: 'new', kind: 'lost', key: null, notBefore: null } as const;
+      const dirt = [
+        { ...line, cause: 'now', position: KEPT_BACK_POSITION, revision: second.revision },
+        { ...line, cause: 'between', position: -1, revision: first.revision },
+        { ...line, cause: 'before', position: bucket, revision: first.revision - 1 },
+      ];
+      await report(tx, { ...silent, incarnation, dirt }, 0);
+      const positionsOf = async (cause: string) =>
+        (await tx.select('dirt', { cause })).map(({ fromPosition }) =>
+          fromPosition === bucket ? 'its' : fromPosition,
+        );
+      return {
+        now: await positionsOf('now'),
+        between: await positionsOf('between'),
+        before: await positionsOf('before'),
+      };
+    });
+    expect(rows.now).toEqual([KEPT_BACK_POSITION]);
+    expect(rows.between.sort()).toEqual([-1, KEPT_BACK_POSITION].sort());
+    expect(new Set(rows.before)).toEqual(new Set(['its', -1, KEPT_BACK_POSITION]));
   });
 });
 
@@ -344,17 +379,6 @@ describe('stamping (R16)', () => {
     const storage = memoryStorage();
     const plane = localControlPlane(storage, { now: () => 0, monotonic: () => 0, after: () => ({ cancel: () => {} }) });
     await plane.ensureMigration(MIGRATION);
-    const health = {
-      mirrorQueue: 0,
-      shed: 0,
-      operations: 0,
-      errors: 0,
-      memoryBytes: 0,
-      aheadMs: 0,
-      highWater: makeStamp(0, 0, 0),
-    };
-    const node = { host: 'h', pid: 1, processId: '1', version: '0', name: 'n' };
-    const limits = { deadlineLimit: 1, stampLimit: makeStamp(1, 0, 0) };
     const { incarnation } = await storage.transaction((tx) =>
       join(tx, { session: 's', attempt: 1, node, migrations: [MIGRATION], ...limits }, 0),
     );
@@ -362,7 +386,7 @@ describe('stamping (R16)', () => {
     const acknowledge = async () => {
       const { revision } = await plane.ruleset(MIGRATION);
       const acknowledged = { [MIGRATION]: revision };
-      await plane.report({ incarnation, acknowledged, dirt: [], divergences: [], shadow: [], health, ...limits });
+      await plane.report({ ...silent, incarnation, acknowledged });
     };
     const stamping = async () => (await plane.ruleset(MIGRATION)).stamping;
     const mirrorOn = async () => {

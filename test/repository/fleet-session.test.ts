@@ -1,18 +1,35 @@
 import { expect, test } from 'vitest';
-import type { Change, ControlClient } from '../../src/core/control-client.ts';
+import type { Change, ControlClient, DirtReport, NodeReport } from '../../src/core/control-client.ts';
 import { initialRuleset } from '../../src/core/ruleset.ts';
 import { silentLogger } from '../../src/core/telemetry.ts';
 import { FleetSession } from '../../src/repository/fleet-session.ts';
 import { settle, VirtualClock } from '../support/virtual-clock.ts';
 
+/** A process on a virtual clock, and the control plane that it hears. */
+function sessionOn(clock: VirtualClock, control: Partial<ControlClient>): FleetSession {
+  return new FleetSession({
+    control: {
+      join: async () => ({ incarnation: 7, rulesets: [initialRuleset('items')] }),
+      report: async () => ({ standing: 'member' }),
+      leave: async () => {},
+      rulesets: async () => [initialRuleset('items')],
+      watch: () => () => {},
+      ...control,
+    },
+    migrations: ['items'],
+    node: { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' },
+    session: 's',
+    clock,
+    random: () => 0.5,
+    logger: silentLogger,
+  });
+}
+
 test('a process reads its rulesets when they may have changed, and not for every report of the fleet', async () => {
   const clock = new VirtualClock();
   let reads = 0;
   let changed: (change?: Change) => void = () => {};
-  const control: ControlClient = {
-    join: async () => ({ incarnation: 7, rulesets: [initialRuleset('items')] }),
-    report: async () => ({ standing: 'member' }),
-    leave: async () => {},
+  const session = sessionOn(clock, {
     rulesets: async () => {
       reads += 1;
       return [initialRuleset('items')];
@@ -21,15 +38,6 @@ test('a process reads its rulesets when they may have changed, and not for every
       changed = callback;
       return () => {};
     },
-  };
-  const session = new FleetSession({
-    control,
-    migrations: ['items'],
-    node: { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' },
-    session: 's',
-    clock,
-    random: () => 0.5,
-    logger: silentLogger,
   });
   await session.open();
   await settle();
@@ -42,5 +50,67 @@ test('a process reads its rulesets when they may have changed, and not for every
   expect(await readsAfter('other')).toBe(0);
   expect(await readsAfter('rulesets')).toBe(1);
   expect(await readsAfter(undefined)).toBe(1);
+  await session.close();
+});
+
+const dirty = (id: number): DirtReport => ({
+  migration: 'items',
+  target: 'new',
+  kind: 'lost',
+  position: id,
+  key: { id },
+  cause: 'shed',
+  revision: 0,
+  notBefore: null,
+});
+
+test('while a follower is away dirt is told together, not in a report a write, and all of it', async () => {
+  const clock = new VirtualClock();
+  const reports: NodeReport[] = [];
+  const session = sessionOn(clock, {
+    report: async (report) => {
+      reports.push(report);
+      return { standing: 'member' };
+    },
+  });
+  await session.open();
+  await settle();
+  const items = session.migration('items');
+  const writes = 300;
+  for (let i = 0; i < writes; i += 1) {
+    items.markDirty(dirty(i));
+    await clock.advance(1);
+  }
+  await clock.advance(1_000);
+  const told = reports.flatMap(({ dirt }) => dirt.map(({ position }) => position));
+  expect(told).toEqual(Array.from({ length: writes }, (_, i) => i));
+  const withDirt = reports.filter(({ dirt }) => dirt.length > 0).length;
+  expect(withDirt).toBeLessThan(writes / 10);
+  expect(withDirt).toBeGreaterThan(2);
+  await session.close();
+});
+
+test('an acknowledgement waits for no more dirt: what there is goes with it, in as many reports as it needs', async () => {
+  const clock = new VirtualClock();
+  const reports: NodeReport[] = [];
+  const session = sessionOn(clock, {
+    report: async (report) => {
+      reports.push(report);
+      return { standing: 'member' };
+    },
+  });
+  await session.open();
+  await settle();
+  const items = session.migration('items');
+  items.markDirty(dirty(0));
+  await clock.advance(0);
+  reports.length = 0;
+  for (let i = 1; i <= 4_500; i += 1) items.markDirty(dirty(i));
+  expect(reports).toHaveLength(0);
+  const { revision } = initialRuleset('items');
+  items.apply({ ...initialRuleset('items'), revision: revision + 1 });
+  await settle();
+  expect(reports.map(({ dirt }) => dirt.length)).toEqual([2_000, 2_000, 500]);
+  expect(reports.map(({ acknowledged }) => acknowledged['items'])).toEqual([undefined, undefined, revision + 1]);
   await session.close();
 });

@@ -291,6 +291,15 @@ describe('what only the follower cannot hold', () => {
     await service.items.put(item('ada', '1', 13));
     await until(async () => (await service.dirt()).length === 1, 'the dirt');
     expect(await service.dirt()).toStrictEqual(['new rejected 1']);
+    // However often it is written, it is one key.
+    for (let n = 0; n < 5; n += 1) {
+      await service.items.put({ ...item('ada', '1', 13), note: n });
+      await service.items.put({ ...item('ada', '2', 13), note: n });
+      await service.settings({ mirrorQueueLimit: 1_000 + n });
+    }
+    await until(async () => (await service.dirt()).length === 2, 'the dirt of the second');
+    expect(await service.dirt()).toStrictEqual(['new rejected 1', 'new rejected 2']);
+    expect((await service.controller.repair({ actor: 'test', reason: 'test' })).rejected).toEqual({ old: 0, new: 2 });
   });
 
   test('is the caller’s error where the settings say so, before anything is sent', async () => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { memory } from '../../adapters/memory/index.ts';
 import type { Codec, StoredRecord } from '../../src/index.ts';
-import { migration } from '../../src/index.ts';
+import { defineConfig, InvalidConfiguration, migration } from '../../src/index.ts';
 import type { StandardSchema } from '../../src/repository/schema.ts';
 
 const mappingOf = (codec?: Codec): string =>
@@ -52,4 +52,15 @@ test('a mapping is bound to its schema: by version, by JSON Schema, or by the te
   expect(of(schema(one, { type: 'object' }))).not.toBe(of(schema(one, { type: 'array' })));
   expect(of(schema(one), '1')).toBe(of(schema(other), '1'));
   expect(of(schema(one), '1')).not.toBe(of(schema(one), '2'));
+});
+
+test.each([
+  'hooks.example.com/services/s3cret',
+  'ftp://hooks.example.com/s3cret',
+  'https://bot:s3cret@hooks.example.com/',
+])('a webhook that nothing could be sent to (%s) is refused, and not told', (address) => {
+  const migrations = { items: migration({ key: ['id'], unit: 'id', old: memory(), new: memory() }) };
+  const make = () => defineConfig({ control: 'memory', webhooks: [address], migrations });
+  expect(make).toThrow(InvalidConfiguration);
+  expect(make).toThrow(expect.objectContaining({ message: expect.not.stringContaining('s3cret') }));
 });

@@ -56,7 +56,9 @@ const through =
   (real: ControlStorage): ControlStorage => ({
     transaction: (body) => real.transaction((tx) => body({ ...bound(tx), ...change(tx) })),
     read: (body) => real.read((tx) => body({ ...bound(tx), ...change(tx) })),
-    watch: (changed) => real.watch(changed),
+    transactionAtOnce: (body) => real.transactionAtOnce((tx) => body({ ...bound(tx), ...change(tx) })),
+    readAtOnce: (body) => real.readAtOnce((tx) => body({ ...bound(tx), ...change(tx) })),
+    watch: (changed, options) => real.watch(changed, options),
     prepare: () => real.prepare(),
     close: () => real.close(),
   });
@@ -66,18 +68,19 @@ const bound = (tx: Transaction): Transaction => ({
   insertMany: (table, rows) => tx.insertMany(table, rows),
   select: (table, where, page) => tx.select(table, where, page),
   count: (table, where) => tx.count(table, where),
-  update: (table, where, change) => tx.update(table, where, change),
+  update: (table, where, change, options) => tx.update(table, where, change, options),
   remove: (table, where) => tx.remove(table, where),
 });
 
 /** A storage that changes what is written to a migration's row. */
 const migrations = (change: (next: Partial<MigrationRow>, tx: Transaction) => Promise<Partial<MigrationRow>>) =>
   through((tx) => ({
-    update: (async (table: string, where: object, values: object) =>
+    update: (async (table: string, where: object, values: object, options: object) =>
       tx.update(
         table as 'migrations',
         where,
         table === 'migrations' ? await change(values, tx) : values,
+        options,
       )) as Transaction['update'],
   }));
 
@@ -358,13 +361,13 @@ const breaches: readonly Breach[] = [
     options: {
       storage: through((tx) => ({
         // Both follow from the history of cohort changes and from the coverage kept beside the document.
-        update: (async (table: 'migrations', where: object, values: Partial<MigrationRow>) =>
+        update: (async (table: 'migrations', where: object, values: Partial<MigrationRow>, options: object) =>
           table === 'migrations' &&
           values.document === undefined &&
           (values.coverageNew ?? values.coverageOld) !== undefined &&
           !('endReplay' in where)
             ? tx.update(table, where, await keepCovered(tx, values))
-            : tx.update(table, where, values)) as Transaction['update'],
+            : tx.update(table, where, values, options)) as Transaction['update'],
       })),
     },
   },

@@ -28,6 +28,7 @@ export const nodeRow = (changes: Partial<NodeRow> = {}): NodeRow => ({
   seenAt: 0,
   deadlineLimit: 0,
   stampLimit: STAMP_MIN,
+  highWater: STAMP_MIN,
   health: null,
   ...changes,
 });

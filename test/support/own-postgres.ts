@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { Cache } from './servers/cache.ts';
@@ -16,13 +16,16 @@ export class OwnPostgres implements AsyncDisposable {
   readonly #folder: string;
   readonly #data: string;
   readonly #port: number;
+  readonly #settings: readonly string[];
+  readonly #replicas: OwnPostgres[] = [];
   #process: ChildProcess | null = null;
 
-  private constructor(program: string, folder: string, data: string, port: number) {
+  private constructor(program: string, folder: string, data: string, port: number, settings: readonly string[] = []) {
     this.#program = program;
     this.#folder = folder;
     this.#data = data;
     this.#port = port;
+    this.#settings = settings;
     this.url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   }
 
@@ -38,9 +41,24 @@ export class OwnPostgres implements AsyncDisposable {
     return own;
   }
 
+  /** A hot standby of it, which ends with it: a copy of its files, made while it is stopped. */
+  async replica(): Promise<OwnPostgres> {
+    await this.stop('SIGINT');
+    const data = join(makeServerFolder(this.#folder, `replica-${this.#replicas.length}`), 'data');
+    await command('cp', ['-Rp', this.#data, data], { cwd: this.#folder, ...unprivileged() });
+    writeFileSync(join(data, 'standby.signal'), '');
+    await this.start();
+    const follows = `primary_conninfo=host=127.0.0.1 port=${this.#port} user=postgres`;
+    const own = new OwnPostgres(this.#program, this.#folder, data, await freePort(), [follows]);
+    this.#replicas.push(own);
+    await own.start();
+    return own;
+  }
+
   /** Resolves when it serves. */
   async start(): Promise<void> {
-    const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'shared_buffers=16MB'];
+    const common = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'shared_buffers=16MB'];
+    const settings = [...common, ...this.#settings];
     this.#process = spawn(
       join(this.#program, 'bin/postgres'),
       ['-D', this.#data, '-p', String(this.#port), ...settings.flatMap((setting) => ['-c', setting])],
@@ -70,7 +88,7 @@ export class OwnPostgres implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop('SIGQUIT');
+    for (const server of [...this.#replicas, this]) await server.stop('SIGQUIT');
     rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }

@@ -109,3 +109,16 @@ describe('the measurements of a service', () => {
     for (const service of [plain, measured, operations]) await service.close();
   });
 });
+
+test('the text for a scraper leaves no line out, however many processes and migrations there are', async () => {
+  const metrics = prometheusMetrics();
+  const gauge = metrics.meter.createObservableGauge('lag');
+  gauge.addCallback((result) => {
+    for (let n = 0; n < 5_000; n += 1)
+      result.observe(n, { process: `p${n % 100}`, migration: `m${Math.floor(n / 100)}` });
+  });
+  const lines = (await metrics.text()).split('\n').filter((line) => line.startsWith('lag{'));
+  expect(lines).toHaveLength(5_000);
+  expect(lines.at(-1)).toMatch(/migration="m49".* 4999/);
+  await metrics.close();
+});

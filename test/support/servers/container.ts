@@ -30,7 +30,7 @@ function recipe(name: ServerName): Recipe {
       environment: {},
       // The set knows itself by a name of the container's, which nobody outside can reach.
       url: (place) => `mongodb://${place}/?directConnection=true`,
-      finish: (url) => initiate(url, '127.0.0.1:27017', () => null),
+      finish: (url) => initiate(url, ['127.0.0.1:27017'], () => null),
     },
     dynamodb: {
       image: 'amazon/dynamodb-local:2.5.2',

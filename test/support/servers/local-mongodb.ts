@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { command } from './command.ts';
 import { embeddedPostgres } from './embedded-postgres.ts';
 import { freePort } from './free-port.ts';
+import type { KeptProcess } from './keeper-orders.ts';
 import type { LocalServer } from './local-server.ts';
 import { makeServerFolder } from './run-folder.ts';
 
@@ -40,24 +41,31 @@ export const LOCAL_MONGODB: LocalServer = {
   async start({ folder }, keeper) {
     const own = makeServerFolder(keeper.folder, 'mongodb');
     const port = await freePort();
-    const kept = keeper.start({
-      name: 'mongodb',
-      program: join(folder, 'bin/mongod'),
-      args: [
-        ...['--replSet', 'rs0', '--bind_ip', '127.0.0.1', '--port', String(port), '--dbpath', own],
-        ...['--nounixsocket', '--quiet', '--wiredTigerCacheSizeGB', '0.25', '--oplogSize', '64'],
-        ...['--setParameter', 'diagnosticDataCollectionEnabled=false'],
-      ],
-      env: { LD_LIBRARY_PATH: join(folder, 'lib') },
-      cwd: keeper.folder,
-      log: join(keeper.folder, 'mongodb.log'),
-      // A primary that is asked to end waits 15 s for its secondaries, which are none.
-      stopSignal: 'SIGKILL',
-    });
-    await initiate(`mongodb://127.0.0.1:${port}/?directConnection=true`, `127.0.0.1:${port}`, kept.gone);
+    const kept = keeper.start({ ...mongodbProcess(folder, keeper.folder, port, own), name: 'mongodb' });
+    await initiate(`mongodb://127.0.0.1:${port}/?directConnection=true`, [`127.0.0.1:${port}`], kept.gone);
     return { url: `mongodb://127.0.0.1:${port}/?replicaSet=rs0`, gone: kept.gone };
   },
 };
+
+/** A member of the replica set `rs0`, whose files are in `own`. */
+export const mongodbProcess = (
+  program: string,
+  folder: string,
+  port: number,
+  own: string,
+): Omit<KeptProcess, 'name'> => ({
+  program: join(program, 'bin/mongod'),
+  args: [
+    ...['--replSet', 'rs0', '--bind_ip', '127.0.0.1', '--port', String(port), '--dbpath', own],
+    ...['--nounixsocket', '--quiet', '--wiredTigerCacheSizeGB', '0.25', '--oplogSize', '64'],
+    ...['--setParameter', 'diagnosticDataCollectionEnabled=false'],
+  ],
+  env: { LD_LIBRARY_PATH: join(program, 'lib') },
+  cwd: folder,
+  log: `${own}.log`,
+  // A primary that is asked to end waits 15 s for its secondaries, which are none.
+  stopSignal: 'SIGKILL',
+});
 
 const UNPACK = `import glob, sys, zipfile
 zipfile.ZipFile(glob.glob(sys.argv[1] + "/*.whl")[0]).extractall(sys.argv[2])`;
@@ -66,8 +74,8 @@ const START_MS = 20_000;
 const BETWEEN_MS = 60;
 const ALREADY = 23;
 
-/** Makes a replica set of one, named `member` by itself: transactions and change streams need one. */
-export async function initiate(url: string, member: string, gone: () => string | null): Promise<void> {
+/** Makes a replica set, of one at least: transactions and change streams need one. `members` are its own names for them. */
+export async function initiate(url: string, members: readonly string[], gone: () => string | null): Promise<void> {
   const { MongoClient, MongoServerError } = await import('mongodb');
   const begun = performance.now();
   for (;;) {
@@ -75,9 +83,9 @@ export async function initiate(url: string, member: string, gone: () => string |
     if (ended !== null) throw new Error(ended);
     const client = new MongoClient(url, { serverSelectionTimeoutMS: 500 });
     try {
-      await client
-        .db('admin')
-        .command({ replSetInitiate: { _id: 'rs0', members: [{ _id: 0, host: member }], settings: FAST_ELECTION } });
+      await client.db('admin').command({
+        replSetInitiate: { _id: 'rs0', members: members.map((host, _id) => ({ _id, host })), settings: FAST_ELECTION },
+      });
       return;
     } catch (error) {
       if (error instanceof MongoServerError && error.code === ALREADY) return;

@@ -1,0 +1,15 @@
+import { makeStamp, type Stamp, type StampClock } from '../core/stamp.ts';
+
+/** One registered run of this process (R1, R8): its stamps, and how late its deadlines may be. */
+export interface Membership {
+  readonly incarnation: number;
+  readonly stamps: StampClock;
+  /** Durable: no deadline is later (R9). */
+  deadlineLimit: number;
+  /** Durable: no stamp is greater. */
+  stampLimit: Stamp;
+  alive: boolean;
+}
+
+/** The greatest stamp of a time that is promised, ms. */
+export const limitStamp = (ms: number): Stamp => makeStamp(Math.min(Math.floor(ms), 2 ** 48 - 1), 0, 0);
