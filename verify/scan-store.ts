@@ -52,7 +52,8 @@ export async function scanStore(job: ScanJob): Promise<void> {
       return;
     }
     const partitions = await readAgain(job, () => job.store.partitions(job.partitions));
-    await inParallel(partitions, job.concurrency, async (partition) => {
+    const atOnce = Math.min(job.concurrency, job.store.capabilities.scans ?? job.concurrency);
+    await inParallel(partitions, atOnce, async (partition) => {
       await scanPartition(job, partition).catch((error: unknown) => {
         job.fail(error);
         throw error;
