@@ -4,7 +4,7 @@ import { Busy } from '../core/errors.ts';
 import type { Side } from '../core/stage.ts';
 import { ProgressMeter } from './progress.ts';
 import type { Session } from './session.ts';
-import { count, duration } from './wording.ts';
+import { count, duration, printable } from './wording.ts';
 
 const LOOK_MS = 200;
 
@@ -22,10 +22,13 @@ export async function runReplay<T>(
   replay: (onProgress: (progress: ReplayProgress) => void) => Promise<T>,
 ): Promise<T> {
   const meter = new ProgressMeter(session.terminal, `${kind} ${migration}`);
-  const onProgress = ({ scanned, applied, skipped, rejected, estimate, paused }: ReplayProgress): void => {
+  const onProgress = (progress: ReplayProgress): void => {
+    const { scanned, applied, skipped, rejected, estimate, paused, eased } = progress;
     const held = paused
       ? `; paused, changeover ${kind === 'preload' ? `backfill ${migration} --preload` : `${kind} ${migration}`} --resume lets it go on`
-      : '';
+      : eased === null
+        ? ''
+        : `; eased: ${printable(eased)}`;
     meter.update({
       done: scanned,
       all: estimate,

@@ -1,5 +1,5 @@
 import type { ControlPlaneApi } from '../control/control-plane.ts';
-import type { MigrationStatus } from '../control/status.ts';
+import type { MigrationStatus, RampStatus } from '../control/status.ts';
 import { BUCKETS } from '../core/bucket.ts';
 import { describePositions } from '../core/dial.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
@@ -62,6 +62,7 @@ export async function sayStatus(session: Session, plane: ControlPlaneApi, status
     status.divergences === 0,
   );
   line('replay', replayText(status));
+  if (status.ramp !== null) line('ramp', rampText(status.ramp), status.ramp.state !== 'returning');
   line('verified', verifiedText(status), status.verification?.verdict !== 'divergent');
   const extras = extraLines(document);
   for (const [what, text] of extras) line(what, text);
@@ -82,6 +83,12 @@ function authority({ dials, finished }: MigrationStatus): string {
   return `the new store for ${percent(dials.cutover)} and canaries, the old one for the rest`;
 }
 
+function rampText({ dial, state, steps, step, note }: RampStatus): string {
+  const at = `${dial}, step ${step + 1} of ${steps.length} (${steps.map(percent).join(', ')})`;
+  const words = { running: at, paused: `${at}; paused`, returning: `${at}; going back by itself` };
+  return `${words[state]}${note === null ? '' : `; ${printable(note)}`}`;
+}
+
 function handoverText({ handover }: MigrationStatus): string {
   if (handover === null) return 'none';
   const holds = handover.kind === 'emergency' ? 'reads and writes' : 'writes';
@@ -92,9 +99,10 @@ function handoverText({ handover }: MigrationStatus): string {
 function replayText({ replay }: MigrationStatus): string {
   if (replay === null) return 'none running';
   const { kind, target, scanned, applied, skipped, rejected, partitions, estimate, startedAt } = replay;
-  const { runners, rate, etaMs, failure, paused } = replay;
+  const { runners, rate, etaMs, failure, paused, eased } = replay;
   const left = etaMs === null ? '' : `, ${duration(etaMs)} left`;
-  const pace = paused ? '; paused' : rate === null ? '' : `; ${count(rate)}/s${left}`;
+  const because = eased === null ? '' : `; eased: ${printable(eased)}`;
+  const pace = paused ? '; paused' : rate === null ? because : `; ${count(rate)}/s${left}${because}`;
   const trouble = failure === null ? '' : `; a partition failed and is tried again: ${printable(failure)}`;
   const who = runners === 0 ? 'nobody is at it' : `${plural(runners, 'process', 'processes')} at it`;
   const of = estimate === null ? '' : ` of about ${count(Math.max(estimate, scanned))}`;

@@ -55,8 +55,14 @@ function Needs({ migrations }: { readonly migrations: readonly MigrationOverview
   );
 }
 
+/** A ramp in a line: what it does, and how far it is. */
+export function rampLine({ dial, state, steps, step }: NonNullable<MigrationOverview['ramp']>): string {
+  if (state === 'returning') return `ramp of ${dial} goes back`;
+  return `ramp of ${dial}, step ${step + 1} of ${steps.length}${state === 'paused' ? ', paused' : ''}`;
+}
+
 function Row({ status }: { readonly status: MigrationOverview }) {
-  const { migration, dials, stage, coverage, divergences, dirty, fleet, description, finished } = status;
+  const { migration, dials, stage, coverage, divergences, dirty, fleet, description, finished, ramp } = status;
   const dirtyNow = dirty.ranges + dirty.rejected > 0;
   return (
     <tr>
@@ -68,7 +74,10 @@ function Row({ status }: { readonly status: MigrationOverview }) {
           </small>
         )}
       </th>
-      <td>{finished ? 'finished' : stage}</td>
+      <td>
+        {finished ? 'finished' : stage}
+        {ramp !== null && <small class={ramp.state === 'returning' ? 'bad' : undefined}>{rampLine(ramp)}</small>}
+      </td>
       <td>
         <div class="mini">
           <BucketStrip thin segments={segmentsOf(status)} />

@@ -14,7 +14,7 @@ export interface Need {
 
 /** What of a migration needs somebody, the worst first. */
 export function needsOf(status: MigrationOverview): readonly Need[] {
-  const { handover, fleet, dirty, divergences, replay, verification, finished } = status;
+  const { handover, fleet, dirty, divergences, replay, ramp, verification, finished } = status;
   if (finished) return [];
   const needs: Need[] = [];
   if (handover?.kind === 'emergency') {
@@ -23,6 +23,15 @@ export function needsOf(status: MigrationOverview): readonly Need[] {
       tone: 'bad',
       what: 'an emergency roll-back is going on',
       note: `begun by ${handover.actor}: ${handover.reason}`,
+      tab: '',
+    });
+  }
+  if (ramp?.state === 'returning') {
+    needs.push({
+      icon: 'back',
+      tone: 'bad',
+      what: `the ramp of ${ramp.dial} goes back by itself`,
+      note: 'A budget was broken.',
       tab: '',
     });
   }

@@ -150,7 +150,7 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
   // Who may not make one learns that there is none: see control-routes.
   ensureMigration: read({ name: NAME }),
   ruleset: read({ name: NAME }),
-  behind: read({ name: NAME, revision: REVISION }),
+  behind: read({ name: NAME, revision: REVISION, 'among?': nullable(array(COUNT, 10_000)) }),
   status: read({ name: NAME }),
   statuses: {
     ...read({}, sharedOut),
@@ -307,6 +307,13 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
     },
     author: AUTHOR,
   },
+  holdProof: {
+    role: 'operator',
+    params: { request: calls.PROOF },
+    scope: inPart('request'),
+    author: ['request', 'actor'],
+  },
+  releaseProof: { role: 'operator', params: { name: NAME, runner: text(200, 1) }, scope: byName },
   advanceFinish: {
     ...operate({}),
     role: 'admin',

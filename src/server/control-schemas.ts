@@ -228,6 +228,7 @@ const PROGRESS = {
   applied: COUNT,
   skipped: COUNT,
   rejected: COUNT,
+  'eased?': nullable(text(500)),
 };
 
 export const CHECKPOINTS: Schema = array(object({ partition: ID, ...PROGRESS }));
@@ -256,6 +257,15 @@ export const PARTITION_CHECKPOINT: Schema = object({
   deadlineLimit: MS,
   point: nullable(object(PROGRESS)),
   census: nullable(object({ sampled: COUNT, losses: array(text(2_000)) })),
+});
+
+export const PROOF: Schema = object({
+  migration: NAME,
+  runner: text(200, 1),
+  process: NODE,
+  actor: text(500),
+  leaseMs: LEASE_MS,
+  instead: nullable(text(200, 1)),
 });
 
 export const REJECTED: Schema = object({ key: nullable(KEY), cause: CAUSE, revision: REVISION });

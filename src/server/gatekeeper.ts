@@ -74,11 +74,10 @@ export class Gatekeeper {
     if (session !== null && !SAFE.has(request.method) && request.headers[ORIGIN_HEADER] === undefined) {
       throw new Forbidden(`a write of a session needs the header ${ORIGIN_HEADER}`);
     }
-    this.#limit.take(String(caller.id));
     return caller;
   }
 
-  /** Who a token's text belongs to. @throws Unauthenticated, RateLimited */
+  /** Who a token's text belongs to: of a request, or of somebody who signs in with it. @throws Unauthenticated, RateLimited */
   async admit(text: string, from: string): Promise<Caller> {
     const token = parseToken(text);
     const row = token === null ? null : await this.#rowOf(token, from);
@@ -86,6 +85,7 @@ export class Gatekeeper {
       this.#wrong.take(from);
       throw unknownToken();
     }
+    this.#limit.take(String(row.id));
     this.#touch(row.id, from);
     const { id, name, role, migrations, kind, expiresAt } = row;
     return { id, name, role, migrations, kind, expiresAt, from, token };

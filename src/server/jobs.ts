@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
+import type { JobView } from '../control/job-desk.ts';
 import type { JobRow } from '../control/storage.ts';
 import type { Clock, TimerHandle } from '../core/clock.ts';
 import { ChangeoverError, Interrupted, InvalidArgument, NotFound } from '../core/errors.ts';
@@ -45,8 +46,9 @@ export interface Job {
   readonly error: Problem | null;
   /** Whether it can be gone on with: `POST /jobs/<id>/resume`. */
   readonly resumable: boolean;
-  /** The job that it goes on with. */
+  /** The job that it goes on with, and the one that went on with it. */
   readonly resumes: string | null;
+  readonly resumedBy: string | null;
 }
 
 export interface JobWork {
@@ -125,7 +127,7 @@ export class Jobs {
     await this.#plane.beginJob(row);
     const { id } = row;
     const stop = new AbortController();
-    const job = jobOf(row);
+    const job = jobOf({ ...row, resumedBy: null });
     const own: Running = { job, again: again !== null, unwritten: undefined, stop, outcome: Promise.resolve() };
     this.#running.set(id, own);
     const progress = (value: unknown): void => {
@@ -209,7 +211,7 @@ export class Jobs {
     return written;
   }
 
-  async #row(id: string): Promise<JobRow> {
+  async #row(id: string): Promise<JobView> {
     const row = await this.#plane.job(id);
     if (row !== null) return row;
     throw new NotFound(`there is no job ${id}`, { expected: 'one that began within the last 30 days' });
@@ -255,8 +257,8 @@ const closingError = (): Interrupted => new Interrupted('the server is closing',
 /** As JSON holds it: null where there is nothing. */
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? null));
 
-function jobOf(row: JobRow): Job {
+function jobOf(row: JobView): Job {
   const { again, server: _, aliveUntil: __, cancelRequested: ___, kind, error, state, ...rest } = row;
-  const resumable = again !== null && state !== 'running' && state !== 'done';
+  const resumable = again !== null && state !== 'running' && state !== 'done' && row.resumedBy === null;
   return { ...rest, state, kind: kind as JobKind, error: error as Problem | null, resumable };
 }

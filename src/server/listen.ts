@@ -5,7 +5,7 @@ import { isUsable } from '../control/tokens.ts';
 import { type Clock, systemClock, type TimerHandle } from '../core/clock.ts';
 import { InvalidConfiguration } from '../core/errors.ts';
 import { changeoverServer, type PluginOptions } from './plugin.ts';
-import { clientErrorHandler } from './problem.ts';
+import { clientErrorHandler, errorHandler } from './problem.ts';
 import { newSecret, tokenText } from './token-text.ts';
 
 /** How the instance that the plugin is registered with must be made. */
@@ -19,6 +19,8 @@ export const FASTIFY_OPTIONS = Object.freeze({
   keepAliveTimeout: 72_000,
   forceCloseConnections: 'idle',
   routerOptions: { maxParamLength: 200 },
+  // An address that is none comes before every route, and so before their handler.
+  frameworkErrors: errorHandler,
   clientErrorHandler,
 }) satisfies FastifyServerOptions;
 

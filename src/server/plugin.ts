@@ -10,6 +10,7 @@ import { BUILT_CONSOLE, consoleRoutes } from './console-routes.ts';
 import { controlRoutes } from './control-routes.ts';
 import { divergenceRoutes } from './divergence-routes.ts';
 import { eventRoutes } from './event-routes.ts';
+import { proxyWarning } from './forwarded.ts';
 import { Gatekeeper, ORIGIN_HEADER, type RateLimits, SESSION_COOKIE } from './gatekeeper.ts';
 import { healthRoutes } from './health-routes.ts';
 import { jobRoutes } from './job-routes.ts';
@@ -93,8 +94,10 @@ export async function changeoverServer(app: FastifyInstance, options: PluginOpti
   // JSON only: what a form of another site can send is nothing here.
   app.removeContentTypeParser('text/plain');
   app.setErrorHandler(errorHandler);
+  const warnOfProxy = proxyWarning(logger);
   app.addHook('onRequest', async (request, reply) => {
     setSecurityHeaders(request, reply);
+    warnOfProxy(request);
     await authorize(parts.gatekeeper, request);
   });
   app.addHook('preValidation', async (request) => {

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Role } from '../control/storage.ts';
 import { Forbidden } from '../core/errors.ts';
+import { overTls } from './forwarded.ts';
 import { SESSION_COOKIE } from './gatekeeper.ts';
 import { addRoute, callerOf, type ServerParts } from './routing.ts';
 import { nullable, object, type Schema } from './schemas.ts';
@@ -25,7 +26,7 @@ const SESSION: Schema = { type: 'object', additionalProperties: true };
 
 /** Out of reach for scripts and for other sites; over TLS only, where there is TLS. */
 export function setSessionCookie(request: FastifyRequest, reply: FastifyReply, value: string, maxAgeS: number): void {
-  const secure = request.protocol === 'https' ? '; Secure' : '';
+  const secure = overTls(request) ? '; Secure' : '';
   const cookie = `${SESSION_COOKIE}=${value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${maxAgeS}${secure}`;
   reply.header('set-cookie', cookie);
 }

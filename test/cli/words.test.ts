@@ -111,6 +111,7 @@ describe('the next step', () => {
     finished: false,
     divergences: 0,
     verification: null,
+    ramp: null,
   };
   const document = initialRuleset('events', { noOutsideWriters: true });
   const covered = { old: WHOLE_LINE, new: WHOLE_LINE };

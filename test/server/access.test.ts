@@ -87,9 +87,15 @@ const LEAST: Readonly<Record<Role | 'public', readonly string[]>> = {
     ...['advanceStamping', 'changeSettings', 'changeCohort', 'beginEmergency', 'cancelReplay', 'pauseReplay'].map(
       (name) => `control_${name}`,
     ),
-    ...['recordDivergences', 'clearDivergences', 'recordVerification', 'recordCensus', 'accept'].map(
-      (name) => `control_${name}`,
-    ),
+    ...[
+      'recordDivergences',
+      'clearDivergences',
+      'recordVerification',
+      'recordCensus',
+      'accept',
+      'holdProof',
+      'releaseProof',
+    ].map((name) => `control_${name}`),
   ],
   admin: [
     'revealDivergence',

@@ -30,7 +30,8 @@ async function state(): Promise<string> {
   const each = await Promise.all(
     migrations.map(async (name) => [
       await plane.ruleset(name),
-      await plane.status(name),
+      // A ramp is driven meanwhile, and says what it waits for.
+      { ...(await plane.status(name)), ramp: null },
       // That a move was refused is in the history; it changed nothing.
       (await plane.history(name, { limit: 50 })).filter(({ kind }) => kind !== 'refusal'),
       await plane.dirt(name, null, 100),
@@ -130,6 +131,11 @@ describe('requests made from the OpenAPI document', () => {
     const long = await api.call(`/api/v1/migrations?name=${'x'.repeat(20_000)}`);
     expect([long.status, long.json?.code, long.json?.status]).toEqual([431, 'INVALID_ARGUMENT', 431]);
     expect(long.headers.get('content-type')).toBe('application/problem+json');
+    for (const path of ['/%ff', '/api/v1/migrations/%', '/api/v1/migrations/%c3%28/history']) {
+      const bent = await api.call(path);
+      expect([bent.status, bent.json?.code, bent.json?.status], path).toEqual([400, 'INVALID_ARGUMENT', 400]);
+      expect(bent.headers.get('content-type'), path).toContain('application/problem+json');
+    }
     const { hostname, port } = new URL(api.server.url);
     const socket = connect(Number(port), hostname).end('no HTTP at all\r\n\r\n');
     const [head, body] = (await text(socket)).split('\r\n\r\n') as [string, string];

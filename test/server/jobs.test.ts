@@ -58,7 +58,11 @@ describe('the list of jobs', () => {
     expect(headers.get('location')).toBe(`/api/v1/jobs/${json.id}`);
     expect(json).toMatchObject({ kind: 'census', resumes: id, reason: 'go on' });
     await ended(json.id);
-    expect(await job(json.id)).toMatchObject({ state: 'done', result: { sampled: 0 } });
+    expect(await job(json.id)).toMatchObject({ state: 'done', result: { sampled: 0 }, resumedBy: null });
+    // Each is gone on with once, and says so.
+    expect(await job(id)).toMatchObject({ state: 'interrupted', resumable: false, resumedBy: json.id });
+    const listed = (await api.call('/api/v1/jobs')).json.find((each: { id: string }) => each.id === id);
+    expect(listed).toMatchObject({ resumable: false, resumedBy: json.id });
     const again = await api.call(`/api/v1/jobs/${json.id}/resume`, { body: { reason: 'again' } });
     expect([again.status, again.json.code]).toEqual([400, 'INVALID_ARGUMENT']);
   });

@@ -131,6 +131,44 @@ describe('tokens', () => {
   });
 });
 
+describe('signing in', () => {
+  test('is limited like any other request: of wrong tokens by address, of a right one by itself', async () => {
+    await using limited = await ApiServer.start({ rateLimits: { perSecond: 1, burst: 5 } });
+    const signIns = async (count: number, token: (i: number) => string): Promise<number[]> => {
+      const statuses: number[] = [];
+      for (let i = 0; i < count; i += 1) {
+        const { status } = await limited.call('/api/v1/session', { body: { token: token(i) }, token: null });
+        statuses.push(status);
+      }
+      return statuses;
+    };
+    const right = await signIns(12, () => limited.tokens.viewer);
+    expect(new Set(right)).toEqual(new Set([201, 429]));
+    expect((await limited.call('/api/v1/session', { token: limited.tokens.operator })).status).toBe(200);
+    const wrong = await signIns(40, (i) => `chg_1_${String(i).padStart(43, '0')}`);
+    expect(new Set(wrong)).toEqual(new Set([401, 429]));
+    expect((await limited.call('/api/v1/session', { token: limited.tokens.operator })).status).toBe(200);
+  });
+
+  test('over TLS gives a cookie for TLS only, also through a proxy that nobody said to trust', async () => {
+    const said: string[] = [];
+    const note = (_fields: object, message: string) => said.push(message);
+    const logger = { debug() {}, info() {}, warn: note, error() {}, isLevelEnabled: () => true };
+    await using plain = await ApiServer.start({ logger });
+    const cookie = async (headers: Readonly<Record<string, string>>): Promise<string> => {
+      const body = { token: plain.tokens.viewer };
+      return (await plain.call('/api/v1/session', { body, token: null, headers })).headers.get('set-cookie') ?? '';
+    };
+    expect(await cookie({})).not.toContain('Secure');
+    expect(await cookie({ origin: 'http://changeover.internal' })).not.toContain('Secure');
+    expect(await cookie({ origin: 'https://changeover.internal' })).toMatch(/; Secure$/);
+    expect(said).toEqual([]);
+    const through = { 'x-forwarded-for': '192.0.2.7', 'x-forwarded-proto': 'https' };
+    for (let i = 0; i < 2; i += 1) expect(await cookie(through)).toMatch(/; Secure$/);
+    expect(said).toEqual([expect.stringContaining('--trust-proxy')]);
+  });
+});
+
 describe('the server', () => {
   test('limits the requests of one token, not those of others', async () => {
     await using limited = await ApiServer.start({ rateLimits: { perSecond: 1, burst: 5 } });

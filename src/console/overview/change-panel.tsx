@@ -155,7 +155,8 @@ function PreviewPanel({ status, change }: Omit<ChangePanelProps, 'jobs'>) {
             class="btn go"
             disabled={current === null || change.reason.value.trim() === '' || change.busy.value}
           >
-            Apply {dialText(wanted.to)}
+            Apply {wanted.dial === 'retire-old' ? 'retire-old ' : ''}
+            {dialText(wanted.to)}
           </button>
           <button type="button" class="btn" onClick={() => change.discard()}>
             Discard

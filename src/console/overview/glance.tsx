@@ -4,6 +4,7 @@ import { now } from '../parts/clock.tsx';
 import { Icon, type IconName } from '../parts/icon.tsx';
 import { count, duration, milliseconds, percent } from '../wording.ts';
 import { replayShare, replayStanding } from './replay-progress.ts';
+import { newest, servingLatency } from './serving-latency.ts';
 
 interface Figure {
   readonly name: string;
@@ -19,12 +20,6 @@ const GOOD = { icon: 'check', tone: 'good', word: 'in order' } as const;
 const LOOK = { icon: 'warn', tone: 'warn', word: 'look here' } as const;
 const BAD = { icon: 'cross', tone: 'bad', word: 'not in order' } as const;
 const UNKNOWN = { icon: 'info', word: 'nothing known yet' } as const;
-
-type Column = readonly (number | null)[];
-
-/** The newest value that there is. */
-export const newest = (column: Column | undefined): number | null =>
-  column?.findLast((value) => value !== null) ?? null;
 
 function errorsFigure(series: Series | undefined): Figure {
   const share = (side: 'old' | 'new'): number | null => {
@@ -43,7 +38,7 @@ function errorsFigure(series: Series | undefined): Figure {
 }
 
 function latencyFigure(series: Series | undefined): Figure {
-  const [fresh, old] = [newest(series?.new.readP99), newest(series?.old.readP99)];
+  const [fresh, old] = [servingLatency(series?.new), servingLatency(series?.old)];
   const text = (value: number | null): string => (value === null ? '–' : milliseconds(value));
   return {
     name: 'p99, new to old',

@@ -8,7 +8,7 @@ import { Icon } from '../parts/icon.tsx';
 import { Facts, Panel } from '../parts/panel.tsx';
 import type { Resource } from '../resource.ts';
 import { bothZones, clockTime, count, duration, percent, plural } from '../wording.ts';
-import { replayName, replayShare, replayStanding } from './replay-progress.ts';
+import { backfillTarget, replayName, replayShare, replayStanding } from './replay-progress.ts';
 
 interface ReplayPanelProps {
   readonly status: MigrationOverview;
@@ -38,8 +38,7 @@ export function ReplayPanel({ status, jobs }: ReplayPanelProps) {
   const begin = (deed: Deed, reason: string): void => {
     asking.value = null;
     if (deed === 'backfill' || deed === 'repair') {
-      // What goes on goes on towards the same store.
-      const target = deed === 'backfill' && replay?.kind === 'backfill' ? { target: replay.target } : {};
+      const target = deed === 'backfill' ? { target: backfillTarget(status) } : {};
       void act(pathOf(migration, `/${deed}`), { reason, wait: false, ...target });
       return;
     }
@@ -116,7 +115,8 @@ export function ReplayPanel({ status, jobs }: ReplayPanelProps) {
         )}
         {replay === null ? (
           <p class="soft">
-            No replay is running. The new store is complete in {percent(status.coverage.new)} of the buckets;{' '}
+            No replay is running. The new store is complete in {percent(status.coverage.new)} of the buckets
+            {status.coverage.old < 100 && `, the old one in ${percent(status.coverage.old)}`};{' '}
             {status.dirty.ranges + status.dirty.rejected === 0
               ? 'nothing is dirty'
               : 'what is dirty waits for a repair'}
@@ -145,7 +145,7 @@ const NAMES: Readonly<Record<Deed, string>> = {
 
 function Progress({ replay }: { readonly replay: ReplayStatus }) {
   const share = replayShare(replay);
-  const { rate, etaMs: left } = replay;
+  const { rate, etaMs: left, eased } = replay;
   const name = replayName(replay);
   const standing = replayStanding(replay);
   return (
@@ -154,7 +154,7 @@ function Progress({ replay }: { readonly replay: ReplayStatus }) {
         <b>{name}</b>
         <span class="soft end">
           {count(replay.scanned)}
-          {replay.estimate !== null && ` of about ${count(replay.estimate)}`} records
+          {replay.estimate !== null && ` of about ${count(Math.max(replay.estimate, replay.scanned))}`} records
         </span>
       </div>
       <div
@@ -170,7 +170,13 @@ function Progress({ replay }: { readonly replay: ReplayStatus }) {
       </div>
       <Facts
         of={[
-          ['Rate', rate === null ? '–' : `${count(rate)} records/s`],
+          [
+            'Rate',
+            <>
+              {rate === null ? '–' : `${count(rate)} records/s`}
+              {eased !== null && <span class="warn">, eased: {eased}</span>}
+            </>,
+          ],
           [
             'Time left',
             left === null ? (

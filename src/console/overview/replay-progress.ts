@@ -1,4 +1,4 @@
-import type { ReplayStatus } from '../../server/api-types.ts';
+import type { MigrationOverview, ReplayStatus } from '../../server/api-types.ts';
 
 /** Percent; null where nobody has estimated how much there is. */
 export function replayShare({ scanned, estimate, partitions }: ReplayStatus): number | null {
@@ -14,3 +14,10 @@ export function replayStanding({ paused, runner, runners }: ReplayStatus): 'paus
 
 export const replayName = ({ kind, target }: ReplayStatus): string =>
   `${kind.charAt(0).toUpperCase()}${kind.slice(1)} of the ${target} store`;
+
+/**
+ * Which store a backfill would fill: the one that it fills already, else the old one where it has missed something,
+ * having been retired, and else the new one.
+ */
+export const backfillTarget = ({ replay, coverage }: Pick<MigrationOverview, 'replay' | 'coverage'>): 'old' | 'new' =>
+  replay?.kind === 'backfill' ? replay.target : coverage.old < 100 ? 'old' : 'new';
