@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import type { Line, NotMeasured, Result } from './line.ts';
 import { backfillLine } from './lines/backfill.ts';
 import { dial } from './lines/dial.ts';
+import { dynamodbLine } from './lines/dynamodb.ts';
 import { encoding } from './lines/encoding.ts';
 import { handover } from './lines/handover.ts';
 import { hanging } from './lines/hanging.ts';
@@ -24,6 +25,7 @@ const LINES: readonly Line[] = [
   dial,
   handover,
   backfillLine,
+  dynamodbLine,
   verifyLine,
   reladiff,
 ];

@@ -22,6 +22,7 @@ test('every line of the bench runs, and its types are sound', { timeout: 300_000
     'dial to last acknowledgement',
     'handover of 1 %',
     'backfill',
+    'preload and backfill',
   ]) {
     expect(stdout).toContain(line);
   }

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { control, defineConfig, migration, open } from '../../src/index.ts';
 import { type Delay, LeanStore } from '../lean-store.ts';
 import { atMost, type Line, type Result } from '../line.ts';
@@ -17,8 +20,9 @@ interface Event {
 /** A service in the stage dualwrite: the old store leads, the new one is mirrored to. */
 async function service(answer: Delay | undefined) {
   const old = new LeanStore(() => new Promise((resolve) => setTimeout(resolve, OLD_MS)));
+  const folder = mkdtempSync(join(tmpdir(), 'changeover-bench-'));
   const config = defineConfig({
-    control: 'memory',
+    control: `sqlite:${join(folder, 'control.db')}`,
     migrations: {
       events: migration<Event>({
         key: ['userKey', 'id'],
@@ -54,6 +58,7 @@ async function service(answer: Delay | undefined) {
     async close(): Promise<void> {
       await operator.close();
       await changeover.close();
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }

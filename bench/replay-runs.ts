@@ -1,0 +1,75 @@
+import { systemClock } from '../src/core/clock.ts';
+import { KeySpec } from '../src/core/record-key.ts';
+import { DEFAULT_SETTINGS } from '../src/core/settings.ts';
+import type { Side } from '../src/core/stage.ts';
+import { identityCodec, type Store } from '../src/core/store.ts';
+import { replay } from '../src/replay/replay.ts';
+import type { BenchPlace } from './replay-places.ts';
+
+const KEYS = new KeySpec(['user_key', 'id'], ['user_key']);
+const PARTITIONS = 16;
+
+export const rate = (records: number, ms: number): number => (records * 1_000) / ms;
+
+/** The place as a store, prepared. */
+export async function openPlace({ store }: Pick<BenchPlace, 'store'>, side: Side): Promise<Store> {
+  const opened = await store.create({ migration: 'bench', side, keys: KEYS, codec: identityCodec, clock: systemClock });
+  await opened.open();
+  await opened.prepare();
+  return opened;
+}
+
+/** Replays everything, without a control plane; how long it took, ms. @throws when not every record arrived */
+export async function timedReplay(source: Store, target: Store, records: number): Promise<number> {
+  const shares = (await source.partitions(PARTITIONS)).map((partition, id) => ({
+    id,
+    partition,
+    cursor: null,
+    done: false,
+    scanned: 0,
+    applied: 0,
+    skipped: 0,
+    rejected: 0,
+  }));
+  const begun = performance.now();
+  await replay({
+    source,
+    target,
+    shares,
+    includes: () => true,
+    journal: { checkpoint: async () => ({ yours: true, settings: DEFAULT_SETTINGS }) },
+    settings: DEFAULT_SETTINGS,
+    clock: systemClock,
+    random: Math.random,
+    onRejected: async () => {},
+  });
+  const ms = performance.now() - begun;
+  const seen = shares.reduce((sum, share) => sum + share.applied + share.skipped, 0);
+  if (seen !== records) throw new Error(`${seen} of ${records} records arrived`);
+  return ms;
+}
+
+/** A plain script: pages are read one after the other, so many writes of a page or of a part of it are under way. */
+export async function plainCopy<T>(
+  parts: AsyncIterable<T>,
+  write: (part: T) => Promise<void>,
+  inFlight: number,
+): Promise<number> {
+  const begun = performance.now();
+  const writing = new Set<Promise<void>>();
+  for await (const part of parts) {
+    const written = write(part).finally(() => writing.delete(written));
+    writing.add(written);
+    if (writing.size >= inFlight) await Promise.race(writing);
+  }
+  await Promise.all(writing);
+  return performance.now() - begun;
+}
+
+/** Records a second of a plain read of everything. */
+export async function readRate(place: Pick<BenchPlace, 'read'>): Promise<number> {
+  const begun = performance.now();
+  let seen = 0;
+  for await (const page of place.read()) seen += page.length;
+  return rate(seen, performance.now() - begun);
+}
