@@ -86,8 +86,10 @@ function sayReport(terminal: Terminal, report: DoctorReport): void {
     'mapping',
     `key ${mapping.key.join(', ')}; unit ${mapping.unit.join(', ')}; ${codecs.length === 0 ? 'no codec' : `codec of the ${codecs.join(' and the ')} store`}`,
   );
-  if (census !== null) sayCensus(terminal, census);
-  else line('census', `none: ${printable(censusTrouble?.message ?? '')}`);
+  if (census !== null) {
+    sayCensus(terminal, census);
+    if (!census.recorded) line('', 'not recorded; gates wait for one that is');
+  } else line('census', `none: ${printable(censusTrouble?.message ?? '')}`);
   terminal.say();
   if (open.length === 0) terminal.say(`  ${terminal.style('green', 'nothing is in the way')}`);
   else terminal.say(`  ${terminal.style('red', `${plural(open.length, 'thing is', 'things are')} in the way`)}`);

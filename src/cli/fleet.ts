@@ -1,4 +1,5 @@
 import type { FleetRow } from '../control/control-plane.ts';
+import { eachCovered } from './covered.ts';
 import { EXIT } from './exit-code.ts';
 import { examples, type Registration } from './registration.ts';
 import type { Session } from './session.ts';
@@ -17,12 +18,16 @@ export const fleetCommand: Registration = (program, run) => {
     .addHelpText('after', examples('changeover fleet events', 'changeover fleet --all --json'))
     .action(
       run(async (session, name: string | undefined, options: { readonly all?: true }) => {
-        const names = name === undefined ? Object.keys((await session.config()).migrations) : [name];
-        const revisions = new Map<string, number>();
-        for (const each of names) revisions.set(each, (await (await session.plane(each)).ruleset(each)).revision);
+        const revisionOf = async (each: string): Promise<readonly [string, number]> => {
+          const { revision } = await (await session.plane(each)).ruleset(each);
+          return [each, revision];
+        };
+        const revisions = new Map(
+          name === undefined ? await eachCovered(session, revisionOf) : [await revisionOf(name)],
+        );
         const { plane } = await session.operations();
         const rows = (await plane.fleet(options.all === true ? null : 'alive')).filter(({ acknowledged }) =>
-          names.some((each) => acknowledged[each] !== undefined),
+          [...revisions.keys()].some((each) => acknowledged[each] !== undefined),
         );
         if (!session.terminal.json) say(session, rows, revisions);
         return { code: EXIT.done, data: rows.map((row) => processData(row, revisions)) };

@@ -1,3 +1,4 @@
+import { eachCovered } from './covered.ts';
 import { EXIT } from './exit-code.ts';
 import { examples, type Registration } from './registration.ts';
 import type { Session } from './session.ts';
@@ -13,20 +14,16 @@ export const statusCommand: Registration = (program, run) => {
     .action(
       run(async (session, name: string | undefined) => {
         if (name !== undefined) return { code: EXIT.done, data: await one(session, name) };
-        const names = Object.keys((await session.config()).migrations);
-        const all = [];
-        for (const [i, each] of names.entries()) {
-          if (i > 0) session.terminal.say();
-          all.push(await one(session, each));
-        }
+        const all = await eachCovered(session, (each, nth) => one(session, each, nth > 0));
         return { code: EXIT.done, data: all };
       }),
     );
 };
 
-async function one(session: Session, name: string): Promise<unknown> {
+async function one(session: Session, name: string, apart = false): Promise<unknown> {
   const plane = await session.plane(name);
   const status = await plane.status(name);
+  if (apart) session.terminal.say();
   if (!session.terminal.json) await sayStatus(session, plane, status);
   return status;
 }

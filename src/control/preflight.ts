@@ -1,8 +1,9 @@
 import { Census, type CensusProgress, type CensusReport, type CensusRules, takeCensus } from '../../verify/census.ts';
-import { InvalidArgument, StoreFault } from '../core/errors.ts';
+import { Forbidden, InvalidArgument, StoreFault } from '../core/errors.ts';
 import { type DialMove, type Dials, otherSide, type Side } from '../core/stage.ts';
 import { type Finding, type Inspection, settledAt } from '../core/store.ts';
 import { acceptanceOf, CENSUS, openLosses, standingCensus } from './acceptances.ts';
+import type { ControlPlaneApi } from './control-plane.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import type { CallerEvidence } from './gates.ts';
 import type { Authorship } from './publish.ts';
@@ -23,6 +24,8 @@ export interface CensusRequest extends Authorship {
 export interface CensusResult extends CensusReport {
   /** Those of this census and of larger ones before it that nobody has accepted; cut-over waits for them. */
   readonly open: readonly string[];
+  /** False of a dry run, where there is no control plane, and where the token may only look. */
+  readonly recorded: boolean;
 }
 
 export interface AcceptOptions extends Authorship {
@@ -108,14 +111,26 @@ export async function censusOf(parts: CensusParts, request: CensusRequest): Prom
   const taken = await takeCensus({ stores, keys, rules, clock, random, sample, signal, onProgress });
   const report = taken.census.report(taken.exhaustive, showValues);
   const row = censusRow(parts, taken.census.report(taken.exhaustive));
-  if (plane === null) return { ...report, open: report.losses };
-  if (!dryRun) await plane.recordCensus(row, { actor, reason });
-  const recorded = await plane.censuses(migration);
-  const standing = standingCensus(dryRun ? [{ ...row, id: Number.MAX_SAFE_INTEGER }, ...recorded] : recorded, mapping);
+  if (plane === null) return { ...report, open: report.losses, recorded: false };
+  const recorded = !dryRun && (await record(plane, row, { actor, reason }));
+  const known = await plane.censuses(migration);
+  const standing = standingCensus(recorded ? known : [{ ...row, id: Number.MAX_SAFE_INTEGER }, ...known], mapping);
   return {
     ...report,
+    recorded,
     open: standing === null ? [] : openLosses(standing, await plane.acceptances(migration), mapping),
   };
+}
+
+/** False where the token may only look: what it sees is worth as much, and gates wait for what is recorded. */
+async function record(plane: ControlPlaneApi, row: CensusRow, authorship: Authorship): Promise<boolean> {
+  try {
+    await plane.recordCensus(row, authorship);
+    return true;
+  } catch (error) {
+    if (error instanceof Forbidden) return false;
+    throw error;
+  }
 }
 
 /** What a census is taken with. */
