@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { testServer } from './support/servers.ts';
 
 const root = join(import.meta.dirname, '..');
 const run = promisify(execFile);
@@ -12,7 +13,15 @@ test('every line of the bench runs, and its types are sound', { timeout: 300_000
   await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', 'bench'], {
     cwd: root,
   });
-  const { stdout } = await run(process.execPath, ['bench/run.ts', '--smoke'], { cwd: root });
+  const { stdout } = await run(process.execPath, ['bench/run.ts', '--smoke'], {
+    cwd: root,
+    env: {
+      ...process.env,
+      CHANGEOVER_TEST_POSTGRES_URL: testServer('postgres').url,
+      CHANGEOVER_TEST_MONGODB_URL: testServer('mongodb').url,
+      CHANGEOVER_TEST_DYNAMODB_URL: testServer('dynamodb').url,
+    },
+  });
   for (const line of [
     'routing decision',
     'get at off',
@@ -22,7 +31,7 @@ test('every line of the bench runs, and its types are sound', { timeout: 300_000
     'dial to last acknowledgement',
     'handover of 1 %',
     'backfill',
-    'preload and backfill',
+    'verify',
   ]) {
     expect(stdout).toContain(line);
   }

@@ -278,7 +278,7 @@ const breaches: readonly Breach[] = [
       busy: true,
       storm: 0,
       lengthMs: 20_000,
-      delayMs: 40,
+      delayMs: 20,
       storage: migrations(async (next) =>
         next.document?.handover != null && next.document.handover.movedAt !== null
           ? { ...next, document: { ...next.document, handover: null } }
