@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import type { Clock, Random } from '../src/core/clock.ts';
 import { Interrupted, InvalidArgument } from '../src/core/errors.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
@@ -12,9 +11,8 @@ import { joinSpills } from './join.ts';
 import { Planting } from './planting.ts';
 import { Recheck, type Settled } from './recheck.ts';
 import { digestSeed, RecordDigests } from './record-digest.ts';
-import { adoptChunk, inSample, type Sample, type ScanChunk, type ScanShare, sharesOf } from './scan-share.ts';
+import { adoptChunk, inSample, type Sample, type ScanShare, sharesOf } from './scan-share.ts';
 import { scanPartition, scanStore } from './scan-store.ts';
-import { scanByThreads, threadsFor } from './scan-threads.ts';
 import { Spill } from './spill.ts';
 import { Tally, type VerifyProgress } from './tally.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
@@ -54,11 +52,6 @@ export interface VerifyOptions {
   readonly concurrency?: number;
   /** Into how many shares each store is split. @default concurrency */
   readonly partitions?: number;
-  /**
-   * Threads that scan, where both stores can be opened in them and everything is verified; 0 scans in this one.
-   * @default one a processor, at most 4, where both stores are read within this process (SQLite) and hold many records
-   */
-  readonly threads?: number | null;
   /** Entries a page of a scan; with `concurrency` it bounds the records that are held decoded. @default 1000 */
   readonly pageSize?: number;
   /** What the scan and the comparison may keep in memory, both sides together. @default 64 MiB */
@@ -125,7 +118,6 @@ function resolve(options: VerifyOptions): Resolved {
     skipped: options.skipped ?? [],
     concurrency,
     partitions: options.partitions ?? concurrency,
-    threads: options.threads ?? null,
     pageSize: options.pageSize ?? 1_000,
     memoryBudgetBytes: options.memoryBudgetBytes ?? DEFAULT_BUDGET,
     recheckMs,
@@ -139,9 +131,6 @@ function resolve(options: VerifyOptions): Resolved {
     if (!Number.isInteger(resolved[name]) || resolved[name] < 1) {
       throw new InvalidArgument(`${name} is ${resolved[name]}`, { expected: 'a whole number of at least 1' });
     }
-  }
-  if (resolved.threads !== null && !(Number.isInteger(resolved.threads) && resolved.threads >= 0)) {
-    throw new InvalidArgument(`threads is ${resolved.threads}`, { expected: 'a whole number of at least 0' });
   }
   if (!(resolved.sample > 0 && resolved.sample <= 1)) {
     throw new InvalidArgument(`the sample is ${resolved.sample}`, { expected: 'a share above 0 and at most 1' });
@@ -187,8 +176,7 @@ async function run(
   const planting = new Planting({ ...settings, includes });
   const report = async (): Promise<VerifyReport> => {
     if (settings.prove) await planting.plant();
-    const everywhere = settings.includes === null && settings.unit === null;
-    return compare({ ...settings, includes, everywhere }, sample, own, directory, planting);
+    return compare({ ...settings, includes }, sample, own, directory, planting);
   };
   const drawn = await report().catch(async (error: unknown) => {
     await planting.remove();
@@ -202,7 +190,7 @@ async function run(
 }
 
 async function compare(
-  settings: Resolved & { readonly signal: AbortSignal; readonly everywhere: boolean },
+  settings: Resolved & { readonly signal: AbortSignal },
   sample: Sample | null,
   own: AbortController,
   directory: TemporaryDirectory,
@@ -248,31 +236,21 @@ async function compare(
     const shares = sharesOf([oldEstimate, newEstimate], settings.partitions);
     return readAgain(settings, () => settings[side].partitions(shares));
   };
-  /** By threads of this process, or by others too; false where that cannot be. */
   const share = async (): Promise<boolean> => {
-    const estimated = (oldEstimate ?? 0) + (newEstimate ?? 0);
-    const inProcess = settings.old.capabilities.scans === 1 && settings.new.capabilities.scans === 1;
-    const worth = inProcess ? threadsFor(estimated, availableParallelism()) : 0;
-    const threads = settings.everywhere ? (settings.threads ?? worth) : 0;
-    if (settings.unit !== null || (settings.share === null && threads === 0)) return false;
+    if (settings.share === null || settings.unit !== null) return false;
     const { pageSize } = settings;
-    const shared = {
+    const both = { old: await split('old'), new: await split('new') };
+    return settings.share({
       ...settings,
       plan: { seed, hashPartitions: count, pageSize, sample, planted: planting.ids },
-      partitions: { old: await split('old'), new: await split('new') },
-      adopt: async (side: Side, chunk: ScanChunk): Promise<void> => {
+      partitions: both,
+      scanHere: (side, partition, from, stop) => scanPartition({ ...scanOf(side), signal: stop }, partition, from),
+      adopt: async (side, chunk) => {
         for (const ref of chunk.leftovers) leftover(side, ref);
         await adoptChunk(spills[side], chunk);
         tally.page(side, chunk.records);
       },
-    };
-    const byOthers = await settings.share?.({
-      ...shared,
-      scanHere: (side, partition, from, stop) => scanPartition({ ...scanOf(side), signal: stop }, partition, from),
     });
-    if (byOthers === true) return true;
-    const stores = { old: settings.old, new: settings.new };
-    return scanByThreads({ ...shared, threads, stores, keyFields: settings.keys.fields });
   };
   try {
     if (!(await share())) {

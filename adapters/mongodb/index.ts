@@ -1,5 +1,4 @@
 import type { StoreDefinition } from '../../src/core/store.ts';
-import { elsewhere } from '../../src/core/store-elsewhere.ts';
 import { checkKeyFields, type MongoDbOptions, resolveOptions } from './options.ts';
 
 export type { MongoDbOptions } from './options.ts';
@@ -32,7 +31,7 @@ export function mongodb(options: MongoDbOptions): StoreDefinition {
     async create(context) {
       checkKeyFields(resolved, context.keys);
       const [driver, { MongoDbStore }] = await Promise.all([import('mongodb'), import('./store.ts')]);
-      return new MongoDbStore(driver, resolved, context, elsewhere(import.meta.url, 'mongodb', options, context));
+      return new MongoDbStore(driver, resolved, context);
     },
   } satisfies StoreDefinition);
 }

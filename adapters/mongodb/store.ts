@@ -18,7 +18,6 @@ import type {
   Store,
   StoreContext,
 } from '../../src/core/store.ts';
-import type { StoreElsewhere } from '../../src/core/store-elsewhere.ts';
 import { isPlainObject, type Key } from '../../src/core/value.ts';
 import type { DriverModule } from './bson-reader.ts';
 import { BulkWrites } from './bulk-writes.ts';
@@ -37,7 +36,6 @@ import { Writes } from './writes.ts';
 /** A collection as a store. */
 export class MongoDbStore implements Store {
   readonly label: string;
-  readonly elsewhere: StoreElsewhere | undefined;
   readonly #wire: Wire;
   readonly #layout: DocumentLayout;
   readonly #reads: Reads;
@@ -50,8 +48,7 @@ export class MongoDbStore implements Store {
   #opening: Promise<void> | null = null;
   #closed = false;
 
-  constructor(driver: DriverModule, options: ResolvedOptions, context: StoreContext, there?: StoreElsewhere) {
-    this.elsewhere = there;
+  constructor(driver: DriverModule, options: ResolvedOptions, context: StoreContext) {
     const { keys } = context;
     this.#options = options;
     this.#wire = new Wire(driver, options, context.clock);

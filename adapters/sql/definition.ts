@@ -1,6 +1,5 @@
 import { InvalidConfiguration } from '../../src/core/errors.ts';
 import type { StoreContext, StoreDefinition } from '../../src/core/store.ts';
-import { elsewhere } from '../../src/core/store-elsewhere.ts';
 import { loadBson } from '../load-bson.ts';
 import type { Dialect } from './dialect.ts';
 import { extendedJson } from './extended-json.ts';
@@ -35,14 +34,12 @@ export function sql(options: SqlOptions): StoreDefinition {
   return {
     adapter: 'sql',
     mapping: Object.freeze({ adapter: 'sql', client, table, columns, document, nulls, stampTable, json }),
-    async create(context: StoreContext): Promise<SqlStore> {
-      const { keys, codec, clock } = context;
+    async create({ keys, codec, clock }: StoreContext): Promise<SqlStore> {
       const session = await dialect.load(resolved, clock);
       // Only where it is installed: values then have the classes that the service knows.
       const bson = loadBson();
       const forms = { json: json === 'extended' ? extendedJson(bson) : PLAIN_JSON, bson };
-      const there = elsewhere(import.meta.url, 'sql', options, context);
-      return new SqlStore({ dialect, session, options: resolved, keys, codec, clock, forms, elsewhere: there });
+      return new SqlStore({ dialect, session, options: resolved, keys, codec, clock, forms });
     },
   };
 }

@@ -20,7 +20,6 @@ import type {
   StepOptions,
   Store,
 } from '../../src/core/store.ts';
-import type { StoreElsewhere } from '../../src/core/store-elsewhere.ts';
 import type { Key } from '../../src/core/value.ts';
 import type { Bound, ValueForms } from './column-codec.ts';
 import type { Dialect, Held, KeyRange, Session, TableAccess, Write } from './dialect.ts';
@@ -49,7 +48,6 @@ export interface SqlStoreParts {
   readonly codec: Codec;
   readonly clock: Clock;
   readonly forms: ValueForms;
-  readonly elsewhere: StoreElsewhere | undefined;
 }
 
 /** What is known once the table was looked at. */
@@ -90,10 +88,6 @@ export class SqlStore implements Store {
 
   get native(): unknown {
     return this.#parts.session.native;
-  }
-
-  get elsewhere(): StoreElsewhere | undefined {
-    return this.#parts.elsewhere;
   }
 
   open(): Promise<void> {

@@ -6,7 +6,7 @@ import { atLeast, type Line, type Result } from '../line.ts';
 import { type Contender, paired } from '../paired.ts';
 import { type BenchPlace, mongodbBench, postgresBench, sqliteBench } from '../replay-places.ts';
 
-const RECORDS = 300_000;
+const RECORDS = 100_000;
 const MOST_ROUNDS = 7;
 const KEYS = new KeySpec(['user_key', 'id'], ['user_key']);
 const AT_LEAST = 0.7;

@@ -1,7 +1,6 @@
 import type { Clock } from './clock.ts';
 import type { KeySpec } from './record-key.ts';
 import type { Stamp } from './stamp.ts';
-import type { StoreElsewhere } from './store-elsewhere.ts';
 import type { Key, StoredRecord } from './value.ts';
 
 /**
@@ -184,9 +183,6 @@ export interface Store {
    * where the database has no replicas, or does not tell.
    */
   replicaLag?(): Promise<number | null>;
-
-  /** How another thread of this process makes a store like this one; absent where it cannot. */
-  readonly elsewhere?: StoreElsewhere | undefined;
 
   /** Connects and measures the clock. Idempotent. @throws NotPrepared when the records' own place is missing. */
   open(): Promise<void>;

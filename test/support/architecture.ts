@@ -23,7 +23,6 @@ export interface FolderRule {
  * - `src/repository` has of `verify` nothing but `compare.ts`;
  * - `src/index.ts` exports the errors, values, dials and types of `src/core` beside what `src/service` has, and the
  *   types of its own signatures live where they are used;
- * - a thread that scans imports the adapter that a store names, which the verifier does not know;
  * - the configuration of a command line is the user's file, so `src/cli` imports computed names.
  */
 export const RULES: Readonly<Record<string, FolderRule>> = {
@@ -71,7 +70,6 @@ export const RULES: Readonly<Record<string, FolderRule>> = {
   },
   'src/index.ts': { files: ['src/service/', 'src/core/'], packages: [] },
   'verify/': { files: ['src/core/'], packages: [] },
-  'verify/scan-thread.ts': { files: ['src/core/', 'verify/'], packages: [], computed: true },
   'migrations/': { files: [], packages: ['knex'] },
   'adapters/memory/': { files: ['src/core/'], packages: [] },
   'adapters/load-bson.ts': { files: ['src/core/'], packages: ['bson', 'mongodb'] },
