@@ -31,6 +31,7 @@ test('every line of the bench runs, and its types are sound', { timeout: 300_000
     'dial to last acknowledgement',
     'handover of 1 %',
     'backfill',
+    'preload and backfill',
     'verify',
   ]) {
     expect(stdout).toContain(line);
