@@ -10,6 +10,8 @@ const LOOK_MS = 2_000;
 /** A webhook that fails is left alone for twice as long each time, up to this. */
 const LONGEST_PAUSE_MS = 300_000;
 const ANSWER_MS = 10_000;
+/** A message under way at a close has this long to be answered: torn off, it would be told twice. */
+const CLOSE_MS = 2_000;
 const LEASE_MS = 30_000;
 
 /**
@@ -20,7 +22,10 @@ export class Webhooks {
   readonly #plane: ControlPlaneApi;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  /** Nothing new is told. */
   readonly #stop = new AbortController();
+  /** What is under way is given up too. */
+  readonly #end = new AbortController();
   readonly #loops: readonly Promise<void>[];
 
   constructor(urls: readonly string[], plane: ControlPlaneApi, clock: Clock, logger: Logger) {
@@ -32,7 +37,12 @@ export class Webhooks {
 
   async close(): Promise<void> {
     this.#stop.abort();
-    await Promise.all(this.#loops);
+    const ended = Promise.all(this.#loops);
+    const late = new AbortController();
+    await Promise.race([ended, sleep(this.#clock, CLOSE_MS, late.signal).catch(() => {})]);
+    late.abort();
+    this.#end.abort();
+    await ended;
   }
 
   async #run(url: string): Promise<void> {
@@ -60,6 +70,7 @@ export class Webhooks {
     if ((await this.#plane.openNotices(hold)).length === 0) return;
     let refused: unknown;
     for (const notice of await this.#plane.takeNotices(hold, LEASE_MS)) {
+      if (this.#stop.signal.aborted) break;
       try {
         const message = messageOf(notice, this.#clock.now());
         if (message !== null) await this.#post(url, message);
@@ -79,7 +90,7 @@ export class Webhooks {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(message),
       redirect: 'error',
-      signal: AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_MS)]),
+      signal: AbortSignal.any([this.#end.signal, AbortSignal.timeout(ANSWER_MS)]),
     });
     await answer.body?.cancel();
     if (!answer.ok) throw new Refused(`HTTP ${answer.status}`);

@@ -15,7 +15,7 @@ import { ApiServer } from './api-server.ts';
 /** Somebody who takes webhooks: what came, and how it answers. */
 async function receiver() {
   const messages: WebhookMessage[] = [];
-  const state = { status: 200, refused: 0, refuses: (_text: string) => false };
+  const state = { status: 200, refused: 0, refuses: (_text: string) => false, answerMs: 0 };
   const server = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += String(chunk);
@@ -23,6 +23,7 @@ async function receiver() {
     const status = state.refuses(message.text) ? 400 : state.status;
     if (status === 200) messages.push(message);
     else state.refused += 1;
+    if (state.answerMs > 0) await new Promise((resolve) => setTimeout(resolve, state.answerMs).unref());
     response.writeHead(status).end('ok');
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -72,6 +73,28 @@ describe('a webhook', () => {
     await change(api, '/dials', { dial: 'dual-write', to: 30 });
     await expect.poll(to.told, LONG).toContain('dual-write 25 % → 30 %');
     expect(to.told()).toHaveLength(seen + 1);
+  });
+
+  test('that answers late is not told again by a server that was closed meanwhile', async () => {
+    const to = await receiver();
+    to.state.answerMs = 300;
+    const api = await served([to.url]);
+    await change(api, '/dials', { dial: 'cutover', to: 10 });
+    await expect.poll(to.told, LONG).toHaveLength(1);
+    await api.server.close();
+    await api.listen({ webhooks: [to.url] });
+    await change(api, '/dials', { dial: 'cutover', to: 20 });
+    await expect.poll(to.told, LONG).toContain('cutover 20 % was refused by its gates; nothing changed');
+    expect(to.told()).toHaveLength(2);
+  });
+
+  test('that does not answer keeps no server from closing', async () => {
+    const to = await receiver();
+    to.state.answerMs = 3_600_000;
+    const api = await served([to.url]);
+    await change(api, '/dials', { dial: 'cutover', to: 10 });
+    await expect.poll(to.told, LONG).toHaveLength(1);
+    await api.server.close();
   });
 
   test('that fails is told later, and its address is in no log', async () => {
