@@ -8,33 +8,27 @@ import type {
   Receipt,
   WatchOptions,
 } from '../core/control-client.ts';
-import { describeDial, NOBODY, type Threshold } from '../core/dial.ts';
-import {
-  GatesRefused,
-  type GateVerdict,
-  InvalidArgument,
-  MigrationFinished,
-  NotFound,
-  RevisionConflict,
-} from '../core/errors.ts';
-import { type Intervals, NOTHING } from '../core/intervals.ts';
+import { GatesRefused, type GateVerdict, InvalidArgument, NotFound } from '../core/errors.ts';
+import type { Intervals } from '../core/intervals.ts';
 import type { RampCheck } from '../core/ramp.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
-import { DEFAULT_SETTINGS, type Settings, validateSettings } from '../core/settings.ts';
-import type { DialMove, Side } from '../core/stage.ts';
+import type { Settings } from '../core/settings.ts';
+import type { Side } from '../core/stage.ts';
 import type { Traffic } from '../core/traffic.ts';
 import * as acceptances from './acceptances.ts';
 import { behind, type FleetMember, factsOf, fleetOf, membersBehind, migrationRow } from './facts.ts';
+import * as finish from './finish.ts';
 import * as fleetDesk from './fleet-desk.ts';
-import { type CallerEvidence, fleetGate, furthest, gatesOf, moved } from './gates.ts';
+import { fleetGate } from './gates.ts';
 import * as handovers from './handovers.ts';
 import * as jobDesk from './job-desk.ts';
 import * as lists from './lists.ts';
+import * as moves from './moves.ts';
 import * as notices from './notices.ts';
 import * as outlook from './outlook.ts';
 import * as preloads from './preloads.ts';
 import * as proofs from './proofs.ts';
-import { type Authorship, carried, publish, remember } from './publish.ts';
+import { type Authorship, carried, remember } from './publish.ts';
 import type { RampRow } from './ramp-row.ts';
 import * as ramps from './ramps.ts';
 import * as replayEnd from './replay-end.ts';
@@ -56,38 +50,11 @@ import type {
   NodeRow,
   ProofRow,
   TokenRow,
-  Transaction,
   VerificationRow,
 } from './storage.ts';
 import * as tokens from './tokens.ts';
 import { trafficOf } from './traffic-desk.ts';
 import * as verificationReports from './verification-reports.ts';
-
-export interface MoveRequest extends Authorship {
-  readonly migration: string;
-  readonly move: DialMove;
-  readonly evidence: CallerEvidence;
-  /** Overrides gates that are advice. */
-  readonly force: boolean;
-  /** Computes and publishes nothing. */
-  readonly dryRun: boolean;
-  /** The revision that the caller looked at, or null. */
-  readonly ifRevision: number | null;
-  /** Made for a ramp: only while its driver holds it. */
-  readonly ramp?: ramps.RampHold;
-}
-
-/** What a move would do, or did. */
-export interface MoveAnswer {
-  readonly gates: readonly GateVerdict[];
-  readonly allowed: boolean;
-  /** The next revision; null for a dry run and where stamping has to come first. */
-  readonly document: RulesetDocument | null;
-  /** Of a refused cutover's dry run: the furthest that coverage and dirt allow; null where they allow nothing. */
-  readonly furthest?: Threshold | null;
-  /** What the caller has to do next. */
-  readonly next: 'done' | 'handover' | 'stamping';
-}
 
 export interface FleetRow {
   readonly node: NodeRow;
@@ -345,136 +312,35 @@ export class ControlPlane {
    * caller has to drive.
    * @throws GatesRefused (unless dryRun), RevisionConflict, MigrationFinished, UnknownMigration
    */
-  async move(request: MoveRequest): Promise<MoveAnswer> {
+  async move(request: moves.MoveRequest): Promise<moves.MoveAnswer> {
     try {
-      return await this.#move(request);
+      return await this.#transaction(request, (tx, now) => moves.move(tx, request, now));
     } catch (error) {
       // A ramp that waits for its gates would fill the history with it; it notes it in its own place.
       if (error instanceof GatesRefused && request.ramp === undefined) {
         // Where that fails, the refusal is still what the caller has to hear.
-        await this.#rememberRefusal(request, error).catch(() => {});
+        await this.#transaction(request, (tx, now) => moves.rememberRefusal(tx, request, error, now)).catch(() => {});
       }
       throw error;
     }
-  }
-
-  #rememberRefusal(request: MoveRequest, { gates }: GatesRefused): Promise<void> {
-    const { migration, move } = request;
-    const to = move.dial === 'retire-old' ? (move.to ? 'yes' : 'no') : describeDial(move.to);
-    const summary = `${move.dial} ${to} was refused by its gates; nothing changed`;
-    return this.#transaction(request, (tx, now) =>
-      remember(tx, migration, { ...request, kind: 'refusal', summary, gates }, now),
-    );
-  }
-
-  #move(request: MoveRequest): Promise<MoveAnswer> {
-    return this.#transaction(request, async (tx, now) => {
-      const { migration, move, evidence, force, dryRun, ifRevision, ramp } = request;
-      if (ramp !== undefined) await ramps.demandHold(tx, ramp, now);
-      const facts = await factsOf(tx, migration, now, move);
-      const { document, row } = facts;
-      if (document.finished) throw new MigrationFinished(`${migration} is finished; its dials do not move any more`);
-      if (ifRevision !== null && ifRevision !== row.revision) {
-        throw new RevisionConflict(`${migration} is at revision ${row.revision}, not ${ifRevision}`, {
-          remedy: 'look again, then repeat',
-        });
-      }
-      const gates = gatesOf(facts, move, evidence);
-      const allowed = gates.every((gate) => gate.passed || (gate.advice && force));
-      const dials = moved(document.dials, move);
-      const still = JSON.stringify(dials) === JSON.stringify(document.dials);
-      const stamped = document.stamping === 'on' || move.dial !== 'dual-write' || move.to <= document.dials.dualWrite;
-      const handover = move.dial === 'cutover' && !still;
-      const next = !stamped ? 'stamping' : handover ? 'handover' : 'done';
-      if (still) return { gates, allowed: true, document, next: 'done' };
-      const furthestValue =
-        !allowed &&
-        move.dial === 'cutover' &&
-        gates.every((gate) => gate.passed || !['order', 'handover', 'fleet'].includes(gate.gate))
-          ? furthest(facts, document.dials.cutover, move.to)
-          : null;
-      if (dryRun) return { gates, allowed, document: null, next, furthest: furthestValue };
-      if (!allowed) {
-        const offer =
-          furthestValue === null || furthestValue === (move.to as Threshold)
-            ? undefined
-            : `the furthest that coverage and dirt allow is ${describeDial(furthestValue)}`;
-        handovers.refuse(`${migration} ${move.dial} was refused by its gates`, gates, force, offer);
-      }
-      if (!stamped) return { gates, allowed, document: null, next };
-      if (move.dial === 'cutover') {
-        return { gates, allowed, next, document: await handovers.beginCutover(tx, facts, move.to, request, gates) };
-      }
-      const summary =
-        move.dial === 'retire-old'
-          ? `retire-old ${move.to ? 'yes' : 'no'}`
-          : `${move.dial} ${describeDial(document.dials[camel(move.dial)])} → ${describeDial(move.to)}`;
-      const patch =
-        move.dial === 'retire-old'
-          ? // Only an end that was begun and given up can have left `starting`: everybody writes stamped.
-            { dials, drainReads: dials.retireOld, stamping: dials.retireOld ? document.stamping : ('on' as const) }
-          : { dials };
-      return {
-        gates,
-        allowed,
-        next,
-        document: await publish(tx, row, patch, { ...request, kind: 'move', summary, gates }, now),
-      };
-    });
   }
 
   /**
    * The next step of R16 towards stamping on: `off` → `starting` → `on`, each only when all have acknowledged the one
    * before. Null when it is on; otherwise who is waited for.
    */
-  advanceStamping(
-    name: string,
-    authorship: Authorship,
-  ): Promise<{ readonly document: RulesetDocument; readonly waitingFor: readonly FleetMember[] } | null> {
-    return this.#transaction(authorship, async (tx, now) => {
-      const facts = await factsOf(tx, name, now);
-      const { document, row } = facts;
-      if (document.stamping === 'on') return null;
-      const waitingFor = behind(facts.fleet, row.revision);
-      if (waitingFor.length > 0) return { document, waitingFor };
-      const stamping = document.stamping === 'off' ? 'starting' : 'on';
-      const summary = `stamping ${stamping}`;
-      const after = await publish(tx, row, { stamping }, { ...authorship, kind: 'stamping', summary }, now);
-      return { document: after, waitingFor: stamping === 'on' ? [] : facts.fleet };
-    });
+  advanceStamping(name: string, authorship: Authorship): Promise<moves.StampingStep | null> {
+    return this.#transaction(authorship, (tx, now) => moves.advanceStamping(tx, name, authorship, now));
   }
 
   /** @throws InvalidArgument names the setting and what it may be. */
   changeSettings(name: string, change: Partial<Settings>, authorship: Authorship): Promise<RulesetDocument> {
-    return this.#transaction(authorship, async (tx, now) => {
-      const row = await migrationRow(tx, name);
-      if (row.document.finished)
-        throw new MigrationFinished(`${name} is finished; its settings have no effect any more`);
-      const settings: unknown = { ...DEFAULT_SETTINGS, ...row.document.settings, ...change };
-      validateSettings(settings);
-      const summary = Object.entries(change)
-        .map(([setting, value]) => `${setting} = ${JSON.stringify(value)}`)
-        .join(', ');
-      return publish(tx, row, { settings }, { ...authorship, kind: 'settings', summary }, now);
-    });
+    return this.#transaction(authorship, (tx, now) => moves.changeSettings(tx, name, change, authorship, now));
   }
 
   /** Moves a unit into a cohort, or back to its bucket (null); begins a handover where its authority changes (R18). */
-  changeCohort(
-    name: string,
-    unit: string,
-    to: Cohort | null,
-    authorship: Authorship,
-  ): Promise<{ readonly document: RulesetDocument; readonly next: 'done' | 'handover' }> {
-    return this.#transaction(authorship, async (tx, now) => {
-      const facts = await factsOf(tx, name, now);
-      if (facts.document.finished) throw new MigrationFinished(`${name} is finished; its units do not move any more`);
-      if (facts.document.handover !== null) {
-        throw new RevisionConflict(`a handover of ${name} is going on`, { remedy: 'try again when it has ended' });
-      }
-      const document = await handovers.changeCohort(tx, facts, unit, to, authorship);
-      return { document, next: document.handover === null ? 'done' : 'handover' };
-    });
+  changeCohort(name: string, unit: string, to: Cohort | null, authorship: Authorship): Promise<moves.CohortChange> {
+    return this.#transaction(authorship, (tx, now) => moves.changeCohort(tx, name, unit, to, authorship, now));
   }
 
   stepHandover(name: string): Promise<handovers.HandoverProgress> {
@@ -708,86 +574,8 @@ export class ControlPlane {
    * that goes on where another one stopped has not.
    * @throws InvalidArgument when the dials stand neither at retire-old nor at off
    */
-  advanceFinish(
-    name: string,
-    authorship: Authorship,
-    settled: number | null = null,
-  ): Promise<{
-    readonly document: RulesetDocument;
-    readonly waitingFor: readonly FleetMember[];
-    readonly step: 'settle' | 'starting' | 'off' | 'finished';
-    /** No put of a replay or of a dead process has a later deadline, on either store. */
-    readonly deadlineLimit: number;
-    /** No put of a process that acknowledged was given longer, ms; what that means in a store's time the caller knows. */
-    readonly longestPutMs: number;
-  }> {
-    return this.#transaction(authorship, async (tx, now) => {
-      const facts = await factsOf(tx, name, now);
-      const { document, row } = facts;
-      const { dials } = document;
-      const over = dials.retireOld || (dials.dualWrite === NOBODY && dials.cutover === NOBODY);
-      if (!over || document.handover !== null) {
-        throw new InvalidArgument(`${name} cannot be finished while both stores are in use`, {
-          expected: 'retire-old yes (the new store stays) or all dials at 0 (the old store stays)',
-          remedy: `changeover status ${name}`,
-        });
-      }
-      if (facts.runningReplays > 0) {
-        throw new InvalidArgument(`a replay of ${name} is running`, { remedy: 'let it end or cancel it' });
-      }
-      const kept: Side = dials.retireOld ? 'new' : 'old';
-      if (!document.finished && facts.dirt.some(({ target }) => target === kept)) {
-        throw new InvalidArgument(`the ${kept} store, which stays, may miss writes that only the other one has`, {
-          expected: `nothing dirty towards the ${kept} store`,
-          remedy: `changeover repair ${name} --reason "…"`,
-        });
-      }
-      const replayLimits = (await tx.select('replays', { migration: name })).map((replay) => replay.deadlineLimit);
-      const dead = (await tx.select('nodes', { state: 'dead' })).map((node) => node.deadlineLimit);
-      const deadlineLimit = Math.max(0, ...replayLimits, ...dead);
-      const longestPutMs = await longestPut(tx, document);
-      const waitingFor = behind(facts.fleet, row.revision);
-      const answer = (step: 'settle' | 'starting' | 'off' | 'finished', after = document, waiting = waitingFor) => ({
-        document: after,
-        waitingFor: waiting,
-        step,
-        deadlineLimit,
-        longestPutMs,
-      });
-      if (waitingFor.length > 0) return answer('settle');
-      const kind = 'finish';
-      if (document.finished) return answer('finished');
-      if (!document.drainReads) {
-        const after = await publish(
-          tx,
-          row,
-          { drainReads: true },
-          { ...authorship, kind, summary: 'finish: reads drain' },
-          now,
-        );
-        return answer('settle', after, facts.fleet);
-      }
-      if (document.stamping === 'on') {
-        const after = await publish(
-          tx,
-          row,
-          { stamping: 'starting' },
-          { ...authorship, kind, summary: 'finish: stamping ends' },
-          now,
-        );
-        return answer('starting', after, facts.fleet);
-      }
-      if (document.stamping === 'starting' && settled !== row.revision) return answer('starting');
-      const after = await publish(
-        tx,
-        row,
-        { stamping: 'off', finished: true },
-        { ...authorship, kind, summary: 'finished: plain writes from here on' },
-        now,
-      );
-      await tx.update('migrations', { name }, { coverageOld: dials.retireOld ? NOTHING : row.coverageOld });
-      return answer('off', after, facts.fleet);
-    });
+  advanceFinish(name: string, authorship: Authorship, settled: number | null = null): Promise<finish.FinishStep> {
+    return this.#transaction(authorship, (tx, now) => finish.advanceFinish(tx, name, authorship, settled, now));
   }
 
   // --- the servers' jobs -------------------------------------------------------------------------
@@ -874,16 +662,6 @@ export class ControlPlane {
     return this.#storage.transaction((tx) => body(tx, this.#clock.now()));
   }
 }
-
-/** The longest that any put of the migration may have had, under whatever settings there were. */
-async function longestPut(tx: Transaction, present: RulesetDocument): Promise<number> {
-  const changes = await tx.select('history', { migration: present.migration, kind: 'settings' });
-  const documents = [present, ...changes.flatMap(({ before, after }) => [before ?? present, after ?? present])];
-  return Math.max(...documents.map(({ settings }) => Math.max(settings.putTimeoutMs, settings.mirrorTimeoutMs)));
-}
-
-const camel = (dial: 'dual-write' | 'shadow-read' | 'cutover'): 'dualWrite' | 'shadowRead' | 'cutover' =>
-  dial === 'dual-write' ? 'dualWrite' : dial === 'shadow-read' ? 'shadowRead' : 'cutover';
 
 /** The control plane as controllers and processes call it, in this thread, in a worker or over HTTP. */
 export type ControlPlaneApi = Pick<ControlPlane, keyof ControlPlane> & {
