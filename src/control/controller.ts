@@ -1,16 +1,22 @@
 import type { VerifyReport } from '../../verify/verify-report.ts';
 import { between, NOBODY, type Threshold } from '../core/dial.ts';
-import { ChangeoverError, FleetTimeout, type GateVerdict, HandoverInProgress, Interrupted } from '../core/errors.ts';
+import { ChangeoverError, type GateVerdict, Interrupted } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { type DialMove, planStage, type Side, type Stage } from '../core/stage.ts';
 import type { Inspection } from '../core/store.ts';
 import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
 import { ChangeSignal, stillBehind, untilAcknowledged } from './change-signal.ts';
-import type { MoveAnswer } from './control-plane.ts';
 import type { ControllerParts } from './controller-parts.ts';
-import type { FleetMember } from './facts.ts';
-import type { HandoverProgress } from './handovers.ts';
+import {
+  ACKNOWLEDGE_BUDGET_MS,
+  fleetTimeout,
+  HANDOVER_BUDGET_MS,
+  handoverStuck,
+  handoverUndone,
+} from './handover-limits.ts';
+import { cohortIn } from './handovers.ts';
+import type { MoveAnswer } from './moves.ts';
 import {
   type AcceptOptions,
   type AcceptResult,
@@ -51,11 +57,6 @@ export interface MoveResult {
   readonly pauseMs: number | null;
   readonly tookMs: number;
 }
-
-/** A handover that is not through by then is cancelled: writes wait meanwhile. */
-const HANDOVER_BUDGET_MS = 1_000;
-/** How long a process may take to acknowledge before the command names it and gives up. */
-const ACKNOWLEDGE_BUDGET_MS = 10_000;
 
 /**
  * Drives one migration step by step: what needs several transactions, and the stores between them. It keeps nothing that
@@ -105,12 +106,7 @@ export class Controller {
     const document = answer.document as RulesetDocument;
     if (answer.next === 'handover') {
       const { pauseMs, after } = await this.#driveHandover(options);
-      if (!sameTarget(after, move)) {
-        throw new HandoverInProgress(`the handover of ${this.migration} did not get through and was undone`, {
-          expected: `all processes acknowledge and nothing is dirty within ${HANDOVER_BUDGET_MS} ms`,
-          remedy: `changeover fleet ${this.migration}; changeover repair ${this.migration}; then again`,
-        });
-      }
+      if (!sameTarget(after, move)) throw handoverUndone(this.migration);
       return this.#result(after, answer.gates, pauseMs, begun);
     }
     await this.waitAcknowledged(document.revision, options.signal);
@@ -162,13 +158,20 @@ export class Controller {
     return (await this.#driveHandover(options)).after;
   }
 
-  /** Moves a unit into a cohort, or back to its bucket. */
+  /**
+   * Moves a unit into a cohort, or back to its bucket.
+   * @throws HandoverInProgress when the handover had to be cancelled
+   */
   async cohort(unit: unknown, to: Cohort | null, options: MoveOptions): Promise<RulesetDocument> {
     const { keys, plane } = this.#parts;
     await this.finishHandover(options);
     const text = keys.unit(keys.unitKeyOf(unit));
     const { document, next } = await plane.changeCohort(this.migration, text, to, options);
-    if (next === 'handover') return (await this.#driveHandover(options)).after;
+    if (next === 'handover') {
+      const { after } = await this.#driveHandover(options);
+      if (cohortIn(after, text) !== to) throw handoverUndone(this.migration);
+      return after;
+    }
     await this.waitAcknowledged(document.revision, options.signal);
     return document;
   }
@@ -258,7 +261,7 @@ export class Controller {
     if (late.length === 0) return;
     using changes = new ChangeSignal(plane, clock);
     while (late.length > 0) {
-      if (clock.monotonic() - begun > ACKNOWLEDGE_BUDGET_MS) throw this.#timeout(late, revision);
+      if (clock.monotonic() - begun > ACKNOWLEDGE_BUDGET_MS) throw fleetTimeout(this.migration, late, revision);
       await changes.next(signal);
       if (clock.monotonic() - begun > HANDOVER_BUDGET_MS) await this.#undertaker.tend(UNDERTAKER);
       late = await stillBehind(this.#parts, revision, late);
@@ -308,7 +311,7 @@ export class Controller {
       }
       if (progress.state === 'stepped') continue;
       const elapsed = clock.monotonic() - begun;
-      if (elapsed > ACKNOWLEDGE_BUDGET_MS) throw this.#stuck(progress);
+      if (elapsed > ACKNOWLEDGE_BUDGET_MS) throw handoverStuck(this.migration, progress);
       options.signal?.throwIfAborted();
       const late = elapsed >= HANDOVER_BUDGET_MS;
       const { handover } = progress.document;
@@ -360,25 +363,6 @@ export class Controller {
     } finally {
       timer.cancel();
     }
-  }
-
-  #stuck(progress: HandoverProgress): ChangeoverError {
-    if (progress.waitingFor.length > 0) return this.#timeout(progress.waitingFor, progress.document.revision);
-    return new HandoverInProgress(`the handover of ${this.migration} waits for dirt that cannot be replayed`, {
-      remedy: `changeover status ${this.migration} names it; see to the store that refuses or does not answer`,
-    });
-  }
-
-  #timeout(late: readonly FleetMember[], revision: number): FleetTimeout {
-    const names = late.map((member) => member.name).join(', ');
-    return new FleetTimeout(
-      `revision ${revision} of ${this.migration} is published, but not acknowledged by: ${names}`,
-      {
-        expected: `every process acknowledges within ${ACKNOWLEDGE_BUDGET_MS / 1_000} s`,
-        remedy: `changeover fleet ${this.migration}; end the processes named or wait for them`,
-        details: { revision, behind: late.map((member) => member.incarnation) },
-      },
-    );
   }
 
   #ruleset(): Promise<RulesetDocument> {

@@ -64,8 +64,7 @@ export async function changeCohort(
   authorship: Authorship,
 ): Promise<RulesetDocument> {
   const { document, row } = facts;
-  const { cohorts } = document;
-  const now = cohorts.canary.includes(unit) ? 'canary' : cohorts.keptBack.includes(unit) ? 'kept-back' : null;
+  const now = cohortIn(document, unit);
   if (now === to) throw new InvalidArgument(`the unit is ${to === null ? 'in no cohort' : `${to} already`}`);
   const after = { ...document, cohorts: cohortsWith(document, unit, to) };
   const oldPosition = unitPosition(document, unit);
@@ -99,6 +98,11 @@ export async function changeCohort(
     ...authorship,
   };
   return publish(tx, row, { handover }, { ...authorship, kind: 'handover', summary, gates }, facts.now);
+}
+
+/** The cohort that a unit is in. */
+export function cohortIn({ cohorts }: RulesetDocument, unit: string): Cohort | null {
+  return cohorts.canary.includes(unit) ? 'canary' : cohorts.keptBack.includes(unit) ? 'kept-back' : null;
 }
 
 function cohortsWith(document: RulesetDocument, unit: string, to: Cohort | null): RulesetDocument['cohorts'] {
