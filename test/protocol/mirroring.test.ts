@@ -254,4 +254,34 @@ scenario(
   },
 );
 
+scenario(
+  'does not hand over a delete that the follower refuses: what it still holds would come back (scenario 36)',
+  async (fleet) => {
+    const [a] = await fleet.start();
+    await fleet.dualWrite();
+    await fleet.backfill();
+    await a!.repository.put(record('ada', 'kept'));
+    await fleet.until(() => fleet.held('new', 'ada') === 'kept');
+    // A record of another table points at it, say.
+    const reject = { kind: 'reject', reason: 'constraint' } as const;
+    const rejecting = fleet.strike([a!, 'new', 'putIfNewer'], reject, 1_000);
+    await a!.repository.delete(keyOf('ada'));
+    await fleet.until(async () => (await fleet.dirt()).length > 0, 'the dirt');
+    expect(await fleet.dirtLines()).toEqual(['new rejected ada/1']);
+    const { controller, process } = await fleet.operator();
+    const move = { dial: 'cutover', to: ALL } as const;
+    const replayed = fleet.strike([{ process }, 'new', 'putManyIfNewer'], reject, 1_000);
+    expect((await controller.repair(why)).rejected).toEqual({ old: 0, new: 1 });
+    expect(await refusedGates(fleet, () => controller.set(move, forced))).toEqual(['rejected']);
+    rejecting.stop();
+    replayed.stop();
+    await controller.repair(why);
+    expect(await fleet.dirtLines()).toEqual([]);
+    await controller.set(move, forced);
+    await fleet.settled();
+    expect(await a!.repository.get(keyOf('ada'))).toBeUndefined();
+    fleet.expectEqual();
+  },
+);
+
 const unitOf = (fleet: Fleet): string => fleet.world.keys.unit({ unit: 'ada' });
