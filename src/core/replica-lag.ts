@@ -1,5 +1,5 @@
-/** So many places are remembered; then every second one is forgotten, which tells a long lag a little less finely. */
-const MOST_SEEN = 512;
+/** A place is remembered where it comes so much of the lag after the last one: the longer the lag, the less finely it is told. */
+const FINENESS = 1 / 256;
 
 /**
  * How far replicas are behind their primary, from where each of them stands in its log: a replica that has not reached
@@ -8,7 +8,7 @@ const MOST_SEEN = 512;
  */
 export class ReplicaLag {
   /** Where the primary was seen that the slowest replica has not reached, and when; both ascend. */
-  #seen: { readonly place: bigint; readonly at: number }[] = [];
+  #seen: Seen[] = [];
 
   /** The lag of the slowest replica at a moment of a monotonic clock, ms; null without replicas. */
   measure(at: number, primary: bigint, replicas: readonly bigint[]): number | null {
@@ -19,10 +19,18 @@ export class ReplicaLag {
     }
     // After a failover places may be counted anew.
     if (primary < (this.#seen.at(-1)?.place ?? primary)) this.#seen = [];
-    if (primary !== this.#seen.at(-1)?.place) this.#seen.push({ place: primary, at });
     const slowest = others.reduce((least, place) => (place < least ? place : least), first);
-    this.#seen = this.#seen.filter(({ place }) => place > slowest);
-    if (this.#seen.length > MOST_SEEN) this.#seen = this.#seen.filter((_, i) => i % 2 === 0);
-    return at - (this.#seen[0]?.at ?? at);
+    const reached = this.#seen.findIndex(({ place }) => place > slowest);
+    this.#seen.splice(0, reached === -1 ? this.#seen.length : reached);
+    const lag = at - (this.#seen[0]?.at ?? at);
+    const last = this.#seen.at(-1);
+    const isNew = primary > slowest && primary !== last?.place;
+    if (isNew && (last === undefined || at - last.at >= lag * FINENESS)) this.#seen.push({ place: primary, at });
+    return lag;
   }
+}
+
+interface Seen {
+  readonly place: bigint;
+  readonly at: number;
 }

@@ -31,13 +31,13 @@ describe('the lag of replicas', () => {
 
   it('follows a replica that stays behind by as long as one likes', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 2_000 }), fc.integer({ min: 2_000, max: 4_000 }), (behind, looks) => {
+      fc.property(fc.integer({ min: 0, max: 4_000 }), fc.integer({ min: 4_001, max: 8_000 }), (behind, looks) => {
         const lag = new ReplicaLag();
         let measured: number | null = 0;
         for (let at = 0; at < looks; at += 1)
           measured = lag.measure(at, BigInt(at), [BigInt(Math.max(-1, at - 1 - behind))]);
-        // Every second place of a long lag may be forgotten, again and again.
-        expect(measured).toBeGreaterThanOrEqual(behind * 0.9 - 1);
+        // Not every place of a long lag is remembered.
+        expect(measured).toBeGreaterThanOrEqual(behind * (1 - 1 / 256) - 1);
         expect(measured).toBeLessThanOrEqual(behind + 1);
       }),
       { numRuns: 50 },
