@@ -58,8 +58,8 @@ export async function migrationOf(stage: 'off' | 'dualwrite' | 'shadow', events:
   };
 }
 
-/** Both reads as control and candidate of an experiment whose outcome nobody publishes. */
-export const experimentOf = (old: Access['old'], fresh: Access['new']): ((i: number) => Promise<unknown>) =>
+/** Calls of both stores as control and candidate of an experiment whose outcome nobody publishes. */
+export const experimentOf = ({ old, new: fresh }: Access): ((i: number) => Promise<unknown>) =>
   experimentAsync({
     name: 'mig',
     control: (i: number) => old(i),

@@ -28,6 +28,13 @@ const copyPart = (part: KeyPart): KeyPart => {
   return part instanceof Uint8Array ? new Uint8Array(part) : copyBson(part);
 };
 
+/** What reads and writes of one record name it by. */
+export interface Target {
+  readonly id: string;
+  readonly key: Key;
+  readonly unit: string;
+}
+
 /**
  * How records of a migration are named: the fields of the key, and the unit, which is made of some of them.
  *
@@ -67,6 +74,27 @@ export class KeySpec {
   /** The checked key of a record or of a key that a caller passed; a copy. @throws InvalidRecord names the field. */
   keyOf(source: unknown): Key {
     return this.#pick(source, this.fields);
+  }
+
+  /**
+   * The checked key of a record or a key that a caller passed, with its texts.
+   * @throws InvalidRecord names the field.
+   */
+  target(source: unknown): Target {
+    const { fields, unitFields } = this;
+    if (fields.length === 2 && unitFields.length === 1 && typeof source === 'object' && source !== null) {
+      const first = fields[0] as string;
+      const second = fields[1] as string;
+      const one: unknown = (source as Record<string, unknown>)[first];
+      const other: unknown = (source as Record<string, unknown>)[second];
+      // Most keys are like this, and each character is looked at once; JSON writes nothing ill-formed as it is.
+      if (typeof one === 'string' && typeof other === 'string' && isPlain(one) && isPlain(other)) {
+        const key: Key = { [first]: one, [second]: other };
+        return { key, id: `["${one}","${other}"]`, unit: unitFields[0] === first ? one : other };
+      }
+    }
+    const key = this.keyOf(source);
+    return { key, id: this.id(key), unit: this.unit(key) };
   }
 
   /** The checked unit fields out of a record, a key, or (for a unit of one field) the bare value. */

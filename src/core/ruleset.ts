@@ -98,6 +98,8 @@ export class Ruleset {
   readonly #cohorts: ReadonlyMap<string, number> | null;
   readonly #bounds: readonly number[];
   readonly #routes: readonly Route[];
+  /** The route of all units, where it is one: as before a migration, at its end, and with dials at 100 %. */
+  readonly #everywhere: Route | null;
   readonly #heldUnits: ReadonlyMap<string, Route> | null;
 
   /** @throws InvalidArgument when the document is none. */
@@ -121,6 +123,8 @@ export class Ruleset {
       from = to;
       return route;
     });
+    const last = valid.cohorts.keptBack.length > 0 ? KEPT_BACK_POSITION : KEPT_BACK_POSITION - 1;
+    this.#everywhere = (this.#bounds[0] as number) > last ? (this.#routes[0] as Route) : null;
     this.#heldUnits =
       handover === null || handover.units === null
         ? null
@@ -134,7 +138,7 @@ export class Ruleset {
 
   /** What is done with a unit's operations. */
   route(unit: string): Route {
-    return this.#heldUnits?.get(unit) ?? this.routeAt(this.position(unit));
+    return this.#heldUnits?.get(unit) ?? this.#everywhere ?? this.routeAt(this.position(unit));
   }
 
   /** The same for a position, single held units left out. */

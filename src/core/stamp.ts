@@ -79,6 +79,11 @@ export class StampClock {
     this.#tails = BYTES.map((byte) => byte + suffix);
   }
 
+  /** The time of the greatest stamp issued or observed, ms. */
+  get ms(): number {
+    return this.#ms;
+  }
+
   /** The next stamp. @throws StampExhausted at the end of the 48-bit range. */
   next(): Stamp {
     const now = Math.min(Math.max(0, Math.floor(this.#clock.now())), MAX_MS);

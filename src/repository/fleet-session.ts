@@ -42,8 +42,11 @@ const FAREWELLS = 4;
 const FAREWELL_PAUSE_MS = 100;
 /** A report carries at most this much dirt and this many divergences; the rest goes with the next one. */
 const REPORT_BATCH = 2_000;
-/** Dirt waits so long for company: while a follower is away, a report a write would hurt the callers. */
-const COLLECT_MS = 20;
+/**
+ * Dirt waits so long for company: while a follower is away each report is a transaction that takes the processor from
+ * the callers. What an acknowledgement carries does not wait, nor does the first of a while.
+ */
+const COLLECT_MS = 50;
 
 /**
  * A process of the fleet: it registers before its first operation, holds the rulesets in memory, acknowledges each
@@ -225,7 +228,7 @@ export class FleetSession {
       incarnation: joined.incarnation,
       stamps: new StampClock(this.clock, joined.incarnation),
       deadlineLimit,
-      stampLimit: limitStamp(deadlineLimit),
+      stampLimitMs: stampMs(limitStamp(deadlineLimit)),
       alive: true,
     };
     for (const document of joined.rulesets) this.#migrations.get(document.migration)?.join(document, this.#membership);
@@ -318,7 +321,7 @@ export class FleetSession {
         return;
       }
       membership.deadlineLimit = Math.max(membership.deadlineLimit, report.deadlineLimit);
-      if (report.stampLimit > membership.stampLimit) membership.stampLimit = report.stampLimit;
+      membership.stampLimitMs = Math.max(membership.stampLimitMs, stampMs(report.stampLimit));
     } finally {
       for (const put of taken) put.end(delivered);
     }
@@ -356,11 +359,7 @@ export class FleetSession {
     const deadlineLimit =
       membership.deadlineLimit - now < this.#leaseMs / 2 ? now + this.#leaseMs : membership.deadlineLimit;
     const stampLimit = limitStamp(
-      Math.max(
-        stampMs(membership.stampLimit),
-        deadlineLimit,
-        stampMs(membership.stamps.highWater()) + this.#leaseMs / 2,
-      ),
+      Math.max(membership.stampLimitMs, deadlineLimit, stampMs(membership.stamps.highWater()) + this.#leaseMs / 2),
     );
     const health: NodeHealth = {
       mirrorQueue,

@@ -1,19 +1,12 @@
 import { StoreFault, StoreUnavailable } from '../core/errors.ts';
+import type { Target } from '../core/record-key.ts';
 import type { Route } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import type { Entry, Store } from '../core/store.ts';
-import type { Key } from '../core/value.ts';
 import { type DeadlineSweep, type Latest, noAnswer, Watched } from './deadline-sweep.ts';
 import type { Epoch } from './epoch.ts';
 import type { MigrationSession } from './migration-session.ts';
 import type { ShadowReads } from './shadow-reads.ts';
-
-/** What reads and writes of one record name it by. */
-export interface Target {
-  readonly id: string;
-  readonly key: Key;
-  readonly unit: string;
-}
 
 /** What the reads of a repository share. */
 export interface LeadReads extends Latest<LeadRead> {

@@ -7,6 +7,7 @@ import { type DeadlineSweep, type Latest, noAnswer, Watched } from './deadline-s
 import type { Epoch, InFlightWrite } from './epoch.ts';
 import type { Membership } from './membership.ts';
 import type { MigrationSession } from './migration-session.ts';
+import type { RecentTime } from './recent-time.ts';
 
 /** How often a put that surely wrote nothing is tried again before the caller hears of it. */
 const SURE_RETRIES = 3;
@@ -35,6 +36,7 @@ export interface Asked {
 export interface LeadWrites extends Latest<LeadWrite> {
   readonly session: MigrationSession;
   readonly stores: Readonly<Record<Side, Store>>;
+  readonly times: Readonly<Record<Side, RecentTime>>;
   readonly sweep: DeadlineSweep;
   /** What the caller's promise becomes once the answer is definite. @throws what the caller is told instead */
   concluded(write: LeadWrite, answer: LeadAnswer): unknown;
@@ -231,7 +233,7 @@ export class LeadWrite extends Watched implements InFlightWrite {
 
   /** @throws NotRegistered when this process may not write as late as that. */
   #nextDeadline(putTimeoutMs: number): number {
-    const deadline = Math.floor(this.lead.now()) + putTimeoutMs;
+    const deadline = this.#shared.times[this.route.authority].now() + putTimeoutMs;
     if (!this.#membership.alive || deadline > this.#membership.deadlineLimit) {
       throw new NotRegistered('this process may not write as late as this write would need', {
         remedy: 'the control plane must be reachable so that the promise is renewed',

@@ -6,8 +6,8 @@ export interface Membership {
   readonly stamps: StampClock;
   /** Durable: no deadline is later (R9). */
   deadlineLimit: number;
-  /** Durable: no stamp is greater. */
-  stampLimit: Stamp;
+  /** Durable: every stamp is below that of this time, whole ms. */
+  stampLimitMs: number;
   alive: boolean;
 }
 

@@ -84,10 +84,10 @@ export class MigrationSession {
     return this.fleet.membership();
   }
 
-  /** A stamp greater than all issued or observed. @throws NotRegistered past the durable limit. */
+  /** A stamp greater than all issued or observed. @throws NotRegistered at the durable limit. */
   nextStamp(membership: Membership): Stamp {
     const stamp = membership.stamps.next();
-    if (!membership.alive || stamp > membership.stampLimit) {
+    if (!membership.alive || membership.stamps.ms >= membership.stampLimitMs) {
       this.fleet.reportSoon();
       throw new NotRegistered('stamps have run past what this process promised the fleet', {
         remedy: 'the control plane must be reachable so that the promise is renewed',
@@ -143,7 +143,9 @@ export class MigrationSession {
 
   /** A write has a definite lead answer and its mirror put has ended or is dirty. */
   leave(epoch: Epoch, write: InFlightWrite): void {
-    if (epoch.writes.delete(write) && epoch.writes.size === 0) this.#advance();
+    if (!epoch.writes.delete(write) || epoch.writes.size > 0) return;
+    // With one ruleset only, nothing more can be acknowledged.
+    if (this.#epochs.length > 1 || this.#idle.length > 0) this.#advance();
   }
 
   enterRead(): Epoch {

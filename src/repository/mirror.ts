@@ -6,6 +6,7 @@ import type { CallMeter } from './call-meter.ts';
 import { type DeadlineSweep, type Latest, noAnswer, Watched } from './deadline-sweep.ts';
 import type { LeadWrite } from './lead-write.ts';
 import type { MigrationSession } from './migration-session.ts';
+import { RecentTime } from './recent-time.ts';
 
 const FIRST_BACKOFF_MS = 25;
 const LONGEST_BACKOFF_MS = 500;
@@ -16,6 +17,7 @@ const BREAKER_OPEN = 'the follower keeps failing; its breaker is open';
 /** The mirror puts to one store: a bounded queue and a breaker. */
 interface Lane {
   readonly store: Store;
+  readonly time: RecentTime;
   readonly breaker: Breaker;
   /** Those that wait, oldest first from `next` on. */
   waiting: LeadWrite[];
@@ -84,6 +86,7 @@ export class Mirror {
     this.#sweep = sweep;
     const lane = (store: Store): Lane => ({
       store,
+      time: new RecentTime(store, sweep),
       breaker: new Breaker(session.fleet.clock),
       waiting: [],
       next: 0,
@@ -157,7 +160,7 @@ export class Mirror {
     try {
       const ms =
         attempt === 0 ? write.epoch.ruleset.settings.mirrorTimeoutMs : until - this.#session.fleet.clock.monotonic();
-      const deadline = Math.min(Math.floor(store.now() + ms), write.deadlineLimit);
+      const deadline = Math.min(lane.time.now() + Math.floor(ms), write.deadlineLimit);
       put.send(store.putIfNewer(write.entry, deadline), ms, this.#session.traffic[write.follower].write);
     } catch (error) {
       this.#puts.failed(put, error);

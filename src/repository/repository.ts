@@ -1,15 +1,16 @@
 import { AlreadyExists, InvalidRecord, StoreRejected, VersionConflict } from '../core/errors.ts';
-import type { KeySpec } from '../core/record-key.ts';
+import type { KeySpec, Target } from '../core/record-key.ts';
 import type { Route, Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry, Expected, PutOutcome, Rejection, Store } from '../core/store.ts';
 import { cloneValue, type Key, type StoredRecord } from '../core/value.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
-import { LeadRead, type LeadReads, type Target, unavailable } from './lead-read.ts';
+import { LeadRead, type LeadReads, unavailable } from './lead-read.ts';
 import { type Asked, type LeadAnswer, LeadWrite, type LeadWrites } from './lead-write.ts';
 import type { MigrationSession } from './migration-session.ts';
 import type { Mirror } from './mirror.ts';
 import { type Listing, listRecords, type QueryDefinition, queryRecords } from './paging.ts';
+import { RecentTime } from './recent-time.ts';
 import { type StandardSchema, validateRecord } from './schema.ts';
 import type { ShadowReads } from './shadow-reads.ts';
 import { expectedOf, parseVersion, type Versioned, versionOf } from './versions.ts';
@@ -71,6 +72,7 @@ export class Repository<R extends object = StoredRecord> {
       latest: null,
       session,
       stores,
+      times: { old: new RecentTime(stores.old, sweep), new: new RecentTime(stores.new, sweep) },
       sweep,
       concluded: (write, answer) => this.#concluded(write, answer),
       appliedLate: (write) => void this.#afterApplied(write),
@@ -272,8 +274,7 @@ export class Repository<R extends object = StoredRecord> {
   }
 
   #target(source: object): Target {
-    const key = this.#keys.keyOf(source);
-    return { key, id: this.#keys.id(key), unit: this.#keys.unit(key) };
+    return this.#keys.target(source);
   }
 
   #snapshot(record: R): StoredRecord {

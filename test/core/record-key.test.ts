@@ -95,6 +95,33 @@ describe('the id of a key', () => {
   });
 });
 
+describe('the target of a call', () => {
+  const specs = [
+    spec,
+    both,
+    new KeySpec(['a', 'b'], ['b']),
+    new KeySpec(['b'], ['b']),
+    new KeySpec(['a', 'b', 'c'], ['c']),
+  ];
+
+  test('is the key with the texts that it has by itself', () => {
+    fc.assert(
+      fc.property(key, part, fc.constantFrom(...specs), (x, c, one) => {
+        const record = { ...x, c, other: 1 };
+        const alone = one.keyOf(record);
+        expect(one.target(record)).toStrictEqual({ key: alone, id: one.id(alone), unit: one.unit(alone) });
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('is refused for what names no record', () => {
+    for (const record of [null, 'ada', {}, { a: 'ada' }, { a: 'ada', b: '\ud800' }, { a: 'ada', b: Number.NaN }]) {
+      expect(() => spec.target(record)).toThrow(InvalidRecord);
+    }
+  });
+});
+
 describe('the unit', () => {
   test('of one text goes into the bucket as it is, and any other by its canonical text', () => {
     expect(spec.unit(spec.keyOf({ a: 'ada', b: 1 }))).toBe('ada');

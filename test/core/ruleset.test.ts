@@ -96,6 +96,23 @@ describe('a compiled ruleset', () => {
     );
   });
 
+  test('routes every unit by its position, also where all but some take one route', () => {
+    const units = fc.uniqueArray(fc.constantFrom('ada', 'bob', 'cy', 'dan'));
+    const halves = units.map((names) => ({ canary: names.slice(0, 1), keptBack: names.slice(1, 2) }));
+    fc.assert(
+      fc.property(someDials, someHold, halves, (dials, hold, cohorts) => {
+        const ruleset = new Ruleset({
+          ...withDials(dials),
+          cohorts,
+          handover: hold === null ? null : handover(hold),
+        });
+        for (const unit of ['ada', 'bob', 'cy', 'dan']) {
+          expect(ruleset.route(unit), unit).toBe(ruleset.routeAt(ruleset.position(unit)));
+        }
+      }),
+    );
+  });
+
   test('puts canaries before all buckets and kept-back units behind them', () => {
     const cohorts = { canary: ['ada'], keptBack: ['bob'] };
     const at = (dualWrite: number): string[] => {

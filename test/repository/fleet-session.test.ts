@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import type { Change, ControlClient, DirtReport, NodeReport } from '../../src/core/control-client.ts';
+import { NotRegistered } from '../../src/core/errors.ts';
 import { initialRuleset } from '../../src/core/ruleset.ts';
+import { makeStamp, type Stamp, stampMs } from '../../src/core/stamp.ts';
 import { silentLogger } from '../../src/core/telemetry.ts';
 import { FleetSession } from '../../src/repository/fleet-session.ts';
 import { settle, VirtualClock } from '../support/virtual-clock.ts';
@@ -112,5 +114,33 @@ test('an acknowledgement waits for no more dirt: what there is goes with it, in 
   await settle();
   expect(reports.map(({ dirt }) => dirt.length)).toEqual([2_000, 2_000, 500]);
   expect(reports.map(({ acknowledged }) => acknowledged['items'])).toEqual([undefined, undefined, revision + 1]);
+  await session.close();
+});
+
+test('no stamp is issued that is not below what the process promised the fleet', async () => {
+  const clock = new VirtualClock();
+  let promised: Stamp | undefined;
+  const session = sessionOn(clock, {
+    join: async ({ stampLimit }) => {
+      promised = stampLimit;
+      return { incarnation: 7, rulesets: [initialRuleset('items')] };
+    },
+    report: async ({ stampLimit }) => {
+      promised = stampLimit;
+      return { standing: 'member' };
+    },
+  });
+  await session.open();
+  const items = session.migration('items');
+  const membership = session.membership();
+  const limit = stampMs(promised!);
+  membership.stamps.observe(makeStamp(limit - 1, 0, 0));
+  expect(items.nextStamp(membership) < promised!).toBe(true);
+  membership.stamps.observe(makeStamp(limit, 0, 0));
+  expect(() => items.nextStamp(membership)).toThrow(NotRegistered);
+  // Being refused asks for a new promise.
+  await clock.advance(0);
+  const stamp = items.nextStamp(membership);
+  expect([stampMs(stamp) >= limit, stamp < promised!]).toEqual([true, true]);
   await session.close();
 });
