@@ -47,7 +47,33 @@ const NOT_CONNECTED: ReadonlySet<string> = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]);
 
+const REFUSED = 400;
+const INTERNAL = 500;
+
 const BROKEN: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
+
+const DENIED: ReadonlySet<string> = new Set(['AccessDeniedException', 'AccessDenied']);
+const UNSUPPORTED: ReadonlySet<string> = new Set(['UnknownOperationException', 'InvalidAction']);
+
+/** Whether an error of this name says that the credentials may not do it. */
+export const isDenied = (name: string): boolean => DENIED.has(name);
+
+/** Whether it says that the server cannot do it. */
+export const isUnsupported = (name: string): boolean => UNSUPPORTED.has(name);
+
+/** What a statement of a batch failed with, by its code: the verdict of the single put with the same fault. */
+const OF_STATEMENTS: Readonly<Record<string, string>> = {
+  ProvisionedThroughputExceeded: 'ProvisionedThroughputExceededException',
+  ThrottlingError: 'ThrottlingException',
+  RequestLimitExceeded: 'RequestLimitExceeded',
+  TransactionConflict: 'TransactionConflictException',
+  ResourceNotFound: 'ResourceNotFoundException',
+  ValidationError: 'ValidationException',
+  ItemCollectionSizeLimitExceeded: 'ItemCollectionSizeLimitExceededException',
+  DuplicateItem: 'ConditionalCheckFailedException',
+  ConditionalCheckFailed: 'ConditionalCheckFailedException',
+  AccessDenied: 'AccessDeniedException',
+};
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
@@ -72,9 +98,27 @@ export function classify(error: unknown): Verdict {
   if (COLLIDED.has(name) || clockCorrected(seen.$metadata))
     return { ...nothing, kind: 'fault', pressure: false, passing: true };
   if (NOT_CONNECTED.has(code) || name === 'CredentialsProviderError') return { ...nothing, ...calm, kind: 'fault' };
-  if (status >= 500) return { ...nothing, kind: 'fault', outcome: 'unknown', pressure: status === 503, passing: true };
-  if (status >= 400) return { ...nothing, ...calm, kind: 'fault' };
+  if (status >= INTERNAL)
+    return { ...nothing, kind: 'fault', outcome: 'unknown', pressure: status === 503, passing: true };
+  if (status >= REFUSED) return { ...nothing, ...calm, kind: 'fault' };
   return { ...nothing, ...calm, kind: 'fault', outcome: 'unknown', broken: BROKEN.has(code) };
+}
+
+/** Reads the code of a statement's error: it has a code where a whole request has a name and an HTTP status. */
+export function ofStatement(code: string | undefined): Verdict {
+  const name = OF_STATEMENTS[code ?? ''];
+  return classify(
+    name === undefined
+      ? { name: code ?? 'unknown error', $metadata: { httpStatusCode: INTERNAL } }
+      : { name, $metadata: { httpStatusCode: REFUSED } },
+  );
+}
+
+/** Whether a request of many parts was refused for good, and before any of them was carried out. */
+export function refusedAsAWhole(error: unknown, { kind, passing }: Verdict): boolean {
+  const { $metadata } = (error ?? {}) as { readonly $metadata?: { readonly httpStatusCode?: unknown } };
+  const status = Number($metadata?.httpStatusCode ?? 0);
+  return kind === 'invalid' || (!passing && status >= REFUSED && status < INTERNAL);
 }
 
 /**

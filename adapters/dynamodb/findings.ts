@@ -13,6 +13,8 @@ export interface Seen {
   readonly foreign: readonly { readonly attribute: string; readonly option: string }[];
   /** Operations of which the credentials may not do what changeover has to. */
   readonly denied: readonly string[];
+  /** Whether batches can be inserted by PartiQL, or why not. */
+  readonly inserts: 'allowed' | 'denied' | 'unsupported';
   /** Whether the server says what a failed condition met; null: there was no item to ask with. */
   readonly tellsWhatItMet: boolean | null;
   /** How often the client that was given sends by itself. */
@@ -59,6 +61,7 @@ export function findingsOf(
     ...ofKey(table, options, keys),
     ...ofStatus(table, options),
     ...seen.denied.map((operation) => denied(operation, operation === 'DescribeTimeToLive' ? 'risk' : 'problem')),
+    ...ofInserts(seen),
     ...ofForeign(seen),
     ...ofCapacity(table, options),
     ...ofTimeToLive(seen, options),
@@ -96,6 +99,18 @@ function ofStatus({ TableStatus = 'ACTIVE' }: TableDescription, options: Resolve
       remedy: awsCommand(options, 'wait table-exists'),
     },
   ];
+}
+
+function ofInserts({ inserts }: Seen): Finding[] {
+  if (inserts === 'allowed') return [];
+  const [kind, why] =
+    inserts === 'denied'
+      ? ([
+          'permission',
+          'the credentials may not do PartiQLInsert on the table (the action dynamodb:PartiQLInsert)',
+        ] as const)
+      : (['version', 'batches cannot be inserted by PartiQL here'] as const);
+  return [info('PartiQLInsert', kind, `${why}: a backfill puts records one by one, which is several times as slow`)];
 }
 
 function ofForeign({ foreign }: Seen): Finding[] {

@@ -3,8 +3,9 @@ import type { TableDescription } from '@aws-sdk/client-dynamodb';
 import { StoreFault } from '../../src/core/errors.ts';
 import type { Inspection } from '../../src/core/store.ts';
 import type { Attribute, Item } from './attribute.ts';
-import { classify } from './faults.ts';
+import { classify, isDenied, isUnsupported } from './faults.ts';
 import { denied, findingsOf, missingTable, type Seen } from './findings.ts';
+import { insertOf, isInsertable } from './inserts.ts';
 import { type ItemLayout, USES } from './item-layout.ts';
 import type { ResolvedOptions } from './options.ts';
 import { keySchemaOf, type Table } from './table.ts';
@@ -19,9 +20,6 @@ type Tried<T> =
   | { readonly kind: 'unmet'; readonly item: Item | null }
   | { readonly kind: 'denied' }
   | { readonly kind: 'unsupported' };
-
-const DENIED = 'AccessDeniedException';
-const UNSUPPORTED: ReadonlySet<string> = new Set(['UnknownOperationException', 'InvalidAction']);
 
 /**
  * Looks at a table before anything depends on it. Nothing is changed: writes are tried with a condition that nothing
@@ -45,7 +43,7 @@ export class Preflight {
     try {
       table = await this.#table.describe();
     } catch (error) {
-      if (!(error instanceof StoreFault) || classify(error.cause).name !== DENIED) throw error;
+      if (!(error instanceof StoreFault) || !isDenied(classify(error.cause).name)) throw error;
       return { server: 'DynamoDB', findings: [denied('DescribeTable')] };
     }
     if (table === null) return { server: 'DynamoDB', findings: [missingTable(this.#options)] };
@@ -58,10 +56,11 @@ export class Preflight {
 
   async #look(table: TableDescription): Promise<Seen> {
     const key = probeKey(table);
-    const [timeToLive, backups, sample, ...tried] = await Promise.all([
+    const [timeToLive, backups, sample, inserts, ...tried] = await Promise.all([
       this.#timeToLive(),
       this.#backups(),
       this.#sample(),
+      this.#inserts(key),
       ...this.#attempts(key),
     ]);
     const items = sample.kind === 'done' ? sample.output : [];
@@ -77,6 +76,7 @@ export class Preflight {
         ...refused,
         ...(timeToLive.kind === 'denied' ? ['DescribeTimeToLive'] : []),
       ],
+      inserts,
       tellsWhatItMet: await this.#tells(items[0]),
       attempts: this.#options.client === null ? 1 : await this.#wire.client.config.maxAttempts(),
     };
@@ -106,6 +106,25 @@ export class Preflight {
       const output = await client.send(new sdk.ScanCommand(input), { abortSignal });
       return (output.Items ?? []) as Item[];
     });
+  }
+
+  /** Tried with a key of a type that no table has, which is refused after the credentials were looked at. */
+  async #inserts(key: Item): Promise<Seen['inserts']> {
+    const { sdk, client, table } = this.#wire;
+    if (!isInsertable(table)) return 'unsupported';
+    const item = Object.fromEntries(Object.keys(key).map((name) => [name, { BOOL: true }]));
+    const command = new sdk.BatchExecuteStatementCommand({ Statements: [insertOf(table, item)] });
+    const tried = await this.#try('BatchExecuteStatement', async (abortSignal) => {
+      try {
+        const { Responses: [answer] = [] } = await client.send(command, { abortSignal });
+        return isDenied(answer?.Error?.Code ?? '');
+      } catch (error) {
+        if (classify(error).kind !== 'invalid') throw error;
+        return false;
+      }
+    });
+    if (tried.kind === 'done') return tried.output ? 'denied' : 'allowed';
+    return tried.kind === 'unmet' ? 'allowed' : tried.kind;
   }
 
   /** Every other operation that changeover needs, on a key that nobody has. */
@@ -178,8 +197,8 @@ export class Preflight {
           const met = error instanceof this.#wire.sdk.ConditionalCheckFailedException ? error.Item : undefined;
           return { kind, item: asItem(met) };
         }
-        if (name === DENIED) return { kind: 'denied' };
-        if (UNSUPPORTED.has(name)) return { kind: 'unsupported' };
+        if (isDenied(name)) return { kind: 'denied' };
+        if (isUnsupported(name)) return { kind: 'unsupported' };
         throw error;
       }
     });

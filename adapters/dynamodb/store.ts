@@ -19,9 +19,12 @@ import type {
   Store,
   StoreContext,
 } from '../../src/core/store.ts';
+import { silentLogger } from '../../src/core/telemetry.ts';
 import { isPlainObject, type Key } from '../../src/core/value.ts';
 import type { Item } from './attribute.ts';
+import { Batches } from './batches.ts';
 import type { Bson } from './bson-attribute.ts';
+import { Inserts } from './inserts.ts';
 import { ItemLayout } from './item-layout.ts';
 import { Loads } from './loads.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -44,6 +47,7 @@ export class DynamoDbStore implements Store {
   readonly #layout: ItemLayout;
   readonly #reads: Reads;
   readonly #writes: Writes;
+  readonly #inserts: Inserts;
   readonly #loads: Loads;
   readonly #table: Table;
   readonly #upkeep: Upkeep;
@@ -55,7 +59,9 @@ export class DynamoDbStore implements Store {
     this.#layout = new ItemLayout(options, context, bson);
     this.#reads = new Reads(this.#wire, this.#layout, options.reserved, context.keys);
     this.#writes = new Writes(this.#wire, this.#layout, options.reserved, (key) => this.#reads.item(key));
-    this.#loads = new Loads(this.#wire, this.#layout, this.#writes);
+    const batches = new Batches(this.#wire, this.#layout);
+    this.#inserts = new Inserts(this.#wire, batches, this.#writes, context.logger ?? silentLogger);
+    this.#loads = new Loads(this.#wire, this.#layout, batches, this.#inserts);
     this.#table = new Table(this.#wire, this.#layout, options);
     this.#upkeep = new Upkeep(this.#wire, this.#layout, this.#reads, this.#table, options.reserved);
     this.#preflight = new Preflight(this.#wire, this.#layout, this.#table, options);
@@ -131,7 +137,7 @@ export class DynamoDbStore implements Store {
   }
 
   putManyIfNewer(entries: readonly Entry[], deadline: number): Promise<(PutOutcome | PutFault)[]> {
-    return this.#writes.putManyIfNewer(entries, deadline);
+    return this.#inserts.putManyIfNewer(entries, deadline);
   }
 
   load(entries: readonly Entry[], deadline: number): Promise<LoadAnswer> {

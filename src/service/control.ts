@@ -202,7 +202,8 @@ export class Control {
 
   /** Both stores of a migration, connected. */
   stores(name: string): Promise<StorePair> {
-    const known = this.#stores.get(name) ?? openStores(name, definitionOf(this.#config, name), systemClock);
+    const known =
+      this.#stores.get(name) ?? openStores(name, definitionOf(this.#config, name), systemClock, this.#logger);
     this.#stores.set(name, known);
     known.catch(() => this.#stores.delete(name));
     return known;

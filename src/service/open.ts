@@ -129,7 +129,8 @@ class OpenService {
     const plane = await controlPlaneOf(config);
     const stores = new Map<string, StorePair>();
     try {
-      for (const [name, definition] of definitions) stores.set(name, await openStores(name, definition, systemClock));
+      for (const [name, definition] of definitions)
+        stores.set(name, await openStores(name, definition, systemClock, logger));
       const session = new FleetSession({
         session: randomUUID(),
         control: plane,

@@ -8,6 +8,7 @@ import { KeySpec } from '../../src/core/record-key.ts';
 import { type Codec, identityCodec, type Store } from '../../src/core/store.ts';
 import type { KeyPart, StoredRecord } from '../../src/core/value.ts';
 import { CREDENTIALS, type DynamoDbServer, type KeyAttribute } from './dynamodb-server.ts';
+import { failingInserts, type WireItem } from './dynamodb-statements.ts';
 import { FaultyHttpProxy, THROTTLED } from './faulty-http-proxy.ts';
 
 const REFUSED_VALUES: ReadonlySet<string> = new Set([
@@ -139,11 +140,13 @@ export class DynamoDbHarness implements Harness {
 
   readonly failingFor = async (ids: readonly string[]): Promise<Store> => {
     const reader = await this.#client(this.#server.endpoint);
-    this.#proxy.plan = ({ operation, body }) => {
-      if (operation !== 'PutItem') return { kind: 'pass' };
-      const { Item } = JSON.parse(body) as { Item: Record<string, Record<string, string>> };
-      const id = this.keys.id(reader.decode(fromWire(Item)).key);
-      return ids.includes(id) ? THROTTLED : { kind: 'pass' };
+    const fails = (item: WireItem): boolean => ids.includes(this.keys.id(reader.decode(fromWire(item)).key));
+    this.#proxy.plan = (seen) => {
+      if (seen.operation === 'BatchExecuteStatement') {
+        return failingInserts(seen, (item) => (fails(item) ? 'ProvisionedThroughputExceeded' : undefined));
+      }
+      if (seen.operation !== 'PutItem') return { kind: 'pass' };
+      return fails((JSON.parse(seen.body) as { Item: WireItem }).Item) ? THROTTLED : { kind: 'pass' };
     };
     return this.#client(this.#proxy.endpoint, 2);
   };
@@ -167,7 +170,7 @@ export class DynamoDbHarness implements Harness {
 }
 
 /** An item as it goes over the wire, as the SDK would hand it out. */
-const fromWire = (item: Record<string, Record<string, string>>): Record<string, unknown> =>
+const fromWire = (item: WireItem): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(item).map(([name, value]) => [
       name,

@@ -21,6 +21,8 @@ export type Fault =
   | { readonly kind: 'hang-after' }
   /** Answers in the server's stead. */
   | { readonly kind: 'answer'; readonly status: number; readonly body: unknown }
+  /** Forwards another request in its stead, and passes on what `answer` makes of the answer, if it is one. */
+  | { readonly kind: 'instead'; readonly body: unknown; readonly answer: (body: unknown) => unknown }
   /** Forwards it when the promise resolves. */
   | { readonly kind: 'delay'; readonly until: Promise<void> };
 
@@ -34,6 +36,13 @@ export const THROTTLED: Fault = {
     __type: 'com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException',
     message: 'too many requests',
   },
+};
+
+/** Its way to say that it knows no such operation. */
+export const UNKNOWN_OPERATION: Fault = {
+  kind: 'answer',
+  status: 400,
+  body: { __type: 'com.amazon.coral.service#UnknownOperationException' },
 };
 
 /** Its way to say that it failed inside. */
@@ -118,6 +127,14 @@ export class FaultyHttpProxy {
         outgoing.writeHead(fault.status, { 'content-type': 'application/x-amz-json-1.0' });
         outgoing.end(JSON.stringify(fault.body));
         return;
+      case 'instead': {
+        const answer = await this.#forward(incoming, Buffer.from(JSON.stringify(fault.body)));
+        const body =
+          answer.status === 200 ? JSON.stringify(fault.answer(JSON.parse(String(answer.body)))) : answer.body;
+        outgoing.writeHead(answer.status, { 'content-type': 'application/x-amz-json-1.0' });
+        outgoing.end(body);
+        return;
+      }
       case 'delay':
         await fault.until;
         break;
@@ -144,7 +161,7 @@ export class FaultyHttpProxy {
         port: this.#targetPort,
         method: incoming.method,
         path: incoming.url,
-        headers: incoming.headers,
+        headers: { ...incoming.headers, 'content-length': body.length },
         agent: this.#agent,
       };
       const outgoing = request(options, (answer) => {

@@ -19,6 +19,7 @@ const SEEN: Seen = {
   clockOffsetMs: 0,
   foreign: [],
   denied: [],
+  inserts: 'allowed',
   tellsWhatItMet: true,
   attempts: 1,
 };

@@ -155,6 +155,31 @@ onEveryServer((t, server) => {
       }
     });
 
+    it.runIf(local)(
+      'says that inserts by PartiQL are denied, as a request or as a statement; backfills do without',
+      async () => {
+        const store = await t.fresh();
+        expect(named(await inspect(store), 'permission:PartiQLInsert')).toBeUndefined();
+        const statement = {
+          Responses: [{ Error: { Code: 'AccessDenied', Message: 'User: arn:aws:iam::1:user/u is not …' } }],
+        };
+        for (const fault of [DENIED, { kind: 'answer', status: 200, body: statement } as const]) {
+          t.proxy.plan = ({ operation }) => (operation === 'BatchExecuteStatement' ? fault : { kind: 'pass' });
+          const findings = await inspect(store);
+          expect(grave(findings)).toEqual([]);
+          expect(named(findings, 'permission:PartiQLInsert')).toMatchObject({
+            level: 'info',
+            message: expect.stringMatching(/dynamodb:PartiQLInsert.*one by one/),
+          });
+          expect(JSON.stringify(findings)).not.toContain('arn:');
+        }
+      },
+    );
+
+    it.runIf(!local)('says that there is no PartiQL', async () => {
+      expect(named(await inspect(await t.fresh()), 'version:PartiQLInsert')?.level).toBe('info');
+    });
+
     it('says that time to live cannot be seen, as a risk', async () => {
       const store = await t.fresh();
       t.proxy.plan = ({ operation }) => (operation === 'DescribeTimeToLive' ? DENIED : { kind: 'pass' });

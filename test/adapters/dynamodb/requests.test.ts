@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Store } from '../../../src/core/store.ts';
 import { entry, entryOf, later, onEveryServer, stampOf } from '../../support/dynamodb-fixture.ts';
+import { UNKNOWN_OPERATION } from '../../support/faulty-http-proxy.ts';
 
 const absent = { kind: 'absent' } as const;
 const version = (n: number) => ({ kind: 'version', stamp: stampOf(n) }) as const;
@@ -50,23 +51,30 @@ onEveryServer((t, server) => {
       expect(await t.requests(() => store.compareAndSet(gone, version(9), later(store)))).toEqual(['PutItem', ...met]);
     });
 
-    it('of a batch are one an entry, in flight together, and no more than allowed', async () => {
+    it('of a batch are one an entry where inserts are not to be had, in flight together, and no more than allowed', async () => {
       const store = await t.fresh({ maxInFlight: 7 });
       const entries = Array.from({ length: 40 }, (_, i) => entryOf({ userKey: `u${i % 3}`, id: `e${i}` }, 10));
-      let open = 0;
+      let came = 0;
+      const open: (() => void)[] = [];
       let most = 0;
       t.proxy.plan = ({ operation }) => {
+        if (operation === 'BatchExecuteStatement') return UNKNOWN_OPERATION;
         if (operation !== 'PutItem') return { kind: 'pass' };
-        open += 1;
-        most = Math.max(most, open);
-        const until = new Promise<void>((resolve) => {
+        const { promise: until, resolve } = Promise.withResolvers<void>();
+        came += 1;
+        open.push(resolve);
+        most = Math.max(most, open.length);
+        // None has its answer before all that may be in flight are; one more would come in a moment.
+        if (open.length === 7 || came % entries.length === 0) {
           setTimeout(() => {
-            open -= 1;
-            resolve();
+            for (const go of open.splice(0)) go();
           }, 15);
-        });
+        }
         return { kind: 'delay', until };
       };
+      const others = entries.map(({ value }) => entryOf({ ...value, id: `other ${value?.['id']}` }, 10));
+      await store.putManyIfNewer(others, later(store));
+      most = 0;
       const requests = await t.requests(() => store.putManyIfNewer(entries, later(store)));
       expect(requests).toEqual(entries.map(() => 'PutItem'));
       expect(most).toBe(7);
