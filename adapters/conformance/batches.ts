@@ -271,6 +271,21 @@ export function describeBatches(kit: Fixture): void {
       expect(found.slice(0, 3).map((entry) => entry?.id)).toEqual([1, 2, 3].map((n) => kit.ref(n).id));
     });
 
+    it('of nothing but stamps gives them in the order of the keys, where the store has that', async () => {
+      const store = await kit.open();
+      const keys = [3, 4, 1, 2, 1, 9].map((n) => kit.ref(n));
+      const stamps = await store.stamps?.(keys);
+      expect(stamps ?? []).toEqual(stamps === undefined ? [] : keys.map(() => null));
+      await putMany(kit, store, [kit.entry(1, 10), kit.tombstone(2, 11), kit.entry(4, 12)]);
+      await kit.putPlain(store, kit.plain(3, 1));
+      const expected = [null, stampOf(12), stampOf(10), stampOf(11), stampOf(10), null];
+      expect((await store.stamps?.(keys)) ?? expected).toEqual(expected);
+      expect((await store.stamps?.([])) ?? []).toEqual([]);
+      const many = range(kit.scaled(2_100, 60)).map((n) => kit.ref(n));
+      const found = (await store.stamps?.(many)) ?? [];
+      expect(found.filter((stamp) => stamp !== null)).toHaveLength(store.stamps === undefined ? 0 : 3);
+    });
+
     it('works for more keys than one request holds', async () => {
       const store = await kit.open();
       const count = kit.scaled(350, 120);

@@ -188,9 +188,6 @@ class Cursor {
     const bytes = this.#bytes;
     const end = from + length - 1;
     this.#at += length;
-    let ascii = from;
-    while (ascii < end && (bytes[ascii] as number) < 0x80) ascii += 1;
-    if (ascii === end) return bytes.toString('latin1', from, end);
     const text = bytes.toString('utf8', from, end);
     if (!text.includes(REPLACEMENT) || Buffer.from(text).equals(bytes.subarray(from, end))) {
       return text;

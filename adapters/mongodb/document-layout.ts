@@ -257,7 +257,7 @@ export class DocumentLayout {
     const stamp = this.#stampOf(document);
     const id = this.#context.keys.id(key);
     if (fieldOf(document, this.#options.reserved.tombstone) === true) return { id, key, stamp, value: null };
-    if (stampsOnly) return { id, key, stamp, value: { ...key } };
+    if (stampsOnly) return { id, key, stamp, value: key };
     const record: { [field: string]: Value } = { ...key };
     for (const field of Object.keys(document)) {
       if (this.#hidden.has(field)) continue;

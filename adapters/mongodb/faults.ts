@@ -40,6 +40,9 @@ const NOT_KNOWN = new Set([59, 40324, 168, 303, 51, 72, 2]);
 /** Killed by its time limit, a step-down or a shutdown: perhaps only while it waited for the majority. */
 const INTERRUPTED = new Set([6, 7, 50, 64, 89, 91, 100, 189, 262, 9001, 11600, 11601, 11602]);
 const VALIDATION = 121;
+/** The states of a server, or of a connection, for which drivers repeat a read once (retryable reads). */
+const REPEATABLE = new Set([6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436]);
+const BROKEN: ReadonlySet<string> = new Set(['MongoNetworkError', 'MongoNetworkTimeoutError', 'MongoPoolClearedError']);
 
 /** Errors of the driver that come before a command leaves. */
 const NOT_SENT: ReadonlySet<string> = new Set([
@@ -99,6 +102,12 @@ export function classify(error: unknown): Verdict {
   }
   if (NOT_ALLOWED.has(code) || NOT_KNOWN.has(code)) return { ...nothing, kind: 'unable' };
   return { ...nothing, kind: INTERRUPTED.has(code) ? 'fault' : 'unable', outcome: 'unknown' };
+}
+
+/** Whether a read that failed so is worth repeating at once. */
+export function isRepeatable(error: unknown): boolean {
+  const { name, code } = (typeof error === 'object' && error !== null ? error : {}) as Seen;
+  return typeof code === 'number' ? REPEATABLE.has(code) : typeof name === 'string' && BROKEN.has(name);
 }
 
 function duplicate(seen: Seen, nothing: Omit<Verdict, 'kind'>): Verdict {

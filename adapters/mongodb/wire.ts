@@ -3,8 +3,9 @@ import { type Clock, sleep } from '../../src/core/clock.ts';
 import { Closed, Interrupted, InvalidConfiguration } from '../../src/core/errors.ts';
 import { ServerClock } from '../../src/core/server-clock.ts';
 import type { DriverModule, RawDocument } from './bson-reader.ts';
-import { classify, faultOf, type Verdict } from './faults.ts';
+import { classify, faultOf, isRepeatable, type Verdict } from './faults.ts';
 import type { ResolvedOptions } from './options.ts';
+import { findRaw } from './raw-find.ts';
 
 /** A command that writes, made for the moment at which it may start at the latest. */
 export type WriteCommand = (latest: Date) => Document;
@@ -134,9 +135,19 @@ export class Wire {
     }
   }
 
-  /** Documents as the server sent them. The driver repeats a read once by itself. */
+  /** Documents as the server sent them. Repeated once after what passes, as the driver repeats reads. */
   async find(filter: Document, options: FindOptions, signal?: AbortSignal): Promise<RawDocument[]> {
-    return this.read('find', (abort) => this.#find(filter, options, abort), signal);
+    return this.read(
+      'find',
+      (abort) => {
+        const find = () => this.#find(filter, options, abort);
+        return find().catch((error: unknown) => {
+          if (abort.aborted || this.#closed || !isRepeatable(error)) throw error;
+          return find();
+        });
+      },
+      signal,
+    );
   }
 
   /** One record, as strongly as configured. */
@@ -147,8 +158,12 @@ export class Wire {
   }
 
   #find(filter: Document, options: FindOptions, signal: AbortSignal): Promise<RawDocument[]> {
-    const all = { maxTimeMS: this.#options.readTimeoutMs, ...options, raw: true, signal };
-    return this.collection.find(filter, all).toArray() as unknown as Promise<RawDocument[]>;
+    const { driver, client, db } = this;
+    const { collection, readTimeoutMs } = this.#options;
+    // All of a page in the first answer: unasked the server puts no more than 101 documents there.
+    const page = options.limit === undefined ? {} : { batchSize: options.limit + 1 };
+    const all = { readConcern: { level: 'majority' }, maxTimeMS: readTimeoutMs, ...page, ...options } as const;
+    return findRaw({ driver, client, db, collection, filter, options: all, signal });
   }
 
   /** A read, or a write of which nothing depends on how often it is carried out. */

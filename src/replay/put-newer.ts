@@ -1,6 +1,6 @@
 import { type Clock, type Random, sleep } from '../core/clock.ts';
 import { StoreFault, StoreUnavailable } from '../core/errors.ts';
-import { STAMP_MIN } from '../core/stamp.ts';
+import { STAMP_MIN, type Stamp } from '../core/stamp.ts';
 import { type Entry, isMoot, type PutFault, type PutOutcome, type Rejection, type Store } from '../core/store.ts';
 
 const MOST_ATTEMPTS = 12;
@@ -43,7 +43,10 @@ export interface PutNewerResult {
 }
 
 /** An entry as a replay puts it: what never had a stamp is older than everything that has one. */
-export const asReplayed = (entry: Entry): Entry => (entry.stamp === null ? { ...entry, stamp: STAMP_MIN } : entry);
+export const asReplayed = (entry: Entry): Entry => {
+  const { id, key, stamp, value } = entry;
+  return stamp === null ? { id, key, stamp: STAMP_MIN, value } : entry;
+};
 
 /**
  * Puts entries with their own stamps until every put is definite (R10), sending again what had no answer or came too
@@ -89,15 +92,17 @@ export async function lacking(
   const { target, clock, onAnswer } = options;
   const pressureBefore = target.pressure ?? 0;
   const sentAt = clock.monotonic();
-  const present = await again(options, () => target.getMany(entries, { stampsOnly: true }));
+  const present = await again(options, () => storedStamps(target, entries));
   const tookMs = clock.monotonic() - sentAt;
   const pressed = (target.pressure ?? 0) > pressureBefore;
   onAnswer?.({ count: entries.length, sentAt, tookMs, faulted: false, pressed });
-  return entries.map(asReplayed).filter((entry, i) => {
-    const there = present[i];
-    return there === undefined || (there.stamp ?? '') < (entry.stamp as string);
-  });
+  return entries.filter(({ stamp }, i) => (present[i] ?? '') < (stamp ?? STAMP_MIN)).map(asReplayed);
 }
+
+/** What is there without a stamp is as good as nothing: every entry of a replay is newer. */
+const storedStamps = async (target: Store, entries: readonly Entry[]): Promise<readonly (Stamp | null)[]> =>
+  (await target.stamps?.(entries)) ??
+  (await target.getMany(entries, { stampsOnly: true })).map((entry) => entry?.stamp ?? null);
 
 /** One try; a fault of the whole batch is one of each of its puts. */
 async function send(batch: readonly Entry[], options: PutNewerOptions): Promise<readonly (PutOutcome | PutFault)[]> {

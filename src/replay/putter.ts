@@ -19,6 +19,8 @@ export interface PutterOptions {
   readonly onRejected: (entry: Entry, rejection: Rejection) => Promise<void>;
 }
 
+type Counts = Omit<ReplayCounts, 'scanned'>;
+
 /** Where fewer of the entries are there already, asking first costs more than it saves. */
 const WORTH_ASKING = 0.3;
 /** Where more of them are, their values need not even be read. */
@@ -49,29 +51,48 @@ export class Putter {
     return this.#asked && this.#there >= HARDLY_LACKING;
   }
 
-  /** Resolves when every put is definite. `stampsOnly`: the values are not known. */
-  async put(entries: readonly Entry[], stampsOnly: boolean): Promise<Omit<ReplayCounts, 'scanned'>> {
+  /** How many entries are worth reading at once where `lanes` are read: their part of the window, or a batch. */
+  wanted(lanes: number): number {
+    const { window, throttle } = this.#options;
+    return Math.min(Math.max(window.batch, Math.ceil(window.limit / lanes)), throttle.burst);
+  }
+
+  /** Puts batches as the window has room. Resolves when every put is definite. `stampsOnly`: the values are not known. */
+  async put(entries: readonly Entry[], stampsOnly: boolean): Promise<Counts> {
     const { throttle, window, signal } = this.#options;
-    const counts = { applied: 0, skipped: 0, rejected: 0 };
-    for (let at = 0; at < entries.length; ) {
-      const batch = entries.slice(at, at + this.batch);
-      at += batch.length;
-      await throttle.take(batch.length, signal);
-      await window.enter(batch.length, signal);
-      try {
-        const { applied, skipped, rejected } = await (stampsOnly ? this.#putLacking(batch) : this.#putBatch(batch));
-        counts.applied += applied;
-        counts.skipped += skipped;
-        counts.rejected += rejected;
-      } finally {
-        window.leave(batch.length);
+    const puts: Promise<Counts>[] = [];
+    let failed = false;
+    const begin = (batch: readonly Entry[]): void => {
+      const put = (stampsOnly ? this.#putLacking(batch) : this.#putBatch(batch)).finally(() =>
+        window.leave(batch.length),
+      );
+      put.catch(() => {
+        failed = true;
+      });
+      puts.push(put);
+    };
+    try {
+      for (let at = 0; at < entries.length && !failed; ) {
+        const batch = entries.slice(at, at + this.batch);
+        at += batch.length;
+        await throttle.take(batch.length, signal);
+        await window.enter(batch.length, signal);
+        begin(batch);
       }
+    } finally {
+      await Promise.allSettled(puts);
+    }
+    const counts = { applied: 0, skipped: 0, rejected: 0 };
+    for (const { applied, skipped, rejected } of await Promise.all(puts)) {
+      counts.applied += applied;
+      counts.skipped += skipped;
+      counts.rejected += rejected;
     }
     return counts;
   }
 
   /** Reads what the target lacks, and puts it. What is in the source no more is nothing to put. */
-  async #putLacking(batch: readonly Entry[]): Promise<Omit<ReplayCounts, 'scanned'>> {
+  async #putLacking(batch: readonly Entry[]): Promise<Counts> {
     const { source, target, clock, random, signal, pageSize } = this.#options;
     const patience = { clock, random, signal };
     const wanted = await lacking(batch, { ...patience, target, onAnswer: (answer) => this.#adapt(answer) });
@@ -90,7 +111,7 @@ export class Putter {
     return counts;
   }
 
-  async #putBatch(batch: readonly Entry[]): Promise<Omit<ReplayCounts, 'scanned'>> {
+  async #putBatch(batch: readonly Entry[]): Promise<Counts> {
     const counts = await this.#putAll(batch, this.#there >= WORTH_ASKING);
     this.#learn(counts.skipped / batch.length);
     return counts;
@@ -102,7 +123,7 @@ export class Putter {
     this.#there += NEWS * (there - this.#there);
   }
 
-  async #putAll(batch: readonly Entry[], ask: boolean): Promise<Omit<ReplayCounts, 'scanned'>> {
+  async #putAll(batch: readonly Entry[], ask: boolean): Promise<Counts> {
     const { target, clock, random, signal, deadline, onRejected } = this.#options;
     const { applied, skipped, rejected } = await putNewer(batch, {
       target,

@@ -97,14 +97,17 @@ export async function replay(options: ReplayOptions): Promise<void> {
     throttle,
     window,
     deadline: () => checkpoints.deadline(),
-    pageSize: () => pages.for(putter.batch),
+    pageSize: () => pages.for(putter.wanted(lanesOpen())),
     onRejected: options.onRejected,
   });
 
+  const lanesOpen = (): number => Math.max(1, queue.pending);
   /** Enough for all that the window holds, shared out among the lanes, beside the one that is read meanwhile. */
   const ahead = (): number => {
-    const lanes = Math.max(1, queue.pending);
-    return Math.max(1, Math.ceil(Math.min(window.batches, pages.fitting(putter.batch) - lanes) / lanes));
+    const lanes = lanesOpen();
+    const wanted = putter.wanted(lanes);
+    const held = Math.min(window.limit / pages.for(wanted), pages.fitting(wanted) - lanes);
+    return Math.max(1, Math.ceil(held / lanes));
   };
   let pressure = source.pressure ?? 0;
   const run = (share: ReplayShare): Promise<void> =>
@@ -114,7 +117,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
       random,
       signal,
       includes,
-      pageSize: (stampsOnly) => (stampsOnly ? stampPages : pages).for(putter.batch),
+      pageSize: (stampsOnly) => (stampsOnly ? stampPages : pages).for(putter.wanted(lanesOpen())),
       stampsOnly: () => options.whole !== true && putter.stampsOnly,
       onRead: options.onRead,
       ahead,

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 
-/** Records in flight at first: what any store bears. */
+/** Records in flight at first: what any store bears, or one batch where a store handles larger ones well. */
 const FIRST = 256;
 /** However slow a store answers, so many may be on their way to it, or a replay would never end. */
 const LEAST = 16;
@@ -32,7 +32,7 @@ export class Window {
     this.#clock = clock;
     this.#batchSize = batchSize;
     this.#most = most;
-    this.#limit = Math.min(FIRST, most);
+    this.#limit = Math.min(Math.max(FIRST, batchSize), most);
   }
 
   /** The records that may be in flight now. */
@@ -47,11 +47,6 @@ export class Window {
   /** The size of a batch that is made now. */
   get batch(): number {
     return Math.max(1, Math.min(this.#batchSize, Math.ceil(this.limit / BATCHES)));
-  }
-
-  /** How many such batches the window holds. */
-  get batches(): number {
-    return Math.max(1, Math.floor(this.limit / this.batch));
   }
 
   /** Never more than this. */

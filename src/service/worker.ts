@@ -165,10 +165,12 @@ export class Worker {
     // The jobs of those that were freed are still in the hands of the dead.
     const stale = free.map(({ id: partition }) => partition).filter((partition) => this.#isStale(partition));
     if (stale.length + freed.length > 0) await jobs.offer([...stale, ...freed].map(job));
-    const slots = this.#slots;
-    if (slots === 0 || free.length + freed.length === 0) return;
-    for (const taken of await jobs.take({ migration, mapping, work: 'replay' }, slots)) {
-      this.#run(this.#work(taken, replay, signal));
+    if (free.length + freed.length === 0) return;
+    // Where several take at once, each may be given fewer than there are.
+    for (let slots = this.#slots; slots > 0; slots = this.#slots) {
+      const taken = await jobs.take({ migration, mapping, work: 'replay' }, slots);
+      for (const one of taken) this.#run(this.#work(one, replay, signal));
+      if (taken.length === 0) return;
     }
   }
 

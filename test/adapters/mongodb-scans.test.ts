@@ -1,9 +1,21 @@
-import { Binary, Decimal128, type Document, Long, MinKey, ObjectId, Timestamp, UUID } from 'mongodb';
+import {
+  Binary,
+  type Db,
+  Decimal128,
+  type Document,
+  Long,
+  MinKey,
+  type MongoClient,
+  MongoNetworkError,
+  ObjectId,
+  Timestamp,
+  UUID,
+} from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CursorExpired } from '../../src/core/errors.ts';
+import { CursorExpired, StoreFault } from '../../src/core/errors.ts';
 import { compareKeys, KeySpec } from '../../src/core/record-key.ts';
 import { makeStamp } from '../../src/core/stamp.ts';
-import type { Entry, Store } from '../../src/core/store.ts';
+import type { Entry, Partition, Store } from '../../src/core/store.ts';
 import type { StoredRecord } from '../../src/core/value.ts';
 import { MongoDatabase } from '../support/mongodb-harness.ts';
 import { testServer } from '../support/servers.ts';
@@ -102,6 +114,65 @@ describe.skipIf(missing !== undefined)(`mongodb orders${missing ? ` (${missing})
     expect(sizes.reduce((a, b) => a + b)).toBe(3_000);
     expect(sizes.length).toBe(6);
     expect(Math.max(...sizes)).toBeLessThan(1_500);
+  });
+
+  it('a page is whole that is larger than an answer can be', async () => {
+    const keys = new KeySpec(['id'], ['id']);
+    const collection = database.fresh();
+    const store = await database.store(keys, { collection, id: 'id' });
+    const ids = Array.from({ length: 7 }, (_, n) => `id ${n}`);
+    // MongoDB answers with 16 MB at most.
+    for (const _id of ids) {
+      await database.collection(collection).insertOne({ _id, text: 'x'.repeat(5_000_000) } as unknown as Document);
+    }
+    const [partition] = await store.partitions(1);
+    const pages: string[][] = [];
+    for await (const { entries } of store.scan(partition as Partition, { pageSize: 10 })) {
+      expect(entries.map(({ value }) => String(value?.['text']).length)).toEqual(entries.map(() => 5_000_000));
+      pages.push(entries.map(({ key }) => String(key['id'])));
+    }
+    expect(pages).toEqual([ids]);
+  });
+
+  it('a read is repeated once when its connection breaks, and no more', async () => {
+    const keys = new KeySpec(['id'], ['id']);
+    const collection = database.fresh();
+    let failures = 0;
+    let finds = 0;
+    const commands = (db: Db): Db =>
+      new Proxy(db, {
+        get(target, name) {
+          const value: unknown = Reflect.get(target, name, target);
+          if (typeof value !== 'function') return value;
+          if (name !== 'command') return value.bind(target);
+          return (...[command, options]: Parameters<Db['command']>) => {
+            if ('find' in command) {
+              finds += 1;
+              failures -= 1;
+              if (failures >= 0) return Promise.reject(new MongoNetworkError('the connection broke'));
+            }
+            return target.command(command, options);
+          };
+        },
+      });
+    const client = new Proxy(database.client, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        return name === 'db'
+          ? (...args: Parameters<MongoClient['db']>) => commands(target.db(...args))
+          : value.bind(target);
+      },
+    });
+    const store = await database.store(keys, { collection, id: 'id', client });
+    await database.collection(collection).insertMany([{ _id: 'a' }, { _id: 'b' }] as unknown as Document[]);
+    const refs = ['a', 'b'].map((id) => ({ id: keys.id({ id }), key: { id } }));
+    [failures, finds] = [1, 0];
+    expect((await store.getMany(refs)).map((entry) => entry?.key['id'])).toEqual(['a', 'b']);
+    expect(finds).toBe(2);
+    [failures, finds] = [2, 0];
+    await expect(store.getMany(refs)).rejects.toBeInstanceOf(StoreFault);
+    expect(finds).toBe(2);
   });
 
   it('a scan goes on from what is no cursor of it only to say so', async () => {

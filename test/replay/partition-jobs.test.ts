@@ -25,7 +25,7 @@ describe.skipIf(missing !== undefined)('partitions as jobs', () => {
     return jobs;
   };
 
-  test('reach one taker each, once, however often they are offered', { timeout: 60_000 }, async () => {
+  test('reach one taker each, once, however often they are offered', { timeout: 240_000 }, async () => {
     schemas += 1;
     // Both make the tables of pg-boss, at the same time.
     const [one, two] = [open(), open()];
@@ -51,7 +51,7 @@ describe.skipIf(missing !== undefined)('partitions as jobs', () => {
     expect(await one.take(of, 5)).toEqual([]);
   });
 
-  test('are not heard of by whoever has another mapping', { timeout: 60_000 }, async () => {
+  test('are not heard of by whoever has another mapping', { timeout: 240_000 }, async () => {
     schemas += 1;
     const jobs = open();
     await jobs.offer([job(1)]);
@@ -60,7 +60,7 @@ describe.skipIf(missing !== undefined)('partitions as jobs', () => {
     expect(await jobs.take(of, 5)).toHaveLength(1);
   });
 
-  test('say that the database cannot be reached, without its password', { timeout: 60_000 }, async () => {
+  test('say that the database cannot be reached, without its password', { timeout: 240_000 }, async () => {
     const url = new URL(database.url);
     url.port = '1';
     url.password = 'pa55-w0rd-of-nobody';

@@ -38,6 +38,34 @@ describe('a replay', () => {
     expect([rig.total('scanned'), rig.total('applied')]).toStrictEqual([4_000, 4_000]);
   });
 
+  test('fills its window from one partition too, though the source is far away', async () => {
+    let open = 0;
+    let most = 0;
+    const rig = await Rig.create({
+      records: 2_000,
+      partitions: 1,
+      settings: { replayConcurrency: 200 },
+      faults: () => ({ kind: 'slow', requestMs: 50, answerMs: 50 }),
+    });
+    const { clock, stores } = rig;
+    const put = stores.new.putManyIfNewer.bind(stores.new);
+    stores.new.putManyIfNewer = async (entries, deadline) => {
+      open += entries.length;
+      most = Math.max(most, open);
+      try {
+        return await put(entries, deadline);
+      } finally {
+        open -= entries.length;
+      }
+    };
+    const begun = clock.monotonic();
+    await clock.runUntil(rig.run());
+    expect(most).toBe(200);
+    // Ten windows of 100 ms, each read while the one before is put; batch by batch it would be forty.
+    expect(clock.monotonic() - begun).toBeLessThan(2_500);
+    expect(rig.databases.new.snapshot()).toStrictEqual(rig.databases.old.snapshot());
+  });
+
   test('does not move a cursor past a page that is not definite, however far later ones are', async () => {
     let first: string | undefined;
     const rig = await Rig.create({

@@ -41,7 +41,20 @@ function watched(source: Store) {
   return { store, scans, read };
 }
 
-async function second(prepare: (rig: Rig) => void, options: Partial<ReplayOptions> = {}) {
+/** The same store with some calls of its own. */
+const withCalls = (store: Store, calls: object): Store =>
+  new Proxy(store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(name in calls ? calls : target, name);
+      return typeof value === 'function' ? value.bind(name in calls ? calls : target) : value;
+    },
+  });
+
+async function second(
+  prepare: (rig: Rig) => void,
+  options: Partial<ReplayOptions> = {},
+  targetCalls: (target: Store) => object = () => ({}),
+) {
   const rig = await Rig.create({ records: RECORDS, partitions: 2 });
   await rig.clock.runUntil(rig.run());
   prepare(rig);
@@ -49,7 +62,8 @@ async function second(prepare: (rig: Rig) => void, options: Partial<ReplayOption
     Object.assign(share, { cursor: null, done: false, scanned: 0, applied: 0, skipped: 0, rejected: 0 });
   }
   const { store, scans, read } = watched(rig.stores.old);
-  await rig.clock.runUntil(rig.run({ source: store, ...options }));
+  const target = withCalls(rig.stores.new, targetCalls(rig.stores.new));
+  await rig.clock.runUntil(rig.run({ source: store, target, ...options }));
   return { rig, scans, read };
 }
 
@@ -64,6 +78,25 @@ describe('a replay whose target has nearly everything', () => {
     const ids = new Set(lacking.map((n) => KEYS.id(entryOf(n).key)));
     expect(read.length).toBeGreaterThan(0);
     expect(read.filter((id) => !ids.has(id))).toStrictEqual([]);
+  });
+
+  test('asks for nothing but stamps where the target can say them alone', async () => {
+    const lacking = [7, 2_500];
+    const asked: number[] = [];
+    const { rig } = await second(
+      ({ databases }) => databases.old.load(lacking.map(changed)),
+      {},
+      (target) => ({
+        stamps: async (refs: readonly Entry[]) => {
+          asked.push(refs.length);
+          return (await target.getMany(refs)).map((entry) => entry?.stamp ?? null);
+        },
+        getMany: () => Promise.reject(new Error('records were asked for')),
+      }),
+    );
+    expect(rig.databases.new.snapshot()).toStrictEqual(rig.databases.old.snapshot());
+    expect([rig.total('applied'), rig.total('skipped')]).toStrictEqual([lacking.length, RECORDS - lacking.length]);
+    expect(asked.reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(RECORDS - lacking.length);
   });
 
   test('reads values again where it lacks more than a few', async () => {
