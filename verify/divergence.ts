@@ -47,6 +47,8 @@ export interface ClassifyContext {
   readonly lostAfterMs: number;
   /** What the control plane knows about this key. */
   readonly knownCause?: DivergenceCause | undefined;
+  /** Whether the follower is known to be complete at the key's position. @default false */
+  readonly covered?: boolean;
   /** Whether the follower would give another value back for the authority's entry; undefined where nobody asked. */
   readonly lossy?: ((authority: Entry) => boolean) | undefined;
 }
@@ -164,7 +166,7 @@ function causeOf(
   follower: Entry | undefined,
   relation: StampRelation,
   ageMs: number | null,
-  { unchangedMs, lostAfterMs, lossy }: ClassifyContext,
+  { unchangedMs, lostAfterMs, covered, lossy }: ClassifyContext,
 ): DivergenceCause | null {
   // Mirrors and replays always stamp, so a plain record on the follower is not ours.
   if (follower !== undefined && follower.stamp === null) return 'written outside';
@@ -174,7 +176,8 @@ function causeOf(
     return lossy === undefined || lossy(authority) ? 'lossy codec' : 'written outside';
   }
   if (relation === 'newer') return 'written outside';
-  if (ageMs === null) return null; // plain on the authority and never replayed
+  // Plain on the authority: where everything was replayed since, somebody wrote it, or removed it from the follower, after.
+  if (ageMs === null) return covered === true ? 'written outside' : null;
   return Math.max(ageMs, unchangedMs) < lostAfterMs ? 'in flight for too long' : 'lost mirror';
 }
 

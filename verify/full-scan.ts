@@ -12,7 +12,8 @@ import { Planting } from './planting.ts';
 import { Recheck, type Settled } from './recheck.ts';
 import { digestSeed, RecordDigests } from './record-digest.ts';
 import { adoptChunk, inSample, type Sample, type ScanShare, sharesOf } from './scan-share.ts';
-import { scanPartition, scanStore } from './scan-store.ts';
+import { scanPartition, scanStore, takeEntries } from './scan-store.ts';
+import { compareByDigests, haveDigests } from './server-digests.ts';
 import { Spill } from './spill.ts';
 import { Tally, type VerifyProgress } from './tally.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
@@ -46,6 +47,8 @@ export interface VerifyOptions {
   readonly skipped?: readonly string[];
   /** What is known about a key that turned out divergent. */
   readonly knownDirt?: ((unit: string, id: string) => DivergenceCause | undefined) | undefined;
+  /** Whether the store that follows is known to be complete where a unit stands. */
+  readonly covered?: ((unit: string) => boolean) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
   /** Shares of a store that are scanned at once, and batches of point reads in flight. @default 4 */
@@ -70,15 +73,18 @@ export interface VerifyOptions {
   readonly random?: Random;
   /** Has others scan too. One unit is read here alone. @default null */
   readonly share?: ScanShare | null;
+  /** Has the servers compare what they can, where all is verified: what they hold equally is not read. @default true */
+  readonly byDigests?: boolean;
 }
 
 export const DEFAULT_RECHECK_MS: readonly number[] = Object.freeze([100, 400, 1_500, 3_000]);
 const DEFAULT_BUDGET = 64 * 1024 * 1024;
 
 /**
- * Proves that two stores hold the same records, or says where they do not: one scan of each store, digests spilled by
- * hash partition, unequal partitions joined, and every key that differs read again from both stores until it is
- * plain whether it is wrong or was on its way. Memory is bounded whatever the stores hold.
+ * Proves that two stores hold the same records, or says where they do not: one scan of each store, but for what their
+ * servers say is equal; digests spilled by hash partition, unequal partitions joined, and every key that differs read
+ * again from both stores until it is plain whether it is wrong or was on its way. Memory is bounded whatever the stores
+ * hold.
  *
  * @throws Interrupted when `signal` aborts. @throws StoreFault when a store stays unreachable.
  * @throws InvalidConfiguration for compare rules that cannot be followed.
@@ -104,8 +110,8 @@ export async function verifyStores(options: VerifyOptions): Promise<VerifyReport
   }
 }
 
-type Resolved = Required<Omit<VerifyOptions, 'signal' | 'onProgress' | 'spillDirectory' | 'knownDirt'>> &
-  Pick<VerifyOptions, 'onProgress' | 'knownDirt'>;
+type Resolved = Required<Omit<VerifyOptions, 'signal' | 'onProgress' | 'spillDirectory' | 'knownDirt' | 'covered'>> &
+  Pick<VerifyOptions, 'onProgress' | 'knownDirt' | 'covered'>;
 
 function resolve(options: VerifyOptions): Resolved {
   const concurrency = options.concurrency ?? 4;
@@ -126,6 +132,7 @@ function resolve(options: VerifyOptions): Resolved {
     maxDivergences: options.maxDivergences ?? 100,
     random: options.random ?? Math.random,
     share: options.share ?? null,
+    byDigests: options.byDigests ?? true,
   };
   for (const name of ['concurrency', 'partitions', 'pageSize', 'memoryBudgetBytes'] as const) {
     if (!Number.isInteger(resolved[name]) || resolved[name] < 1) {
@@ -236,10 +243,23 @@ async function compare(
     const shares = sharesOf([oldEstimate, newEstimate], settings.partitions);
     return readAgain(settings, () => settings[side].partitions(shares));
   };
-  const share = async (): Promise<boolean> => {
-    if (settings.share === null || settings.unit !== null) return false;
+  /** The shares that are still to be scanned; null is all. */
+  const byDigests = async (): Promise<readonly Partition[] | null> => {
+    if (!settings.byDigests || settings.includes !== null || !haveDigests(settings.old, settings.new)) return null;
+    return compareByDigests({
+      ...settings,
+      estimated: Math.max(oldEstimate ?? 0, newEstimate ?? 0),
+      onEqual: (records) => tally.equalByDigest(records),
+      take: (side, entries) => {
+        takeEntries(scanOf(side), entries);
+        return spills[side].relieve();
+      },
+    });
+  };
+  const share = async (only: readonly Partition[] | null): Promise<boolean> => {
+    if (settings.share === null || settings.unit !== null || only?.length === 0) return false;
     const { pageSize } = settings;
-    const both = { old: await split('old'), new: await split('new') };
+    const both = { old: only ?? (await split('old')), new: only ?? (await split('new')) };
     return settings.share({
       ...settings,
       plan: { seed, hashPartitions: count, pageSize, sample, planted: planting.ids },
@@ -253,8 +273,9 @@ async function compare(
     });
   };
   try {
-    if (!(await share())) {
-      await settleAll([scanStore({ ...scanOf('old'), fail }), scanStore({ ...scanOf('new'), fail })]);
+    const only = await byDigests();
+    if (!(await share(only))) {
+      await settleAll([scanStore({ ...scanOf('old'), only, fail }), scanStore({ ...scanOf('new'), only, fail })]);
     }
     for (const spill of [spills.old, spills.new]) await spill.seal();
   } catch (error) {
@@ -264,7 +285,8 @@ async function compare(
   const onSettled = (settled: Settled): void => {
     if (!planting.settled(settled.id, settled.word.word)) tally.settled(settled);
   };
-  const recheck = new Recheck({ ...settings, digests, knownDirt: settings.knownDirt, onSettled }, clock.monotonic());
+  const { knownDirt, covered } = settings;
+  const recheck = new Recheck({ ...settings, digests, knownDirt, covered, onSettled }, clock.monotonic());
   await joinSpills(
     {
       directory,

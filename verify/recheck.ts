@@ -2,7 +2,7 @@ import { sleep } from '../src/core/clock.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
 import type { Entry, KeyRef, Store } from '../src/core/store.ts';
 import { type CompareRules, compareRecords } from './compare.ts';
-import { type Classification, classify, type DivergenceCause } from './divergence.ts';
+import { type Classification, classify, type DivergenceCause, relationOf } from './divergence.ts';
 import { inParallel, type RetryContext, readAgain, settleAll } from './in-parallel.ts';
 import { type Candidate, NO_RECORD, printOf } from './join.ts';
 import { keyFromId } from './key-text.ts';
@@ -29,6 +29,7 @@ export interface RecheckJob extends RetryContext {
   readonly lostAfterMs: number;
   readonly concurrency: number;
   readonly knownDirt: ((unit: string, id: string) => DivergenceCause | undefined) | undefined;
+  readonly covered: ((unit: string) => boolean) | undefined;
   readonly onSettled: (settled: Settled) => void;
 }
 
@@ -139,7 +140,7 @@ export class Recheck {
     fresh: Entry | undefined,
     last: boolean,
   ): Suspect | null {
-    const { keys, rules, clock, youngMs, lostAfterMs, knownDirt, onSettled } = this.#job;
+    const { keys, rules, clock, recheckMs, youngMs, lostAfterMs, knownDirt, covered, onSettled } = this.#job;
     const print = { old: this.#print(old), new: this.#print(fresh) };
     const now = clock.monotonic();
     const unchanged = print.old === suspect.old && print.new === suspect.new;
@@ -149,7 +150,8 @@ export class Recheck {
     const [lead, follower] = authority === 'old' ? [old, fresh] : [fresh, old];
     const knownCause = knownDirt?.(unit, id);
     const lossy = (entry: Entry): boolean => this.#isLossy(entry, authority === 'old' ? 'new' : 'old');
-    const context = { authority, now: clock.now(), youngMs, unchangedMs, lostAfterMs, knownCause, lossy };
+    const seen = { authority, now: clock.now(), youngMs, unchangedMs, lostAfterMs };
+    const context = { ...seen, knownCause, covered: covered?.(unit) === true, lossy };
     const word = classify(lead, follower, rules, context);
     const settle = (word: Classification): null => {
       onSettled({ id, old, new: fresh, word });
@@ -158,7 +160,9 @@ export class Recheck {
     if (word.word === 'equal' || word.certain) return settle(word);
     if (caughtUp(suspect, print)) return settle({ word: 'equal' });
     const passing = word.word === 'pending' || word.word === 'ahead';
-    if (!passing && unchangedMs >= this.#span) return settle(word);
+    // Both hold what was there before there were stamps: no write of ours is on its way, and it has stood still.
+    const unstamped = relationOf(lead, follower) === 'same';
+    if (!passing && unchangedMs >= (unstamped ? (recheckMs[0] ?? 0) : this.#span)) return settle(word);
     if (last) return settle(passing || unchanged ? word : { ...word, word: 'pending' });
     return unchanged ? suspect : { id, ...print, since: now, waitedMs: 0 };
   }

@@ -34,6 +34,8 @@ export interface PartitionScan extends RetryContext {
 export interface ScanJob extends PartitionScan {
   /** Only this unit, where the store can list; `includes` tells it from others anyway. */
   readonly unit: Key | null;
+  /** Only these shares, where it is known that the others are equal. */
+  readonly only: readonly Partition[] | null;
   /** Into how many shares the store is split, and how many of them are scanned at once. */
   readonly partitions: number;
   readonly concurrency: number;
@@ -51,7 +53,7 @@ export async function scanStore(job: ScanJob): Promise<void> {
       await listUnit(job, job.unit);
       return;
     }
-    const partitions = await readAgain(job, () => job.store.partitions(job.partitions));
+    const partitions = job.only ?? (await readAgain(job, () => job.store.partitions(job.partitions)));
     const atOnce = Math.min(job.concurrency, job.store.capabilities.scans ?? job.concurrency);
     await inParallel(partitions, atOnce, async (partition) => {
       await scanPartition(job, partition).catch((error: unknown) => {
@@ -80,7 +82,7 @@ export async function scanPartition(
       for await (const page of store.scan(partition, { cursor, pageSize, signal })) {
         signal.throwIfAborted();
         attempt = 1;
-        take(job, page.entries);
+        takeEntries(job, page.entries);
         cursor = page.cursor;
         await sink.relieve(cursor);
         if (clock.monotonic() - sliceFrom >= SLICE_MS) {
@@ -102,7 +104,7 @@ async function listUnit(job: ScanJob, unit: Key): Promise<void> {
     signal.throwIfAborted();
     const from: Key | null = after;
     const entries: readonly Entry[] = await readAgain(job, () => store.list(unit, from, pageSize));
-    take(job, entries);
+    takeEntries(job, entries);
     await sink.relieve(null);
     after = entries.at(-1)?.key ?? null;
     // A page that is not full may be one from which the store took entries that are not the unit's.
@@ -110,7 +112,11 @@ async function listUnit(job: ScanJob, unit: Key): Promise<void> {
   }
 }
 
-function take({ keys, includes, digests, planted, sink, onPage }: PartitionScan, entries: readonly Entry[]): void {
+/** Makes the digests of entries that were read. */
+export function takeEntries(
+  { keys, includes, digests, planted, sink, onPage }: PartitionScan,
+  entries: readonly Entry[],
+): void {
   let records = 0;
   for (let i = 0; i < entries.length; i += 1) {
     const entry = entries[i] as Entry;

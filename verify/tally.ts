@@ -43,6 +43,7 @@ export class Tally {
   readonly #scanned = { old: 0, new: 0 };
   readonly #counts = { old: 0, new: 0, equal: 0, missing: 0, extra: 0, different: 0, stale: 0, pending: 0 };
   readonly #listed: { readonly id: string; readonly divergence: Divergence }[] = [];
+  #digested = 0;
   #joined = 0;
   #split = 0;
   #compared = 0;
@@ -64,6 +65,13 @@ export class Tally {
     this.#counts.old += records;
     this.#counts.new += records;
     this.#counts.equal += records;
+  }
+
+  /** Records that the servers of both sides say they hold equally. */
+  equalByDigest(records: number): void {
+    this.#digested += records;
+    this.equal(records);
+    for (const side of ['old', 'new'] as const) this.page(side, records);
   }
 
   /** A planted record of another run was met. */
@@ -145,6 +153,7 @@ export class Tally {
       scanned: {
         old: { records: this.#scanned.old, bytes: run.keptBytes.old },
         new: { records: this.#scanned.new, bytes: run.keptBytes.new },
+        byDigests: this.#digested,
         spilledBytes: run.spilledBytes,
         hashPartitions: this.#partitions,
         joinedPartitions: this.#joined,
@@ -155,7 +164,7 @@ export class Tally {
   }
 
   #reasons(proof: Proof | null, tookMs: number): readonly string[] {
-    const { dirty, skipped, prove, sample, ttlMs } = this.#context;
+    const { dirty, skipped, prove, sample, unit, ttlMs } = this.#context;
     const reasons: string[] = [];
     if (proof !== null && proof.missed.length > 0) {
       reasons.push(
@@ -171,7 +180,10 @@ export class Tally {
     if (tookMs > ttlMs) reasons.push('it took longer than a verdict holds');
     if (dirty.ranges > 0) reasons.push(`${dirty.ranges} dirty range(s) wait for repair`);
     if (dirty.rejected > 0) reasons.push(`${dirty.rejected} key(s) were rejected by the follower`);
-    if (sample !== 1 && this.#counts.old + this.#counts.new === 0) reasons.push('the sample held no record');
+    if (this.#counts.old + this.#counts.new === 0) {
+      if (unit !== null) reasons.push('neither store has a record of the unit');
+      else if (sample !== 1) reasons.push('the sample held no record');
+    }
     for (const what of skipped) reasons.push(`not verified: ${what}`);
     if (this.#counts.pending > 0)
       reasons.push(`${this.#counts.pending} record(s) kept changing while they were compared`);

@@ -33,9 +33,14 @@ export interface Divergence {
 
 /** What the run cost. */
 export interface VerifyWork {
-  /** Records that were scanned, and the bytes that were kept of them for the comparison: about 40 a record. */
+  /**
+   * Records that were looked at, and the bytes that were kept of them for the comparison: about 40 a record that was
+   * scanned.
+   */
   readonly old: { readonly records: number; readonly bytes: number };
   readonly new: { readonly records: number; readonly bytes: number };
+  /** Of each side, those that were not read: their servers said by digests that they are equal. */
+  readonly byDigests: number;
   /** Written to temporary files. */
   readonly spilledBytes: number;
   readonly hashPartitions: number;

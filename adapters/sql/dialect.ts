@@ -1,6 +1,14 @@
 import type { Clock } from '../../src/core/clock.ts';
 import type { Stamp } from '../../src/core/stamp.ts';
-import type { CasOutcome, Expected, Inspection, PutFault, Rejection } from '../../src/core/store.ts';
+import type {
+  CasOutcome,
+  Expected,
+  Inspection,
+  PutFault,
+  RangeDigest,
+  RangeSeed,
+  Rejection,
+} from '../../src/core/store.ts';
 import type { Bound, ColumnCodec, ValueForms } from './column-codec.ts';
 import type { Layout } from './layout.ts';
 import type { FieldType, ResolvedSqlOptions } from './options.ts';
@@ -109,13 +117,32 @@ export interface KeyRange {
   readonly upTo: readonly Bound[] | null;
 }
 
+/** What a server can say of its records without handing them out; see `Digests`. */
+export interface RangeAccess {
+  readonly form: string;
+  /** The last key of each of the first `count` times `size` records of a range, in scan order. */
+  cut(range: KeyRange, size: number, count: number): Promise<(readonly unknown[])[]>;
+  /** In the order of `ranges`. */
+  of(ranges: readonly KeyRange[], most: number, seed: RangeSeed): Promise<readonly RangeDigest[]>;
+  /** For each range the keys and digests of its first `most + 1` records. */
+  keys(
+    ranges: readonly KeyRange[],
+    most: number,
+    seed: RangeSeed,
+  ): Promise<readonly (readonly { readonly key: readonly unknown[]; readonly digest: string }[])[]>;
+}
+
 /** One table and its stamp table. Everything may throw StoreFault. */
 export interface TableAccess {
+  /** Absent where the server cannot make digests. */
+  readonly ranges?: RangeAccess | undefined;
   /** Makes the stamp table, and says how. */
   prepare(dryRun: boolean): Promise<readonly string[]>;
   prepared(): Promise<boolean>;
   /** The current versions, each record and its stamp of one moment. */
   read(keys: readonly (readonly Bound[])[], stampsOnly: boolean): Promise<(Held | undefined)[]>;
+  /** The stamps alone, null where there is none. Absent where `read` is as cheap. */
+  stamps?(keys: readonly (readonly Bound[])[]): Promise<(Stamp | null)[]>;
   /**
    * Judges and writes each, in this order and each by itself: under a lock of the key, the deadline looked at by the
    * database's clock while it is held, stamp and record together or not at all. @throws NotPrepared

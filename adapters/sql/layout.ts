@@ -3,7 +3,7 @@ import type { KeySpec } from '../../src/core/record-key.ts';
 import { asKey, type ColumnCodec, isJsonColumn, type ValueForms } from './column-codec.ts';
 import type { ColumnDescription, Session, TableDescription } from './dialect.ts';
 import type { JsonNotation } from './json-text.ts';
-import type { ResolvedColumn, ResolvedSqlOptions } from './options.ts';
+import type { FieldType, ResolvedColumn, ResolvedSqlOptions } from './options.ts';
 
 /** One field and the column that holds it. */
 export interface FieldColumn {
@@ -12,6 +12,7 @@ export interface FieldColumn {
   readonly declared: string;
   readonly nullable: boolean;
   readonly filledIn: boolean;
+  readonly type: FieldType;
   readonly codec: ColumnCodec;
 }
 
@@ -86,7 +87,7 @@ function fieldColumn(
   }
   const codec = session.codec(type, described, forms);
   if (typeof codec === 'string') return wrong(table, `the column "${name}" ${codec}`, `a column for ${type} values`);
-  return { field, name, declared, nullable, filledIn, codec };
+  return { field, name, declared, nullable, filledIn, type, codec };
 }
 
 function documentColumn(

@@ -1,5 +1,5 @@
 import { equalValues } from '../../src/core/canonical.ts';
-import { InvalidRecord } from '../../src/core/errors.ts';
+import { InvalidArgument, InvalidRecord } from '../../src/core/errors.ts';
 import type { KeySpec } from '../../src/core/record-key.ts';
 import type { Codec, Entry, Rejection } from '../../src/core/store.ts';
 import { identityCodec } from '../../src/core/store.ts';
@@ -31,14 +31,15 @@ export class RowCodec {
   readonly #spec: KeySpec;
   readonly #codec: Codec;
   readonly #fields: ReadonlySet<string>;
-  readonly #keyFields: ReadonlySet<string>;
+  /** The place in the key of each column; -1: none. */
+  readonly #keyPlaces: readonly number[];
 
   constructor(layout: Layout, spec: KeySpec, codec: Codec) {
     this.#layout = layout;
     this.#spec = spec;
     this.#codec = codec;
     this.#fields = new Set(layout.columns.map(({ field }) => field));
-    this.#keyFields = new Set(spec.fields);
+    this.#keyPlaces = layout.columns.map(({ field }) => layout.keys.findIndex((key) => key.field === field));
   }
 
   /** The columns of a key, or of the part of it that `columns` are; a rejection when no record could have it. */
@@ -49,6 +50,13 @@ export class RowCodec {
       if (value instanceof Unfit) return rejected('limit', `the key field "${field}" ${value.why}`);
       bound.push(value);
     }
+    return bound;
+  }
+
+  /** The columns of a key that a record has. */
+  boundKey(key: Key): readonly Bound[] {
+    const bound = this.bindKey(key);
+    if ('kind' in bound) throw new InvalidArgument(bound.message);
     return bound;
   }
 
@@ -71,21 +79,23 @@ export class RowCodec {
         throw error;
       }
     }
-    const { columns, keys, document, nulls } = this.#layout;
+    const { columns, document, nulls } = this.#layout;
     const row: Bound[] = [];
-    const rest: Record<string, Value> = Object.create(null) as Record<string, Value>;
-    for (const column of columns) {
+    const rest = document === null ? null : (Object.create(null) as Record<string, Value>);
+    for (let i = 0; i < columns.length; i += 1) {
+      const column = columns[i] as FieldColumn;
       const { field } = column;
+      const place = this.#keyPlaces[i] as number;
       const held = Object.hasOwn(record, field) ? record[field] : undefined;
-      if (this.#keyFields.has(field)) {
+      if (place >= 0) {
         if (held !== undefined && !equalValues(held, key[field])) {
           return rejected('limit', `the field "${field}" differs from the key`);
         }
-        row.push(boundKey[keys.findIndex((each) => each.field === field)] as Bound);
+        row.push(boundKey[place] as Bound);
       } else if (held === undefined || held === null) {
         const missing = this.#bindNothing(column, held);
         if (missing !== null) return missing;
-        if (held === null && nulls === 'absent') rest[field] = null;
+        if (rest !== null && held === null && nulls === 'absent') rest[field] = null;
         row.push(null);
       } else {
         const bound = column.codec.encode(held);
@@ -96,12 +106,12 @@ export class RowCodec {
     for (const field of Object.keys(record)) {
       const held = record[field];
       if (held === undefined || this.#fields.has(field)) continue;
-      if (document === null) return rejected('limit', `the field "${field}" has no column`);
+      if (document === null || rest === null) return rejected('limit', `the field "${field}" has no column`);
       const why = document.notation.why(held);
       if (why !== null) return rejected('limit', `the field "${field}" ${why}`);
       rest[field] = held;
     }
-    if (document !== null) {
+    if (document !== null && rest !== null) {
       // The fields were looked at one by one, so that it can only be the name of one.
       const why = document.notation.why(rest);
       if (why !== null) return rejected('limit', `the record ${why}`);

@@ -1,10 +1,12 @@
 import type { Clock } from '../../src/core/clock.ts';
 import { Closed, InvalidArgument, InvalidConfiguration, NotPrepared, StoreFault } from '../../src/core/errors.ts';
 import type { KeySpec } from '../../src/core/record-key.ts';
+import type { Stamp } from '../../src/core/stamp.ts';
 import type {
   Capabilities,
   CasOutcome,
   Codec,
+  Digests,
   Entry,
   Expected,
   Inspection,
@@ -20,12 +22,14 @@ import type {
   StepOptions,
   Store,
 } from '../../src/core/store.ts';
+import { identityCodec } from '../../src/core/store.ts';
 import type { Key } from '../../src/core/value.ts';
 import type { Bound, ValueForms } from './column-codec.ts';
 import type { Dialect, Held, KeyRange, Session, TableAccess, Write } from './dialect.ts';
+import { boundOf, TableDigests } from './digests.ts';
 import { problem } from './findings.ts';
-import { judge } from './judge.ts';
-import { keyFromText, keyToText } from './key-text.ts';
+import { GuardedWrite } from './guarded-write.ts';
+import { keyToText } from './key-text.ts';
 import { type Layout, makeLayout } from './layout.ts';
 import type { ResolvedSqlOptions } from './options.ts';
 import { RowCodec } from './row-codec.ts';
@@ -55,6 +59,7 @@ interface Opened {
   readonly layout: Layout;
   readonly rows: RowCodec;
   readonly access: TableAccess;
+  readonly digests: Digests | undefined;
 }
 
 /**
@@ -109,7 +114,12 @@ export class SqlStore implements Store {
       });
     }
     const layout = makeLayout(session, options, keys, described, this.#parts.forms);
-    this.#opened = { layout, rows: new RowCodec(layout, keys, codec), access: session.table(layout) };
+    const rows = new RowCodec(layout, keys, codec);
+    const access = session.table(layout);
+    // What a codec of somebody's makes of a row is nothing that a server can tell.
+    const ranges = codec === identityCodec ? access.ranges : undefined;
+    const digests = ranges && new TableDigests(ranges, layout, rows, keys, options.json);
+    this.#opened = { layout, rows, access, digests };
   }
 
   async close(): Promise<void> {
@@ -122,6 +132,10 @@ export class SqlStore implements Store {
   get #ready(): Opened {
     if (this.#opened !== undefined) return this.#opened;
     throw new Closed(`${this.label} is ${this.#closed ? 'closed' : 'not open'}`, { remedy: 'call open() first' });
+  }
+
+  get digests(): Digests | undefined {
+    return this.#opened?.digests;
   }
 
   now(): number {
@@ -204,6 +218,22 @@ export class SqlStore implements Store {
     });
   }
 
+  async stamps(keys: readonly KeyRef[]): Promise<readonly (Stamp | null)[]> {
+    const { rows, access } = this.#ready;
+    // A key that no column can hold has no stamp.
+    const bound = keys.map(({ key }) => rows.bindKey(key));
+    const fitting = bound.filter((key): key is readonly Bound[] => !('kind' in key));
+    const found =
+      (await access.stamps?.(fitting)) ?? (await access.read(fitting, true)).map((held) => held?.stamp ?? null);
+    if (fitting.length === keys.length) return found;
+    let next = 0;
+    return bound.map((key) => {
+      if ('kind' in key) return null;
+      next += 1;
+      return found[next - 1] as Stamp | null;
+    });
+  }
+
   #entry(rows: RowCodec, { id, key }: KeyRef, { stamp, row }: Held, stampsOnly: boolean): Entry {
     return { id, key, stamp, value: row === null ? null : stampsOnly ? key : rows.record(row) };
   }
@@ -260,18 +290,7 @@ export class SqlStore implements Store {
   #write(entry: Entry, expected: Expected | null, deadline: number): Write | Rejection {
     const { rows } = this.#ready;
     const bound = rows.bind(entry);
-    if ('kind' in bound) return bound;
-    const guard = { stamp: entry.stamp, expected, rejection: bound.rejection };
-    return {
-      key: bound.key,
-      row: bound.row,
-      stamp: entry.stamp,
-      deadline,
-      expected,
-      rejection: bound.rejection,
-      looksAtRow: expected?.kind === 'version' && expected.value !== undefined && expected.value !== null,
-      judge: (held) => judge(guard, held, (row) => rows.record(row)),
-    };
+    return 'kind' in bound ? bound : new GuardedWrite(rows, bound, entry.stamp, expected, deadline);
   }
 
   async partitions(count: number): Promise<readonly Partition[]> {
@@ -287,10 +306,10 @@ export class SqlStore implements Store {
   }
 
   async *scan(partition: Partition, options: ScanOptions): AsyncGenerator<ScanPage> {
-    const { rows, access } = this.#ready;
+    const { rows, access, layout } = this.#ready;
     const { pageSize, signal, stampsOnly = false } = options;
-    const upTo = this.#bound(partition['upTo']);
-    let after = options.cursor === undefined ? this.#bound(partition['after']) : this.#bound(options.cursor);
+    const upTo = boundOf(partition['upTo'], layout);
+    let after = boundOf(options.cursor === undefined ? partition['after'] : options.cursor, layout);
     for (;;) {
       signal?.throwIfAborted();
       const range: KeyRange = { after, upTo };
@@ -298,28 +317,17 @@ export class SqlStore implements Store {
       const entries = page.map((held) => rows.entry(held, stampsOnly));
       const last = entries.at(-1);
       if (last === undefined) return;
-      after = this.#boundKey(last.key);
+      after = rows.boundKey(last.key);
       yield { entries, cursor: keyToText(after) };
       if (page.length < pageSize) return;
     }
-  }
-
-  #bound(text: unknown): readonly Bound[] | null {
-    if (text === null || text === undefined) return null;
-    return keyFromText(String(text), this.#ready.layout.keys.length);
-  }
-
-  #boundKey(key: Key): readonly Bound[] {
-    const bound = this.#ready.rows.bindKey(key);
-    if ('kind' in bound) throw new InvalidArgument(bound.message);
-    return bound;
   }
 
   async list(unit: Key, after: Key | null, limit: number): Promise<readonly Entry[]> {
     const { rows, layout, access } = this.#ready;
     const bound = rows.bindKey(unit, layout.unit);
     if ('kind' in bound) return [];
-    const page = await access.list(bound, after === null ? null : this.#boundKey(after), limit);
+    const page = await access.list(bound, after === null ? null : rows.boundKey(after), limit);
     return page.map((held) => rows.entry(held, false));
   }
 

@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts';
 import type { KeySpec } from './record-key.ts';
 import type { Stamp } from './stamp.ts';
+import type { Logger } from './telemetry.ts';
 import type { Key, StoredRecord } from './value.ts';
 
 /**
@@ -102,6 +103,43 @@ export interface Capabilities {
   readonly scans?: number;
 }
 
+/** What a server says of some of its records without handing them out. */
+export interface RangeDigest {
+  readonly records: number;
+  readonly digest: string;
+}
+
+/** Two numbers of 64 bits that nobody outside knows: digests of different seeds cannot be compared. */
+export type RangeSeed = readonly [bigint, bigint];
+
+/**
+ * Digests of records, tombstones left out, that a store's server makes by itself: what two stores hold equally need not
+ * be read. Two ranges have equal digests only if their records are equal, but for one pair in 2^128; unequal ones say
+ * nothing, as the server knows only how it writes a value, not what is equal.
+ */
+export interface Digests {
+  /** All that digests depend on besides records and seed: those of two stores can be compared if this is the same. */
+  readonly form: string;
+  /**
+   * The first `count` ranges of `size` records in a share of the store. The last of a share reaches to its end, and
+   * `rest` is then null; else it is what lies behind. A range is a share as {@link Store.partitions} gives them.
+   */
+  cut(partition: Partition, size: number, count: number): Promise<CutRanges>;
+  /** Digests of ranges that a store of this form has cut. One that holds more than `most` records says `most + 1`. */
+  of(ranges: readonly Partition[], most: number, seed: RangeSeed): Promise<readonly RangeDigest[]>;
+  /** The keys of such ranges, each record's digest beside it; at most `most + 1` of each. */
+  keys(ranges: readonly Partition[], most: number, seed: RangeSeed): Promise<readonly (readonly KeyDigest[])[]>;
+}
+
+export interface CutRanges {
+  readonly ranges: readonly Partition[];
+  readonly rest: Partition | null;
+}
+
+export interface KeyDigest extends KeyRef {
+  readonly digest: string;
+}
+
 /** What `prepare` did, or would do. */
 export interface PrepareReport {
   /** One line a statement or request, in order; empty when all is in place. */
@@ -171,6 +209,9 @@ export interface Store {
   /** The native handle that named queries get (a Knex, a client). */
   readonly native: unknown;
 
+  /** What the server itself can say of its records, once the store is open; absent where it cannot. */
+  readonly digests?: Digests | undefined;
+
   /**
    * How often the store has asked for less load (throttling, requests left unprocessed), also where sending again then
    * succeeded; it only grows. Absent where a store never says so.
@@ -215,6 +256,12 @@ export interface Store {
 
   /** The same for many, in their order. `stampsOnly`: values may be anything but null where there is a record. */
   getMany(keys: readonly KeyRef[], options?: { readonly stampsOnly?: boolean }): Promise<(Entry | undefined)[]>;
+
+  /**
+   * The stored stamps of many keys, in their order; null where there is none, with or without a record. Absent where
+   * that costs as much as `getMany`.
+   */
+  stamps?(keys: readonly KeyRef[]): Promise<readonly (Stamp | null)[]>;
 
   /**
    * The one write primitive: applied only if the stored stamp is lower and the deadline has not passed by the store's
@@ -318,6 +365,8 @@ export interface StoreContext {
   readonly keys: KeySpec;
   readonly codec: Codec;
   readonly clock: Clock;
+  /** For what no call tells: that a store goes on in a slower way, say. @default none */
+  readonly logger?: Logger;
 }
 
 /**

@@ -31,12 +31,14 @@ describe.skipIf(missing !== undefined)('a verification with workers', () => {
   afterAll(() => database?.drop());
 
   test('says what it says alone, though one of them is killed, and leaves nothing behind', {
-    timeout: 480_000,
+    timeout: 900_000,
   }, async () => {
     const { project, schema, done } = await postgresProject(database, 'shared');
     await using _ = project;
     const rows = (from: number, to: number, of: string): string =>
       `select 'u' || i % 97, 'r-' || i, jsonb_build_object('n', ${of}) from generate_series(${from}, ${to}) i`;
+    // In another notation, servers cannot compare it by digests: there is something to scan.
+    await database.query('alter table shared_new.events alter column body type json');
     await database.query(`insert into shared_old.events ${rows(1, RECORDS, 'i')}`);
     await database.query(
       `insert into shared_new.events ${rows(1, RECORDS, 'case when i % 9001 = 0 then 0 else i end')}`,

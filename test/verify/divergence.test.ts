@@ -95,6 +95,15 @@ describe('classify', () => {
     expect(causeIf(false)).toBe('written outside');
   });
 
+  test('what never had a stamp and is not in a store that is complete was written outside, on either side', () => {
+    const causeIf = (covered: boolean): unknown => {
+      const word = classify(record(null, 1), undefined, {}, { ...context, covered });
+      return word.word === 'missing' && word.cause;
+    };
+    expect(causeIf(true)).toBe('written outside');
+    expect(causeIf(false)).toBeNull();
+  });
+
   test('what the control plane knows about a key comes before what can be guessed', () => {
     const word = classify(record(MIDDLE, 1), undefined, {}, { ...context, knownCause: 'rejected' });
     expect(word.word === 'missing' && word.cause).toBe('rejected');

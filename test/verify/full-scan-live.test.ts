@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { sleep } from '../../src/core/clock.ts';
-import { makeStamp, StampClock } from '../../src/core/stamp.ts';
+import { makeStamp, STAMP_MIN, StampClock } from '../../src/core/stamp.ts';
 import type { ScanPage, Store } from '../../src/core/store.ts';
 import { verifyStores } from '../../verify/full-scan.ts';
 import { entryOf, optionsFor, stampAgo, type TwoStores, twoStores, withMethods } from './data-set.ts';
@@ -123,6 +123,33 @@ describe('verifyStores beside writers', () => {
     };
     const report = await verifyStores(optionsFor(clock, { ...stores, old: disturbed(stores.old, rewrite) }));
     expect(report).toMatchObject({ verdict: 'consistent', counts: { old: 1, new: 1, equal: 1, pending: 0 } });
+  });
+
+  test('two versions from before stamps are told apart after one more look, what may be on its way only after all', async () => {
+    for (const [stamp, waits] of [
+      [null, 100],
+      [600, 5_000],
+    ] as const) {
+      const clock = new InstantClock();
+      const stores = await twoStores(clock);
+      stores.data.old.load([entryOf('ada', 1, stamp && stampAgo(clock, stamp), { n: 1 })]);
+      stores.data.new.load([entryOf('ada', 1, null, { n: 2 })]);
+      const report = await verifyStores({ ...optionsFor(clock, stores), recheckMs: [100, 400, 1_500, 3_000] });
+      expect(report.divergences).toMatchObject([{ kind: stamp === null ? 'different' : 'stale' }]);
+      expect(Date.parse(report.finishedAt) - Date.parse(report.startedAt)).toBe(waits);
+    }
+  });
+
+  test('a version from before stamps that comes over between two looks is no divergence', async () => {
+    const clock = new InstantClock();
+    const stores = await twoStores(clock);
+    stores.data.old.load([entryOf('ada', 1, null, { n: 1 })]);
+    stores.data.new.load([entryOf('ada', 1, null, { n: 2 })]);
+    clock.after(5, () => stores.data.new.load([entryOf('ada', 1, STAMP_MIN, { n: 1 })]));
+    expect(await verifyStores(optionsFor(clock, stores))).toMatchObject({
+      verdict: 'consistent',
+      counts: { equal: 1 },
+    });
   });
 
   test('a late mirror within the generations is no divergence, one that outlives them is', async () => {

@@ -43,6 +43,7 @@ export function sampleReport(
     scanned: {
       old: side,
       new: side,
+      byDigests: 0,
       spilledBytes: 0,
       hashPartitions: 16,
       joinedPartitions: 1,

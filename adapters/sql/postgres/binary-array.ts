@@ -1,3 +1,4 @@
+import type { Stamp } from '../../../src/core/stamp.ts';
 import type { Bound } from '../column-codec.ts';
 import type { Value } from './pipeline.ts';
 
@@ -17,6 +18,7 @@ const INTEGER_BYTES: Readonly<Record<string, number>> = { smallint: 2, integer: 
 /** Dimensions, whether there are NULLs, the type, the length and the first index: four bytes each. */
 const HEADER_BYTES = 20;
 const LENGTH_BYTES = 4;
+const STAMP_BYTES = 12;
 const NULL = -1;
 
 /** A list for `unnest` in the server's own form, which it reads several times faster than text; as it is where there is none. */
@@ -27,11 +29,7 @@ export function arrayOf(cast: string, values: readonly Bound[]): Value {
   let bytes = HEADER_BYTES;
   for (const value of values) bytes += LENGTH_BYTES + (value === null ? 0 : bytesOf(value, integer));
   const array = Buffer.allocUnsafe(bytes);
-  array.writeInt32BE(1, 0);
-  array.writeInt32BE(values.includes(null) ? 1 : 0, 4);
-  array.writeInt32BE(oid, 8);
-  array.writeInt32BE(values.length, 12);
-  array.writeInt32BE(1, 16);
+  writeHeader(array, oid, values.length, values.includes(null));
   let at = HEADER_BYTES;
   for (const value of values) {
     const length = value === null ? NULL : write(array, at + LENGTH_BYTES, value, integer);
@@ -39,6 +37,27 @@ export function arrayOf(cast: string, values: readonly Bound[]): Value {
     at += LENGTH_BYTES + Math.max(0, length);
   }
   return array;
+}
+
+/** The same of stamps, without bytes of their own for each. */
+export function stampArray(stamps: readonly Stamp[]): Buffer {
+  const array = Buffer.allocUnsafe(HEADER_BYTES + stamps.length * (LENGTH_BYTES + STAMP_BYTES));
+  writeHeader(array, OIDS['bytea'] as number, stamps.length, false);
+  let at = HEADER_BYTES;
+  for (const stamp of stamps) {
+    array.writeInt32BE(STAMP_BYTES, at);
+    array.write(stamp, at + LENGTH_BYTES, STAMP_BYTES, 'hex');
+    at += LENGTH_BYTES + STAMP_BYTES;
+  }
+  return array;
+}
+
+function writeHeader(array: Buffer, oid: number, length: number, nulls: boolean): void {
+  array.writeInt32BE(1, 0);
+  array.writeInt32BE(nulls ? 1 : 0, 4);
+  array.writeInt32BE(oid, 8);
+  array.writeInt32BE(length, 12);
+  array.writeInt32BE(1, 16);
 }
 
 function bytesOf(value: Exclude<Bound, null>, integer: number): number {

@@ -7,6 +7,8 @@ export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
 /** A column, with what only this dialect asks. */
 export interface PgColumn extends ColumnDescription {
   readonly type: PgType;
+  /** The order of its text, the same in two databases where this is the same; null where nobody can tell. */
+  readonly order: string | null;
 }
 
 /** A unique index over whole columns that is checked at once. */
@@ -41,6 +43,23 @@ export function referencesOf(table: string): readonly string[] {
 const FIND = `SELECT c.oid, n.nspname, c.relname, c.relkind
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1::text)`;
 
+/** Text sorts by its bytes. */
+const BINARY = `CASE
+      WHEN l.collname IN ('C', 'POSIX', 'ucs_basic', 'pg_c_utf8') AND ln.nspname = 'pg_catalog' THEN true
+      WHEN l.collname = 'default' THEN d.datcollate IN ('C', 'POSIX') AND d.datlocprovider = 'c'
+        OR d.datlocprovider = 'b' AND coalesce(to_jsonb(d) ->> 'datlocale', '') IN ('C', 'C.UTF-8')
+      ELSE false END`;
+
+/** Null where a library does not say its version, but for C.UTF-8 and the like, which never change. */
+const VERSION = `coalesce(pg_collation_actual_version(l.oid),
+      CASE WHEN coalesce(nullif(l.collcollate, ''), d.datcollate) ILIKE 'C.%' THEN '' END)`;
+
+/** The same locale sorts otherwise in another version of its library. Databases name the parts by their own release. */
+const ORDER = `CASE WHEN ${BINARY} THEN 'bytes'
+      WHEN l.collname = 'default' THEN (SELECT jsonb_agg(p ORDER BY p.key)::text FROM jsonb_each_text(to_jsonb(d)) AS p
+        WHERE p.key ~ '^dat(locprovider|collate|.*locale|icurules)$') || ${VERSION}
+      ELSE (to_jsonb(l) - '{oid,collname,collnamespace,collowner,collversion}'::text[])::text || ${VERSION} END`;
+
 /** Domains are followed down to the type that they are made of; a length may come from any of them. */
 const COLUMNS = `WITH RECURSIVE base AS (
     SELECT attnum, atttypid AS type, atttypmod AS modifier, attnotnull AS filled
@@ -57,11 +76,7 @@ const COLUMNS = `WITH RECURSIVE base AS (
     t.typname, t.typtype = 'e', b.modifier,
     CASE t.typname WHEN 'bpchar' THEN 'bpchar' ELSE format_type(b.type, NULL) END,
     coalesce(l.collisdeterministic, true),
-    CASE
-      WHEN l.collname IN ('C', 'POSIX', 'ucs_basic', 'pg_c_utf8') AND ln.nspname = 'pg_catalog' THEN true
-      WHEN l.collname = 'default' THEN d.datcollate IN ('C', 'POSIX') AND d.datlocprovider = 'c'
-        OR d.datlocprovider = 'b' AND coalesce(to_jsonb(d) ->> 'datlocale', '') IN ('C', 'C.UTF-8')
-      ELSE false END
+    ${BINARY}, ${ORDER}
   FROM pg_attribute a
     JOIN base b ON b.attnum = a.attnum
     JOIN pg_type t ON t.oid = b.type AND t.typtype <> 'd'
@@ -86,13 +101,14 @@ const DEFERRING = 'SELECT EXISTS (SELECT 1 FROM pg_trigger WHERE tginitdeferred)
 const isTrue = (cell: string | null | undefined): boolean => cell === 't';
 
 function columnOf(row: readonly (string | null)[]): PgColumn {
-  const [name, declared, filled, generated, type, isEnum, modifier, cast, deterministic] = row;
+  const [name, declared, filled, generated, type, isEnum, modifier, cast, deterministic, , order = null] = row;
   return {
     name: String(name),
     declared: String(declared),
     nullable: !isTrue(filled),
     filledIn: false,
     generated: isTrue(generated),
+    order,
     type: {
       name: String(type),
       isEnum: isTrue(isEnum),

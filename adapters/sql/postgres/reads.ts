@@ -1,15 +1,17 @@
-import { parseStamp } from '../../../src/core/stamp.ts';
+import { parseStamp, type Stamp } from '../../../src/core/stamp.ts';
 import type { Bound } from '../column-codec.ts';
 import type { Held, HeldAt, KeyRange } from '../dialect.ts';
+import { arrayOf } from './binary-array.ts';
 import type { ReadCell } from './cell.ts';
 import type { PgDatabase } from './database.ts';
 import { classify } from './faults.ts';
 import { listText, pageText } from './page-texts.ts';
 import { PipelineFailed, type Rows, type Step } from './pipeline.ts';
 import type { Plan } from './plan.ts';
-import { IS_TABLE, type ReadTexts, readTexts } from './texts.ts';
+import { IS_TABLE, type ReadTexts, readTexts, stampsText } from './texts.ts';
 
 const READ_ROWS = 500;
+const STAMP_ROWS = 2_000;
 
 type Row = Rows[number];
 
@@ -26,11 +28,13 @@ export class Reads {
   readonly #places: readonly number[];
   readonly #keyPlaces: readonly number[];
   readonly #texts = new Map<string, ReadTexts>();
+  readonly #stampsText: string;
   #stamped = false;
 
   constructor(database: PgDatabase, plan: Plan) {
     this.#database = database;
     this.#plan = plan;
+    this.#stampsText = stampsText(plan);
     this.#names = plan.layout.names.map((name) => plan.reader(name));
     this.#keys = plan.layout.keys.map(({ name }) => plan.reader(name));
     this.#places = plan.layout.keys.map(({ index }) => index);
@@ -105,6 +109,28 @@ export class Reads {
       const values = only.map((_, column) => chunk.map((key) => key[column] as Bound));
       const rows = await this.#read((stamped) => ({ sql: this.#readTexts(stamped, !stampsOnly).many, values }));
       found.push(...rows.map((row) => this.#held(row)));
+    }
+    return found;
+  }
+
+  /** In one cell for all keys: rows of their own would cost more than the stamps that stand in them. */
+  async stamps(keys: readonly (readonly Bound[])[]): Promise<(Stamp | null)[]> {
+    const { layout } = this.#plan;
+    const found: (Stamp | null)[] = [];
+    for (let from = 0; from < keys.length; from += STAMP_ROWS) {
+      const chunk = keys.slice(from, from + STAMP_ROWS);
+      const values = layout.keys.map(({ name }, column) =>
+        arrayOf(
+          this.#plan.cast(name),
+          chunk.map((key) => key[column] as Bound),
+        ),
+      );
+      const rows = await this.#read((stamped) =>
+        stamped ? { sql: this.#stampsText, values } : { sql: 'SELECT NULL', values: [] },
+      );
+      const cell = rows[0]?.[0];
+      const texts = typeof cell === 'string' ? cell.split(',') : chunk.map(() => '');
+      for (const text of texts) found.push(text === '' ? null : parseStamp(text));
     }
     return found;
   }

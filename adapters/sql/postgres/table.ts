@@ -1,12 +1,14 @@
 import { InvalidConfiguration } from '../../../src/core/errors.ts';
+import type { Stamp } from '../../../src/core/stamp.ts';
 import type { CasOutcome, PutFault } from '../../../src/core/store.ts';
 import type { Bound } from '../column-codec.ts';
-import type { Held, HeldAt, KeyRange, TableAccess, Write } from '../dialect.ts';
+import type { Held, HeldAt, KeyRange, RangeAccess, TableAccess, Write } from '../dialect.ts';
 import { quote } from './catalog.ts';
 import type { PgDatabase } from './database.ts';
 import { classify } from './faults.ts';
 import { PipelineFailed, type Rows, type Step } from './pipeline.ts';
 import type { Plan } from './plan.ts';
+import { rangesOf } from './ranges.ts';
 import { Reads } from './reads.ts';
 import { Writes } from './writes.ts';
 
@@ -26,6 +28,7 @@ const STAMP_COLUMNS = `SELECT attname FROM pg_attribute
 
 /** One table and its stamp table. */
 export class PgTableAccess implements TableAccess {
+  readonly ranges: RangeAccess | undefined;
   readonly #database: PgDatabase;
   readonly #plan: Plan;
   readonly #reads: Reads;
@@ -34,6 +37,7 @@ export class PgTableAccess implements TableAccess {
   constructor(database: PgDatabase, plan: Plan) {
     this.#database = database;
     this.#plan = plan;
+    this.ranges = rangesOf(database, plan);
     this.#reads = new Reads(database, plan);
     this.#writes = new Writes(database, plan, this.#reads);
   }
@@ -112,6 +116,10 @@ export class PgTableAccess implements TableAccess {
 
   read(keys: readonly (readonly Bound[])[], stampsOnly: boolean): Promise<(Held | undefined)[]> {
     return this.#reads.read(keys, stampsOnly);
+  }
+
+  stamps(keys: readonly (readonly Bound[])[]): Promise<(Stamp | null)[]> {
+    return this.#reads.stamps(keys);
   }
 
   page(range: KeyRange, limit: number, stampsOnly: boolean): Promise<HeldAt[]> {

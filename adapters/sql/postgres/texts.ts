@@ -267,3 +267,22 @@ export function readTexts(plan: Plan, stamped: boolean, withRow: boolean): ReadT
     many: `${selection} FROM unnest(${many}) WITH ORDINALITY AS g(${list(keys.map((_, i) => `k${i}`))}, n) ${joins} ORDER BY g.n`,
   };
 }
+
+/**
+ * The stamps of many keys in hexadecimal, in their order and in one text. Each is looked for in the index: a join may be
+ * planned as one with the whole table.
+ */
+export function stampsText(plan: Plan): string {
+  const { keys, stampColumn } = plan.layout;
+  const columns = keys.map((_, i) => `k${i}`);
+  const lists = keys.map(({ name }, i) => `$${i + 1}::${plan.cast(name)}[]`);
+  const same = list(
+    keys.map(({ name }, i) => `s.${quote(name)} = g.${columns[i]}`),
+    ' AND ',
+  );
+  const stamp = `SELECT s.${quote(stampColumn)} FROM ${plan.stamps} AS s WHERE ${same}`;
+  return (
+    `SELECT string_agg(coalesce(encode((${stamp}), 'hex'), ''), ',' ORDER BY g.n) ` +
+    `FROM unnest(${list(lists)}) WITH ORDINALITY AS g(${list(columns)}, n)`
+  );
+}

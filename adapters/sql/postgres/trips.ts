@@ -2,7 +2,7 @@ import { STAMP_MIN, type Stamp, stampFromBytes, stampToBytes } from '../../../sr
 import type { CasOutcome } from '../../../src/core/store.ts';
 import type { Bound } from '../column-codec.ts';
 import type { Held, Write } from '../dialect.ts';
-import { arrayOf } from './binary-array.ts';
+import { arrayOf, stampArray } from './binary-array.ts';
 import type { Rows, Step, Value } from './pipeline.ts';
 import type { Plan } from './plan.ts';
 import type { Reads } from './reads.ts';
@@ -193,10 +193,7 @@ export class Trips {
           writes.map((write) => cells(write)[column] as Bound),
         ),
       );
-    const stamps = arrayOf(
-      'bytea',
-      writes.map(({ stamp }) => stampToBytes(stamp as Stamp)),
-    );
+    const stamps = stampArray(writes.map(({ stamp }) => stamp as Stamp));
     const limits = this.#limits(deadline, BATCH_WAIT_MS);
     const end = this.#inTime(deadline);
     if (kind === 'buried') {

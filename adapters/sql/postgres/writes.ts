@@ -200,7 +200,8 @@ export class Writes {
     try {
       await this.#database.use(deadline, (client) => pipeline(client, steps));
       this.#nextGuarded = GUARDED_BATCHES;
-      return writes.map(() => applied(false));
+      const inserted = applied(false);
+      return writes.map(() => inserted);
     } catch (error) {
       if (!(error instanceof PipelineFailed) || isLost(error)) return writes.map(() => this.#fault(error));
       // Others that were under way say the same once more.
