@@ -27,6 +27,8 @@ export const recordOf = (n: number): BenchRecord => ({
 /** A database that a replay reads or fills, and what a plain script does with it: no guards, no stamps. */
 export interface BenchPlace {
   readonly name: string;
+  /** Its database, schema or folder, made for it. */
+  readonly place: string;
   readonly store: StoreDefinition;
   seed(count: number): Promise<void>;
   /** Everything, in pages, as a script would read it. */
@@ -64,6 +66,7 @@ export function sqliteBench(): BenchPlace {
   const page = database.prepare('SELECT * FROM events WHERE (user_key, id) > (?, ?) ORDER BY user_key, id LIMIT ?');
   return {
     name: 'SQLite',
+    place: folder,
     store: sql({ client: 'better-sqlite3', connection: file, table: 'events' }),
     seed: (count) => inBatches(count, async (records) => seed(records)),
     async *read() {
@@ -104,6 +107,7 @@ export async function postgresBench(url: string): Promise<BenchPlace> {
     ]);
   return {
     name: 'PostgreSQL',
+    place: schema,
     store: sql({ client: 'pg', connection: url, table: `${schema}.events` }),
     async seed(count) {
       await inBatches(count, async (records) => {
@@ -151,6 +155,7 @@ export async function mongodbBench(url: string): Promise<BenchPlace> {
   const plain = database.collection<Held>('plain');
   return {
     name: 'MongoDB',
+    place: name,
     store: mongodb({ url, database: name, collection: 'events', id: 'id' }),
     seed: (count) =>
       inBatches(count, async (records) => {

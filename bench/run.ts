@@ -14,6 +14,7 @@ import { reladiff } from './lines/reladiff.ts';
 import { get, put } from './lines/repository.ts';
 import { routing } from './lines/routing.ts';
 import { verifyLine } from './lines/verify.ts';
+import { workersLine } from './lines/workers.ts';
 import type { Spread } from './paired.ts';
 
 const LINES: readonly Line[] = [
@@ -26,6 +27,7 @@ const LINES: readonly Line[] = [
   handover,
   backfillLine,
   dynamodbLine,
+  workersLine,
   verifyLine,
   reladiff,
 ];
