@@ -11,7 +11,7 @@ import { runReplay } from './replay-run.ts';
 import { authorship, type Outcome, type ReasonOptions, type Session } from './session.ts';
 import { changeSetting } from './setting-change.ts';
 import { parseSetting } from './setting-value.ts';
-import { count, duration, plural } from './wording.ts';
+import { count, duration, plural, replayCommand } from './wording.ts';
 
 interface BackfillCall extends ReasonOptions {
   readonly to: string;
@@ -233,9 +233,7 @@ async function hold(
           : `the ${kind} is ${state} already; nothing changed`;
   session.terminal.say(`${migration}: ${words}`);
   if (!paused && running !== null && running.leaseUntil <= Date.now()) {
-    session.terminal.say(
-      `  nobody runs it: changeover backfill ${migration}${kind === 'preload' ? ' --preload' : ''} goes on with it`,
-    );
+    session.terminal.say(`  nobody runs it: ${replayCommand(migration, kind, target)} goes on with it`);
   }
   return { code: EXIT.done, data: { migration, target, dryRun, changed: answer?.changed ?? false } };
 }

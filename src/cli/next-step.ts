@@ -2,7 +2,7 @@ import type { MigrationStatus } from '../control/status.ts';
 import { below, type DialValue, parseDialValue, WHOLE_LINE } from '../core/dial.ts';
 import { covers } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
-import { percent, plural } from './wording.ts';
+import { percent, plural, replayCommand } from './wording.ts';
 
 /** Steps that have served well: small at first, then larger. */
 const STEPS: readonly DialValue[] = ['canary', 1, 10, 25, 50, 100];
@@ -32,7 +32,10 @@ export function nextStep(status: MigrationStatus, document: RulesetDocument, now
   if (dirty.ranges > 0) return `changeover repair ${migration} ${REASON}`;
   if (status.divergences > 0) return `mend the cause of the divergences, then changeover repair ${migration} ${REASON}`;
   if (status.replay !== null) {
-    return `let the ${status.replay.kind} end; if nobody runs it, changeover ${status.replay.kind} ${migration} ${REASON} goes on with it`;
+    const { kind, target, paused } = status.replay;
+    const command = replayCommand(migration, kind, target);
+    if (paused && kind !== 'repair') return `${command} --resume ${REASON}, when the ${kind} shall go on`;
+    return `let the ${kind} end; if nobody runs it, ${command} ${REASON} goes on with it`;
   }
   if (dials.retireOld) return `changeover finish ${migration} --yes ${REASON}, when nothing shall ever go back`;
   if (dials.dualWrite === 0 && !document.settings.noOutsideWriters) {

@@ -23,7 +23,8 @@ export async function preload(session: Session, migration: string, why: Why): Pr
   });
   const tookMs = Math.round(performance.now() - begun);
   const { scanned, applied, skipped, rejected, resumed } = summary;
-  const rate = tookMs === 0 ? '' : `, ${count(Math.round((scanned / tookMs) * 1_000))} a second`;
+  // What was put before it was interrupted did not take this time.
+  const rate = tookMs === 0 || resumed ? '' : `, ${count(Math.round((scanned / tookMs) * 1_000))} a second`;
   terminal.say(
     `${terminal.style('bold', migration)} preload of the new store done in ${duration(tookMs)}${rate}${resumed ? ', gone on from its checkpoint' : ''}`,
   );

@@ -4,7 +4,7 @@ import { Busy } from '../core/errors.ts';
 import type { Side } from '../core/stage.ts';
 import { ProgressMeter } from './progress.ts';
 import type { Session } from './session.ts';
-import { count, duration, printable } from './wording.ts';
+import { count, duration, printable, replayCommand } from './wording.ts';
 
 const LOOK_MS = 200;
 
@@ -25,7 +25,7 @@ export async function runReplay<T>(
   const onProgress = (progress: ReplayProgress): void => {
     const { scanned, applied, skipped, rejected, estimate, paused, eased } = progress;
     const held = paused
-      ? `; paused, changeover ${kind === 'preload' ? `backfill ${migration} --preload` : `${kind} ${migration}`} --resume lets it go on`
+      ? `; paused, ${replayCommand(migration, kind, targets[0])} --resume lets it go on`
       : eased === null
         ? ''
         : `; eased: ${printable(eased)}`;

@@ -34,7 +34,7 @@ export class ReportFiles {
   async clear(): Promise<void> {
     for (const { format, file } of this.#files) {
       await attempt(format, file, async () => {
-        await mkdir(dirname(file), { recursive: true });
+        await makeFolder(dirname(file));
         await access(dirname(file), constants.W_OK);
         await rm(file, { force: true });
       });
@@ -71,8 +71,25 @@ function partOf(part: string): { readonly format: ReportFormat; readonly file: s
   if (format !== undefined && (file === null ? format === 'github' : file !== '')) return { format, file };
   throw new InvalidArgument(`--report cannot be "${part}"`, {
     expected: `form=file, the form one of ${REPORT_FORMATS.join(', ')}; or github alone`,
-    ...didYouMean(name, REPORT_FORMATS),
+    ...(format === undefined ? didYouMean(name, REPORT_FORMATS) : {}),
   });
+}
+
+/** A folder with those above it. Node's own way never comes to an end where one of them takes no folders (/proc). */
+async function makeFolder(folder: string): Promise<void> {
+  const made = async (): Promise<boolean> => {
+    try {
+      await mkdir(folder);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code === 'ENOENT') return false;
+      if (code !== 'EEXIST') throw error;
+    }
+    return true;
+  };
+  if (await made()) return;
+  if (dirname(folder) !== folder) await makeFolder(dirname(folder));
+  await mkdir(folder);
 }
 
 async function attempt(format: ReportFormat, file: string, work: () => Promise<void>): Promise<void> {

@@ -1,5 +1,7 @@
+import type { ReplayRow } from '../control/replay-row.ts';
 import type { DialValue } from '../core/dial.ts';
 import type { KeyJson } from '../core/key-json.ts';
+import type { Side } from '../core/stage.ts';
 
 /** Keeps what others wrote (keys, names, reasons, causes) from steering the terminal. */
 export const printable = (text: string): string =>
@@ -55,4 +57,10 @@ export function table(
       .join('  ')
       .trimEnd();
   return [line(headings), ...rows.map(line)].join('\n');
+}
+
+/** The command that goes on with a replay that is under way. */
+export function replayCommand(migration: string, kind: ReplayRow['kind'], target: Side | undefined): string {
+  if (kind === 'preload') return `changeover backfill ${migration} --preload`;
+  return `changeover ${kind} ${migration}${kind === 'backfill' && target === 'old' ? ' --to old' : ''}`;
 }

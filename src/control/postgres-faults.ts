@@ -46,5 +46,8 @@ export function connectFailure(label: string, cause: unknown): Error {
       cause,
     });
   }
-  return new ControlUnavailable(`${label} cannot be reached${code === '' ? '' : `: ${code}`}`, { cause });
+  return new ControlUnavailable(`${label} cannot be reached${code === '' ? '' : `: ${code}`}`, {
+    remedy: 'see that its server runs and can be reached from here, then try again',
+    cause,
+  });
 }

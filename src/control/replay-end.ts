@@ -3,6 +3,7 @@ import { Busy, InvalidArgument } from '../core/errors.ts';
 import { type Intervals, intervals, subtract, union } from '../core/intervals.ts';
 import { coverageOf } from './facts.ts';
 import { remember } from './publish.ts';
+import { progressOf } from './replay-progress.ts';
 import type { ReplayRow } from './replay-row.ts';
 import { sameIntervals } from './replays.ts';
 import type { Transaction } from './storage.ts';
@@ -44,6 +45,12 @@ export async function concludeReplay(
   const cleared = await clearLost(tx, row);
   if (cleared > 0) await forgetComparisons(tx, row.migration, now);
   await tx.update('replays', { id: row.id }, { state: 'done', finishedAt: now, runner: null, cleared });
+  const { scanned, applied, skipped, rejected } = progressOf(
+    row,
+    await tx.select('replay_partitions', { replay: row.id }),
+    null,
+  );
+  const [all, put, there, refused] = [scanned, applied, skipped, rejected].map((many) => many.toLocaleString('en-US'));
   await remember(
     tx,
     row.migration,
@@ -51,7 +58,7 @@ export async function concludeReplay(
       actor: row.actor,
       reason: row.reason,
       kind: row.kind,
-      summary: `${row.kind} of ${describePositions(row.positions)} to the ${target} store ended`,
+      summary: `${row.kind} of ${describePositions(row.positions)} to the ${target} store ended: ${all} scanned, ${put} applied, ${there} there already, ${refused} rejected`,
     },
     now,
   );

@@ -20,8 +20,10 @@ const SLOTS = 4;
 /** A setting is obeyed within a second; every lease of every machine writes one of these. */
 const CHECKPOINT_MS = 800;
 const LOOK_MS = 500;
-/** A control plane that is away for a moment ends nobody's part. */
-const LOOKS = 10;
+/** A control plane that is begun anew ends nobody's part. */
+const LOOKS = 40;
+/** Nor does one that answers now and then; where nothing at all succeeds any more, this many failures do. */
+const MOST_FAILURES = 24;
 
 export interface WorkOptions {
   readonly signal?: AbortSignal | undefined;
@@ -75,6 +77,11 @@ export class SharedReplay {
     const stop = new AbortController();
     const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
     const running = new Set<Promise<void>>();
+    let failures = 0;
+    const failed = (error: unknown): void => {
+      failures += 1;
+      if (!(error instanceof ControlUnavailable) || failures > MOST_FAILURES) stop.abort(error);
+    };
     // Whoever sweeps offers them again: nothing waits for this.
     const offered = this.offer(work).catch(() => {});
     try {
@@ -87,18 +94,21 @@ export class SharedReplay {
           return { ...progress, resumed: work.resumed, covered, clearedDirt };
         }
         if (replay.state !== 'running') throw new Interrupted(`the ${kind} of ${migration} was cancelled`);
-        await freeEnded(this.#parts, partitions, now);
-        while (running.size < SLOTS && partitions.some((one) => isFree(one, now))) {
-          const request = { replay: id, partition: null, runner, process: this.#parts.process, mapping };
-          const lease = await plane.takePartition({ ...request, leaseMs: LEASE_MS });
-          if (lease === null) break;
-          const part = this.work(lease, { signal })
-            .then(
-              () => {},
-              (error: unknown) => stop.abort(error),
-            )
-            .finally(() => running.delete(part));
-          running.add(part);
+        try {
+          await freeEnded(this.#parts, partitions, now);
+          while (running.size < SLOTS && partitions.some((one) => isFree(one, now))) {
+            const request = { replay: id, partition: null, runner, process: this.#parts.process, mapping };
+            const lease = await plane.takePartition({ ...request, leaseMs: LEASE_MS });
+            if (lease === null) break;
+            const part = this.work(lease, { signal })
+              .then(() => {
+                failures = 0;
+              }, failed)
+              .finally(() => running.delete(part));
+            running.add(part);
+          }
+        } catch (error) {
+          failed(error);
         }
         await this.#something(running, signal);
       }

@@ -8,6 +8,7 @@ import { Busy, InvalidArgument } from '../core/errors.ts';
 import { covers, type Intervals, includes, intersect, intervals, subtract } from '../core/intervals.ts';
 import { keyFromJson, keyToJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
+import { otherSide } from '../core/stage.ts';
 import type { ControlPlaneApi } from './control-plane.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import { ProofLease } from './proof-lease.ts';
@@ -76,7 +77,10 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
       remedy: `changeover set ${migration} dual-write … --reason "…", then changeover backfill ${migration} --reason "…"`,
     });
   }
-  const dirt = await plane.dirt(migration, null, MOST_DIVERGENCES);
+  const [dirt, { covered }] = await Promise.all([
+    plane.dirt(migration, null, MOST_DIVERGENCES),
+    plane.status(migration),
+  ]);
   const dirty = dirt.filter((row) => positions.some(([from, to]) => row.fromPosition < to && row.toPosition > from));
   const dirtyRanges = intervals(
     dirty.flatMap(({ key, fromPosition, toPosition }) => (key === null ? [[fromPosition, toPosition] as const] : [])),
@@ -112,6 +116,7 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
     },
     knownDirt: (name, id) =>
       byId.get(id) ?? (includes(dirtyRanges, ruleset.position(name)) ? 'dirty range' : undefined),
+    covered: (name) => includes(covered[otherSide(ruleset.route(name).authority)], ruleset.position(name)),
     signal: options.signal,
     onProgress: options.onProgress,
     maxDivergences: options.maxDivergences ?? MOST_DIVERGENCES,

@@ -203,6 +203,9 @@ export class RateLimited extends ChangeoverError {
 /** How much an adapter knows about a failed call. */
 export type FaultOutcome = 'nothing-written' | 'unknown';
 
+const STORE_REMEDY =
+  'see that the store can be reached and lets this user do it (changeover doctor looks at both), then try again';
+
 /**
  * A store call failed. Adapters classify their driver's errors into this one, so that nobody above reads messages.
  * `outcome` says whether a write may have been applied; `pressure` that the store asks for less load.
@@ -215,7 +218,7 @@ export class StoreFault extends ChangeoverError {
     message: string,
     options: ErrorDetails & { readonly outcome: FaultOutcome; readonly pressure?: boolean },
   ) {
-    super(message, options);
+    super(message, { remedy: STORE_REMEDY, ...options });
     this.outcome = options.outcome;
     this.pressure = options.pressure ?? false;
   }

@@ -41,6 +41,7 @@ test.each([
   expect(make).toThrow(message);
   if (nearest !== undefined)
     expect(make).toThrow(expect.objectContaining({ remedy: expect.stringContaining(nearest) }));
+  else expect(make).not.toThrow(expect.objectContaining({ remedy: expect.stringContaining('did you mean') }));
 });
 
 test('reports are written whole, into folders that are made, and nothing else is left', async () => {
@@ -77,6 +78,15 @@ test('what cannot be written is refused before the work, by the name of the file
     expect(failure).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining(join(path, name)) });
   }
 });
+
+test.skipIf(process.platform !== 'linux')(
+  'a folder where none can be made is refused, not tried for ever',
+  async () => {
+    await expect(new ReportFiles('json=/proc/nowhere/deep/a.json', '/').clear()).rejects.toThrow(
+      /cannot be written to \/proc\/nowhere\/deep\/a\.json: ENOENT/,
+    );
+  },
+);
 
 test('annotations stand on stdout, and on stderr where stdout is for the document', () => {
   const files = new ReportFiles('github', '/');

@@ -125,6 +125,25 @@ describe('the next step', () => {
     dials: { dualWrite, shadowRead, cutover, retireOld },
   });
 
+  const replay: MigrationStatus['replay'] = {
+    kind: 'backfill',
+    target: 'new',
+    scanned: 1,
+    applied: 1,
+    skipped: 0,
+    rejected: 0,
+    partitions: { done: 0, all: 4 },
+    estimate: 9,
+    startedAt: 0,
+    runner: null,
+    runners: 0,
+    failure: null,
+    rate: null,
+    etaMs: null,
+    paused: false,
+    eased: null,
+  };
+
   test.each<[Partial<MigrationStatus>, string]>([
     [{}, 'changeover set events dual-write canary'],
     [dials('canary', 0, 0), 'changeover set events dual-write 1 '],
@@ -147,6 +166,11 @@ describe('the next step', () => {
     [{ dirty: { ranges: 2, rejected: 0 } }, 'changeover repair events'],
     [{ dirty: { ranges: 2, rejected: 1 } }, 'mend the rejected'],
     [{ divergences: 3 }, 'mend the cause'],
+    [{ replay }, 'changeover backfill events --reason'],
+    [{ replay: { ...replay, target: 'old' } }, 'changeover backfill events --to old --reason'],
+    [{ replay: { ...replay, kind: 'preload' } }, 'changeover backfill events --preload --reason'],
+    [{ replay: { ...replay, kind: 'repair' } }, 'changeover repair events --reason'],
+    [{ replay: { ...replay, paused: true } }, 'changeover backfill events --resume --reason'],
     [{ fleet: { nodes: 3, acknowledged: 2 } }, 'changeover fleet events'],
   ])('of %j is: %s', (change, expected) => {
     expect(nextStep({ ...base, ...change }, document, 500)).toContain(expected);

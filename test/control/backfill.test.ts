@@ -141,6 +141,20 @@ scenario('survives a control plane that is away for a moment', async (fleet) => 
   expect(await run.promise).toMatchObject({ scanned: 300 });
 });
 
+scenario('waits, where workers may take part, for a control plane that is begun anew', async (fleet) => {
+  seed(fleet, 300);
+  await fleet.start(1, { replayRate: 40 });
+  await fleet.set('dual-write', ALL);
+  const { process, controller } = await fleet.world.controller('whoever began it', { offer: async () => {} });
+  const run = fleet.begin(controller.backfill(why));
+  await fleet.sleep(1_000);
+  const mend = fleet.cut({ process });
+  await fleet.sleep(12_000);
+  expect(run.state).toBe('pending');
+  mend();
+  expect(await run.promise).toMatchObject({ scanned: 300 });
+});
+
 scenario('goes on with the same part of the line under a lower mirror, and refuses another by name', async (fleet) => {
   seed(fleet, 300);
   await fleet.start(1, { replayRate: 50 });

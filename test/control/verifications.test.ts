@@ -92,13 +92,13 @@ describe('what a verification is about', () => {
   });
 
   test('a sample or a unit satisfies no gate, but shuts it when it finds a difference', async () => {
-    await verify({ sample: 0.5 });
+    await verify({ sample: 0.9 });
     expect(await gate()).toEqual([false, 'the last verdict is about a sample', expect.anything()]);
     await verify();
     expect((await gate())[0]).toBe(true);
     // Less than everything does not undo what everything proved.
     expect(await verify({ unit: 'u3' })).toMatchObject({ verdict: 'consistent', counts: { old: 3 }, unit: 'u3' });
-    expect(await verify({ sample: 0.5 })).toMatchObject({ verdict: 'consistent', sample: 0.5 });
+    expect(await verify({ sample: 0.9 })).toMatchObject({ verdict: 'consistent', sample: 0.9 });
     expect((await gate())[0]).toBe(true);
     spoil('u3', 'i3');
     expect(await verify({ unit: { user: 'u3' } })).toMatchObject({ verdict: 'divergent', counts: { different: 1 } });
@@ -121,8 +121,25 @@ describe('what a verification is about', () => {
       reasons: ['the sample held no record'],
     });
     expect((await gate())[0]).toBe(false);
-    await verify({ sample: 0.5 });
+    await verify({ sample: 0.9 });
     expect((await gate())[0]).toBe(true);
+  });
+
+  test('a plain record that a complete store lacks was written outside', async () => {
+    const key = { user: 'u99', id: 'i99' };
+    service.databases.old.load([{ id: '["u99","i99"]', key, stamp: null, value: { ...key, n: 9 } }]);
+    const found = (await verify()).divergences.map(({ kind, cause }) => [kind, cause]);
+    expect(found).toEqual([['missing', 'written outside']]);
+    await service.controller.repair(WHY);
+    expect(await verify()).toMatchObject({ verdict: 'consistent' });
+  });
+
+  test('a unit that nobody has proves nothing', async () => {
+    expect(await verify({ unit: 'mistyped' })).toMatchObject({
+      verdict: 'inconclusive',
+      counts: { old: 0, new: 0 },
+      reasons: ['neither store has a record of the unit'],
+    });
   });
 
   test('what is planted is not copied by a replay that begins beside it', async () => {

@@ -2,15 +2,17 @@ import type { VerifyReport } from '../../../verify/verify-report.ts';
 import type { Controller, MoveResult } from '../../control/controller.ts';
 import type { MigrationStatus } from '../../control/status.ts';
 import { parseDialValue } from '../../core/dial.ts';
-import { GatesRefused, HandoverInProgress } from '../../core/errors.ts';
+import { FleetTimeout, GatesRefused, HandoverInProgress } from '../../core/errors.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { Control } from '../../service/control.ts';
 import { MIGRATION } from './demo-config.ts';
 import { count, duration, type Narrator, plural } from './narrator.ts';
 import type { Workplace } from './workplace.ts';
 
-/** A handover that does not get through on a busy machine is undone; an operator tries again. */
+/** What stands in the way for a moment is repaired; an operator tries again. */
 const TRIES = 4;
+/** A handover is undone after a second, which a busy machine may need for itself many times over. */
+const TRIES_IN_TIME = 30;
 /** Looks at what differs: shorter than the command's own, as everything is on one host. */
 const RECHECK_MS = [50, 150, 300] as const;
 /** Comparisons that say something. */
@@ -217,8 +219,12 @@ export class Operator {
   }
 
   async #share(dial: 'dual-write' | 'shadow-read', value: string | number): Promise<void> {
-    this.#type(`set ${MIGRATION} ${dial} ${value}`);
-    const { tookMs } = await this.#controller.set({ dial, to: parseDialValue(value) }, this.#why(`${dial} ${value}`));
+    const move = { dial, to: parseDialValue(value) };
+    const { tookMs } = await this.#insist(
+      `set ${MIGRATION} ${dial} ${value}`,
+      () => this.#controller.set(move, this.#why(`${dial} ${value}`)),
+      { settled: false },
+    );
     await this.#inForce(tookMs);
   }
 
@@ -228,18 +234,24 @@ export class Operator {
   }
 
   /** What stands in the way for a moment is waited for or repaired, as the gates' remedies say; then once more. */
-  async #insist(command: string, move: () => Promise<MoveResult>): Promise<MoveResult> {
+  async #insist(
+    command: string,
+    move: () => Promise<MoveResult>,
+    { settled = true }: { readonly settled?: boolean } = {},
+  ): Promise<MoveResult> {
     for (let tries = 1; ; tries += 1) {
-      await this.settle();
+      if (settled) await this.settle();
       this.#type(command);
       try {
         return await move();
       } catch (error) {
         const refused = error instanceof GatesRefused ? error.gates.filter(({ passed }) => !passed) : [];
-        const passing = error instanceof HandoverInProgress || refused.length > 0;
-        if (!passing || tries === TRIES || refused.some(({ gate }) => !MENDABLE.has(gate))) throw error;
+        const slow = error instanceof HandoverInProgress || error instanceof FleetTimeout;
+        const most = slow ? TRIES_IN_TIME : TRIES;
+        if ((!slow && refused.length === 0) || tries >= most || refused.some(({ gate }) => !MENDABLE.has(gate)))
+          throw error;
         const names = refused.map(({ gate }) => gate);
-        this.#narrator.say(names.length === 0 ? 'undone in time; once more' : `not yet: ${names.join(', ')}`);
+        this.#narrator.say(names.length === 0 ? 'not in time; once more' : `not yet: ${names.join(', ')}`);
         if (names.includes('divergences')) await this.repair();
         if (names.includes('shadow-reads')) await this.compareAnew();
       }
@@ -267,5 +279,7 @@ export class Operator {
   }
 }
 
-/** Gates that a moment, a repair or more comparisons open. */
-const MENDABLE: ReadonlySet<string> = new Set(['dirty', 'fleet', 'handover', 'divergences', 'shadow-reads']);
+/** Gates that a moment, a repair or more comparisons open; `constraints` where a store was too busy to be looked at. */
+const MENDABLE: ReadonlySet<string> = new Set([
+  ...['dirty', 'fleet', 'handover', 'divergences', 'shadow-reads', 'constraints'],
+]);

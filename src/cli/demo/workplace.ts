@@ -18,7 +18,7 @@ export const OPERATIONS_PER_SECOND = 100;
 
 /** Between two looks at a condition. */
 const LOOK_MS = 25;
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 120_000;
 
 const DDL = `CREATE TABLE ${TABLE} (
   user_key TEXT NOT NULL,
