@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -6,6 +8,10 @@ export default defineConfig({
     globalSetup: ['test/support/servers/global-setup.ts'],
     testTimeout: 180_000,
     hookTimeout: 180_000,
+    // A machine that is busy with other things may take its time.
+    expect: { poll: { timeout: 60_000 } },
+    // Half of what the many processes of these tests take to start.
+    env: { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache') },
     pool: 'forks',
     maxWorkers: 2,
     reporters: ['default', './test/support/closing-line-reporter.ts'],

@@ -38,13 +38,13 @@ describe('servers in Docker', () => {
       }
     }
     if (missing !== undefined) missing = `no Docker engine: none answers, and ${missing}`;
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await finder?.stop();
     await keeper?.stop();
     rmSync(workplace, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   test('come up by testcontainers from an image, do their work, and are gone when the run ends', {
     timeout: 240_000,
@@ -70,7 +70,7 @@ describe('servers in Docker', () => {
     expect(await containers()).toEqual([]);
   });
 
-  test('give way to what this machine has where an image cannot be had', { timeout: 120_000 }, async ({ skip }) => {
+  test('give way to what this machine has where an image cannot be had', { timeout: 240_000 }, async ({ skip }) => {
     if (engine === undefined) return skip(missing);
     const environment = { DOCKER_HOST: engine.host, [imageVariable('postgres')]: 'localhost:1/no/such-image:1' };
     const second = new ServerFinder(environment);

@@ -170,11 +170,13 @@ describe.skipIf(missing !== undefined)('a column', () => {
             const refusal = store.check(entry);
             if (refusal === null) {
               expect(outcomes[i]).toEqual({ kind: 'applied', previous: 'absent' });
-              expect(equalValues(found[i]?.value, entry.value), `${String(values[i])}, seed ${SEED}`).toBe(true);
+              expect(equalValues(found[i]?.value, entry.value), `${fc.stringify(values[i])}, seed ${SEED}`).toBe(true);
               // FLOAT is rounded on its way to everybody else, and then said to be.
               if (declared !== 'FLOAT') {
                 const decoded = store.decode(native.get(entry.key['id'] as number));
-                expect(equalValues(decoded.value, entry.value), `a native row of ${String(values[i])}`).toBe(true);
+                expect(equalValues(decoded.value, entry.value), `a native row of ${fc.stringify(values[i])}`).toBe(
+                  true,
+                );
               } else expect(() => store.decode(native.get(entry.key['id'] as number))).toThrow(InvalidRecord);
               held += 1;
             } else {

@@ -44,7 +44,7 @@ const caughtUp = (ms: number | null): boolean => ms === 0;
 
 describe('the lag of replicas', () => {
   test('is told by PostgreSQL while a standby applies nothing, and no more when it does', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     await using primary = await OwnPostgres.create();
     const connect = async (url: string): Promise<pg.Client> => {
@@ -80,7 +80,7 @@ describe('the lag of replicas', () => {
   });
 
   test('is told by MongoDB while a secondary applies nothing, and no more when it does', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     await using set = await OwnReplicaSet.create();
     const client = await new MongoClient(set.url).connect();

@@ -110,7 +110,7 @@ describe('a column', () => {
             const found = await store.get(entry.id, entry.key);
             if (refusal === null) {
               expect(outcomes[i]).toEqual({ kind: 'applied', previous: 'absent' });
-              expect(equalValues(found?.value, entry.value), `${String(values[i])}, seed ${SEED}`).toBe(true);
+              expect(equalValues(found?.value, entry.value), `${fc.stringify(values[i])}, seed ${SEED}`).toBe(true);
               held += 1;
             } else {
               expect(refusal.message).toContain('"v"');

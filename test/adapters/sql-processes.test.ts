@@ -59,9 +59,9 @@ it('a put that never gets the lock is expired, the event loop goes on, and nothi
     turns += 1;
   }, 1);
   const outcomes = await Promise.all([
-    store.putIfNewer(entry, systemClock.now() + 150),
-    store.putManyIfNewer([entry, { ...entry, stamp: makeStamp(2, 0, 1) }], systemClock.now() + 100),
-    store.compareAndSet(entry, { kind: 'absent' }, systemClock.now() + 50),
+    store.putIfNewer(entry, systemClock.now() + 600),
+    store.putManyIfNewer([entry, { ...entry, stamp: makeStamp(2, 0, 1) }], systemClock.now() + 400),
+    store.compareAndSet(entry, { kind: 'absent' }, systemClock.now() + 200),
   ]);
   clearInterval(ticking);
   expect(outcomes.flat()).toEqual(Array(4).fill({ kind: 'expired' }));

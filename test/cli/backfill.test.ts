@@ -35,7 +35,7 @@ async function movedOn(project: Project, child: ChildProcess, from = 0): Promise
 }
 
 test('a backfill that is killed with -9 again and again leaves nothing out and counts everything once', {
-  timeout: 480_000,
+  timeout: 900_000,
 }, async () => {
   await using project = await mirrored();
   let before = 0;
@@ -65,14 +65,17 @@ test('a backfill that is killed with -9 again and again leaves nothing out and c
 });
 
 test('SIGINT ends a backfill in good order, and a plain line shows progress meanwhile', {
-  timeout: 120_000,
+  timeout: 900_000,
 }, async () => {
   await using project = await mirrored();
   const child = project.start('backfill', 'events', '--rate', '100', ...WHY, '--json');
   const output = Promise.all([text(child.stdout!), text(child.stderr!)]);
+  let said = '';
   await new Promise<void>((resolve) => {
     child.stderr?.on('data', (chunk: Buffer) => {
-      if (chunk.toString().includes('backfill events:')) resolve();
+      said += chunk.toString();
+      // On a busy machine the first line may say that nothing is done yet.
+      if (/backfill events: \d+ % {2}[1-9]/.test(said)) resolve();
     });
   });
   child.kill('SIGINT');
@@ -84,7 +87,7 @@ test('SIGINT ends a backfill in good order, and a plain line shows progress mean
   expect((await status(project)).replay?.scanned).toBeGreaterThan(0);
 });
 
-test('a backfill that somebody else is running is left alone, and can be cancelled', { timeout: 120_000 }, async () => {
+test('a backfill that somebody else is running is left alone, and can be cancelled', { timeout: 900_000 }, async () => {
   await using project = await mirrored();
   const child = project.start('backfill', 'events', '--rate', '50', ...WHY);
   const ended = once(child, 'exit');
@@ -102,7 +105,7 @@ test('a backfill that somebody else is running is left alone, and can be cancell
 });
 
 test('a backfill is paused, resumed and given another rate while somebody elseâ€™s process runs it', {
-  timeout: 240_000,
+  timeout: 900_000,
 }, async () => {
   await using project = await mirrored();
   const child = project.start('backfill', 'events', '--rate', '60', ...WHY);
@@ -130,7 +133,7 @@ test('a backfill is paused, resumed and given another rate while somebody elseâ€
 });
 
 test('a backfill of canaries and a part of the line covers just that, and is not resumed as another', {
-  timeout: 240_000,
+  timeout: 900_000,
 }, async () => {
   await using project = await mirrored();
   expect((await project.run('cohort', 'events', 'u7', 'canary', ...WHY)).code).toBe(0);

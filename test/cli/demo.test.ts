@@ -62,7 +62,7 @@ const isAlive = (pid: number): boolean => {
 const pidsIn = (out: string): readonly number[] => (/\(pids ([\d, ]+)\)/.exec(out)?.[1] ?? '').split(', ').map(Number);
 
 describe('the demonstration', () => {
-  test('walks a live migration from end to end, keeps every promise, and cleans up', { timeout: 180_000 }, async () => {
+  test('walks a live migration from end to end, keeps every promise, and cleans up', { timeout: 900_000 }, async () => {
     const { code, out } = await runDemo();
     expect(code, out).toBe(0);
     expect(out).not.toContain('✗');
@@ -88,7 +88,7 @@ describe('the demonstration', () => {
     expect(pidsIn(out).filter(isAlive)).toEqual([]);
   });
 
-  test('leaves neither processes nor files when it is interrupted', { timeout: 60_000 }, async () => {
+  test('leaves neither processes nor files when it is interrupted', { timeout: 900_000 }, async () => {
     const { code, out } = await runDemo('cohort events');
     expect(code, out).toBe(2);
     expect(out).toContain('Interrupted');

@@ -27,7 +27,7 @@ const confirm = (project: Project) => project.run('set', 'events', 'no-outside-w
 const failed = ({ error }: Refused): string[] => error.gates.flatMap(({ gate, passed }) => (passed ? [] : [gate]));
 
 test('a preload fills the new store before dual-write, and the backfill after it skips what is there', {
-  timeout: 240_000,
+  timeout: 900_000,
 }, async () => {
   await using project = await prepared();
   const refused = await project.json<Refused>('backfill', 'events', '--preload', ...WHY);
@@ -54,10 +54,11 @@ test('a preload fills the new store before dual-write, and the backfill after it
   expect(nonsense).toMatchObject({ data: { error: { code: 'INVALID_ARGUMENT' } } });
 });
 
-test('a preload that was killed with -9 keeps dual-write down until it has gone on', { timeout: 240_000 }, async () => {
+test('a preload that was killed with -9 keeps dual-write down until it has gone on', { timeout: 900_000 }, async () => {
   await using project = await prepared();
   await confirm(project);
-  const child = project.start('backfill', 'events', '--preload', '--rate', '500', ...WHY);
+  // Slow, so that it does not end while a loaded machine asks how far it is.
+  const child = project.start('backfill', 'events', '--preload', '--rate', '100', ...WHY);
   const scanned = async (): Promise<number> =>
     (await project.json<{ readonly replay: { readonly scanned: number } | null }>('status', 'events')).data.replay
       ?.scanned ?? 0;

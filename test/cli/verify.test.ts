@@ -38,7 +38,7 @@ function strangers(project: Project, side: 'old' | 'new'): number {
 
 const verify = (project: Project, ...args: string[]) => project.json<Verified>('verify', 'events', ...args);
 
-test('a part of the records is verified, and the verdict says which', { timeout: 120_000 }, async () => {
+test('a part of the records is verified, and the verdict says which', { timeout: 240_000 }, async () => {
   await using project = await copied();
   const range = await verify(project, '--positions', '0-50');
   expect(range).toMatchObject({ code: 0, data: { verdict: 'consistent', positions: [[0, 50_000]] } });
@@ -61,13 +61,18 @@ test('a part of the records is verified, and the verdict says which', { timeout:
 
 test('a proof that was killed with -9 leaves nothing behind once the next has run', { timeout: 180_000 }, async () => {
   await using project = await copied();
-  const child = project.start('verify', 'events', '--prove');
-  while (child.exitCode === null && strangers(project, 'new') < 9) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
+  // Where it was past that moment before it could be killed, once more.
+  for (;;) {
+    const child = project.start('verify', 'events', '--prove');
+    const ended = once(child, 'exit');
+    while (child.exitCode === null && strangers(project, 'new') < 9) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    child.kill('SIGKILL');
+    await ended;
+    if (strangers(project, 'new') === 9) break;
+    expect(await verify(project, '--prove')).toMatchObject({ code: 0 });
   }
-  child.kill('SIGKILL');
-  await once(child, 'exit');
-  expect(strangers(project, 'new')).toBe(9);
   const plain = await verify(project);
   expect(plain).toMatchObject({ code: 2, data: { verdict: 'inconclusive', counts: { old: RECORDS, equal: RECORDS } } });
   expect(plain.data.reasons[0]).toContain('planted record(s)');

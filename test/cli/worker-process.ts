@@ -73,7 +73,7 @@ export async function postgresProject(database: ControlDatabase, name: string) {
   const rows = `const rows = (side: string) => sql({ client: 'pg', connection: '${store.href}', table: \`${name}_\${side}.events\`, document: 'body' });\n`;
   const project = Project.create(config.replace('interface Event', `${rows}\ninterface Event`));
   const done: Done = async (...args) => {
-    const call = await project.run(...args);
+    const call = await project.move(...args);
     expect(call, args.join(' ')).toMatchObject({ code: 0 });
     return call.stdout;
   };

@@ -57,8 +57,14 @@ export class ConsoleStand implements AsyncDisposable {
 
   /** Through the command line; what it was refused is an error of the test. */
   async command(...args: readonly string[]): Promise<void> {
-    const { code, stderr } = await this.served.project.run(...args, ...WHY);
+    const { code, stderr } = await this.served.project.move(...args, ...WHY);
     if (code !== 0) throw new Error(`changeover ${args.join(' ')}: ${stderr}`);
+  }
+
+  /** What an operator does about dirt that is in the way; whoever repairs already does it as well. */
+  async repair(): Promise<void> {
+    const { code, stderr } = await this.served.project.run('repair', 'events', ...WHY);
+    if (code !== 0 && !/\[(?:BUSY|HANDOVER_IN_PROGRESS)\]/.test(stderr)) throw new Error(`repair: ${stderr}`);
   }
 
   async context({ scheme = 'light', width = 1_440 }: Omit<PageOptions, 'role'> = {}): Promise<BrowserContext> {

@@ -20,7 +20,7 @@ async function apply(page: Page, dial: string, to: string, why: string): Promise
   await page.getByRole('button', { name: /^Apply / }).click();
 }
 
-const TRIES = 4;
+const TRIES = 12;
 
 /** Moves a dial as an operator does: on a busy machine a handover may be undone, and dirt may have to be repaired first. */
 async function move(stand: ConsoleStand, page: Page, dial: string, to: string): Promise<void> {
@@ -33,7 +33,7 @@ async function move(stand: ConsoleStand, page: Page, dial: string, to: string): 
     const why = (await page.locator('.c5').textContent()) ?? '';
     if (tries === TRIES) throw new Error(why);
     await page.getByRole('button', { name: /^(?:Discard|Close)$/ }).click();
-    await stand.command('repair', 'events');
+    await stand.repair();
   }
 }
 
@@ -45,7 +45,7 @@ describe.skipIf(found.missing !== undefined)(
     beforeAll(async () => {
       stand = await ConsoleStand.create(found);
     }, 180_000);
-    afterAll(() => stand?.[Symbol.asyncDispose](), 60_000);
+    afterAll(() => stand?.[Symbol.asyncDispose]());
 
     const story = (title: string, run: () => Promise<void>) => test(title, { timeout: 400_000 }, run);
 
@@ -279,7 +279,7 @@ describe.skipIf(found.missing !== undefined)(
         if (await back.isVisible()) break;
         // The same as above: a busy machine, not a broken button.
         if (tries === TRIES) throw new Error((await failed.textContent()) ?? '');
-        await stand.command('repair', 'events');
+        await stand.repair();
       }
       await dialog.getByRole('button', { name: 'Close' }).click();
       await comesTo(

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ApiServer } from '../server/api-server.ts';
-import { freePort } from '../server/free-port.ts';
 import { CLIENT_ID, IdentityProvider } from '../server/identity-provider.ts';
 import { findBrowser, launch } from '../support/browser.ts';
+import { freePort } from '../support/servers/free-port.ts';
 import { builtConsole } from './console-build.ts';
 import { PATIENCE_MS } from './console-stand.ts';
 

@@ -37,7 +37,7 @@ async function goesTo(stand: ConsoleStand, page: Page, says: string): Promise<vo
   const until = Date.now() + 3 * PATIENCE_MS;
   while (!(await there.isVisible())) {
     if (Date.now() > until) throw new Error(`the page still says "${await panel(page).textContent()}"`);
-    if (await waits.isVisible()) await stand.command('repair', 'events');
+    if (await waits.isVisible()) await stand.repair();
     await page.waitForTimeout(200);
   }
 }
@@ -69,7 +69,7 @@ describe.skipIf(found.missing !== undefined)(
       page = await stand.overview({ role: 'operator' });
       other = await stand.overview({ role: 'viewer', scheme: 'dark' });
     }, 300_000);
-    afterAll(() => stand?.[Symbol.asyncDispose](), 60_000);
+    afterAll(() => stand?.[Symbol.asyncDispose]());
 
     const story = (title: string, run: () => Promise<void>) => test(title, { timeout: 400_000 }, run);
 

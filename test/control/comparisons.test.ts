@@ -42,7 +42,7 @@ test('what was compared before a repair mended something says nothing afterwards
   await controller.repair(why);
   expect(await shadow()).toEqual({ compared: 0, divergent: 0 });
   await notes.get({ id: 'a' });
-  await expect.poll(async () => (await shadow()).compared, { timeout: 20_000 }).toBeGreaterThan(0);
+  await expect.poll(async () => (await shadow()).compared, { timeout: 60_000 }).toBeGreaterThan(0);
   const { compared } = await shadow();
   await controller.repair(why);
   expect(await shadow()).toEqual({ compared, divergent: 0 });

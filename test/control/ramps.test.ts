@@ -13,7 +13,8 @@ const plan = (dial: RampDial, steps: readonly DialValue[], more: Partial<RampPla
   dial,
   steps: steps.map(parseDialValue),
   holdMs: 200,
-  budgets: DEFAULT_BUDGETS,
+  // A machine that is busy breaks no budget: none of these tests is about slowness.
+  budgets: { ...DEFAULT_BUDGETS, p99FloorMs: 600_000 },
   force: true,
   ...more,
 });
@@ -135,7 +136,7 @@ describe('a ramp', () => {
     await service.operations.plane.startRamp({ migration: 'items', plan: plan('cutover', [20, 100]), ...WHY });
     keeper(service, 'one');
     await expect
-      .poll(async () => (await newest(service)).note, { timeout: 30_000 })
+      .poll(async () => (await newest(service)).note, { timeout: 60_000 })
       .toMatch(/waits for its gates: .*coverage/);
     expect(await dial(service)).toBe(parseDialValue(0));
     await service.cover(100_000);
@@ -194,11 +195,11 @@ describe('a ramp', () => {
   test('stays where it is while it is paused, and begins its hold anew afterwards', async () => {
     const service = await covered();
     const { plane } = service.operations;
-    await plane.startRamp({ migration: 'items', plan: plan('cutover', [30, 100], { holdMs: 400 }), ...WHY });
+    await plane.startRamp({ migration: 'items', plan: plan('cutover', [30, 100], { holdMs: 2_000 }), ...WHY });
     keeper(service, 'one');
     await expect.poll(() => dial(service), { timeout: 60_000 }).toBe(parseDialValue(30));
     await plane.steerRamp('items', 'pause', WHY);
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect(await dial(service)).toBe(parseDialValue(30));
     const resumed = await plane.steerRamp('items', 'resume', WHY);
     expect(resumed.stepSince).toBeNull();

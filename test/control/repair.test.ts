@@ -28,7 +28,7 @@ function plant(service: MemoryService, user: string, change: (entry: Entry) => P
 const held = (user: string, n: number) => ({ user, id: '1', n });
 
 describe('repair', () => {
-  test('mends every kind of divergence, and says before what it would do', { timeout: 60_000 }, async () => {
+  test('mends every kind of divergence, and says before what it would do', { timeout: 240_000 }, async () => {
     await using service = await mirrored();
     const { controller, operations } = service;
     // Missing: a tombstone is no record. Different: the same version with another value. Stale: an older version.
@@ -82,7 +82,7 @@ describe('repair', () => {
   });
 
   test('the store that leads a unit is the one that its divergent records are written from', {
-    timeout: 60_000,
+    timeout: 240_000,
   }, async () => {
     await using service = await mirrored(['ada']);
     await service.to('rampdown');
@@ -95,7 +95,7 @@ describe('repair', () => {
   });
 
   test('what is dirty is planned by direction, replayed and cleared; nothing else is touched', {
-    timeout: 60_000,
+    timeout: 240_000,
   }, async () => {
     await using service = await mirrored();
     service.faults.new = ({ op, ids }) =>
@@ -119,7 +119,7 @@ describe('repair', () => {
     expect(await service.dirt()).toEqual([]);
   });
 
-  test('a dirty range is scanned, and nothing beside it is put', { timeout: 60_000 }, async () => {
+  test('a dirty range is scanned, and nothing beside it is put', { timeout: 240_000 }, async () => {
     await using service = await mirrored();
     const { controller, operations } = service;
     const { position } = await operations.route('items', 'bob');
@@ -138,7 +138,7 @@ describe('repair', () => {
     expect(service.stored('new', 'ada', '1')?.value).toEqual(held('ada', 0));
   });
 
-  test('a repair that was interrupted and meets more dirt scans all of it anew', { timeout: 60_000 }, async () => {
+  test('a repair that was interrupted and meets more dirt scans all of it anew', { timeout: 240_000 }, async () => {
     await using service = await mirrored();
     const { controller, operations } = service;
     const behind = (user: string): void =>
@@ -162,7 +162,7 @@ describe('repair', () => {
     expect(await service.dirt()).toEqual([]);
   });
 
-  test('what the store refuses is named, and goes through once the cause is mended', { timeout: 60_000 }, async () => {
+  test('what the store refuses is named, and goes through once the cause is mended', { timeout: 240_000 }, async () => {
     await using service = await mirrored();
     const refuse = (): void => {
       service.faults.new = ({ op, ids }) =>
@@ -185,7 +185,7 @@ describe('repair', () => {
     expect(await service.dirt()).toEqual([]);
   });
 
-  test('a record that cannot be written again does not keep the others from it', { timeout: 60_000 }, async () => {
+  test('a record that cannot be written again does not keep the others from it', { timeout: 240_000 }, async () => {
     let strict = false;
     const schema = {
       '~standard': {
@@ -210,7 +210,7 @@ describe('repair', () => {
   });
 
   test('a repair that is interrupted keeps what it mended, and another one mends the rest', {
-    timeout: 60_000,
+    timeout: 240_000,
   }, async () => {
     const users = Array.from({ length: 80 }, (_, i) => `user-${i}`);
     await using service = await mirrored(users);
@@ -252,7 +252,7 @@ describe('a roll-back', () => {
     ['that a process holds', true],
   ] as const)(
     'gives up a paused repair %s, and replays what it needs itself',
-    { timeout: 60_000 },
+    { timeout: 240_000 },
     async ([, stays]) => {
       await using service = await mirrored();
       await service.to('rampdown');
@@ -281,7 +281,7 @@ describe('a roll-back', () => {
     },
   );
 
-  test('waits for nothing that is dirty or divergent elsewhere', { timeout: 60_000 }, async () => {
+  test('waits for nothing that is dirty or divergent elsewhere', { timeout: 240_000 }, async () => {
     const users = Array.from({ length: 40 }, (_, i) => `user-${i}`);
     await using service = await mirrored(users);
     await service.cover();

@@ -151,7 +151,7 @@ describe.skipIf(missing !== undefined)('a shared verification', () => {
   };
   const forever = new AbortController().signal;
 
-  test('says the same as one that is not, of everything and of a part', { timeout: 120_000 }, async () => {
+  test('says the same as one that is not, of everything and of a part', { timeout: 240_000 }, async () => {
     const help = async (where: Place, two: TwoStores): Promise<void> => {
       const { parts, take } = helper(where, two, 'helper');
       let scanned = 0;
@@ -173,7 +173,7 @@ describe.skipIf(missing !== undefined)('a shared verification', () => {
     expect(some.scanned.old.records).toBeGreaterThan(0);
   });
 
-  test('finds what it planted, and what others left, wherever that is scanned', { timeout: 120_000 }, async () => {
+  test('finds what it planted, and what others left, wherever that is scanned', { timeout: 240_000 }, async () => {
     const two = await stores();
     const left = entryOf('user-1', '~changeover-left', plantedStamp(systemClock.now(), 'older'), { n: 1 });
     for (const side of ['old', 'new'] as const) two.data[side].load([left]);
@@ -201,7 +201,7 @@ describe.skipIf(missing !== undefined)('a shared verification', () => {
   });
 
   test('counts nothing twice when a helper stands still, is thought dead and comes back', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     await shared(await stores(), async (where, two) => {
       const wakes = Promise.withResolvers<void>();
@@ -239,7 +239,7 @@ describe.skipIf(missing !== undefined)('a shared verification', () => {
   });
 
   test('goes on by itself with what failed at a helper, and through a cut connection', {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     await shared(await stores(), async (where, two) => {
       const broken = withMethods(two.old, {
@@ -282,7 +282,7 @@ describe.skipIf(missing !== undefined)('a shared verification', () => {
   });
 
   test('keeps what waits within bounds, and gives the verifier again what it knows nothing of', {
-    timeout: 60_000,
+    timeout: 240_000,
   }, async () => {
     const { desk: open, schema } = await place();
     const [lead, helping] = [open(), open()];

@@ -13,7 +13,7 @@ import { migrationRow, nodeRow } from '../support/control-rows.ts';
 const folder = mkdtempSync(join(tmpdir(), 'changeover-control-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const PATIENCE = { timeout: 20_000, interval: 2 };
+const PATIENCE = { timeout: 60_000, interval: 2 };
 
 let files = 0;
 const newFile = (): string => {

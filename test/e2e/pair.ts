@@ -13,10 +13,11 @@ import type { ReplaySummary } from '../../src/control/backfill.ts';
 import type { Controller, MoveResult } from '../../src/control/controller.ts';
 import type { MigrationStatus } from '../../src/control/status.ts';
 import { type DialName, parseDialValue } from '../../src/core/dial.ts';
-import { ChangeoverError, FleetTimeout, GatesRefused, HandoverInProgress } from '../../src/core/errors.ts';
+import { ChangeoverError, GatesRefused } from '../../src/core/errors.ts';
 import type { Settings } from '../../src/core/settings.ts';
 import { type Control, control } from '../../src/service/control.ts';
 import type { VerifyReport } from '../../verify/verify-report.ts';
+import { isSlow } from '../support/insist.ts';
 import type { Place } from './place.ts';
 import { configOf, MIGRATION, type PairSpec } from './place-spec.ts';
 import type { ServiceOrders } from './service.ts';
@@ -29,10 +30,16 @@ const OPERATIONS_PER_SECOND = 50;
 const TRIES = 6;
 /** A handover is undone after a second, which a busy machine may need for itself many times over. */
 const TRIES_IN_TIME = 60;
-const MENDABLE: ReadonlySet<string> = new Set(['dirty', 'fleet', 'handover', 'divergences', 'shadow-reads']);
+const MENDABLE: ReadonlySet<string> = new Set([
+  ...['dirty', 'fleet', 'handover', 'divergences', 'shadow-reads'],
+  // A store that was too busy to be looked at.
+  'constraints',
+]);
 const COMPARISONS = 40;
 /** Between two looks at something that is waited for. */
 const LOOK_MS = 25;
+/** A process that was told to stand still does so by then, or is not running anyway. */
+const STOPS_MS = 10;
 const RECHECK_MS = [50, 150, 300] as const;
 
 export interface PairOptions {
@@ -121,7 +128,14 @@ export class Pair {
   async killService(place: number): Promise<void> {
     const { child, journal } = this.#services[place] as Running;
     const tail = new JournalTail(journal);
-    while (!tail.endsInWrite()) await nextTurn();
+    for (;;) {
+      while (!tail.endsInWrite()) await nextTurn();
+      // It may have had its answer before the signal came.
+      child.signal('SIGSTOP');
+      await pause(STOPS_MS);
+      if (tail.endsInWrite()) break;
+      child.signal('SIGCONT');
+    }
     await child.kill();
     tail.close();
     await this.startService(place);
@@ -321,8 +335,6 @@ export class Pair {
     }
   }
 }
-
-const isSlow = (error: unknown): boolean => error instanceof HandoverInProgress || error instanceof FleetTimeout;
 
 const specOf = (folder: string, places: { readonly old: Place; readonly new: Place }): PairSpec => ({
   control: join(folder, 'control.db'),

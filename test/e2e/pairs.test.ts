@@ -41,7 +41,7 @@ describe.for(PAIRS)('from %s to %s', ([from, to]) => {
   test.skipIf(missing.length > 0)(
     `live events move, back and forth, and not one is lost or comes back${because}`,
     {
-      timeout: 240_000,
+      timeout: 900_000,
     },
     async () => {
       await using pair = await Pair.open(

@@ -16,7 +16,7 @@ describe.for(PAIRS)('a preload from $from to $to', ({ from, to, old, fresh }) =>
 
   test.skipIf(missing.length > 0)(
     `fills the new store while services write and delete, and not one record is lost or comes back${because}`,
-    { timeout: 240_000 },
+    { timeout: 900_000 },
     async () => {
       await using pair = await Pair.open(old, fresh);
       await pair.prepare();

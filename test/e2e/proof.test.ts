@@ -21,7 +21,7 @@ describe.for(PAIRS)('planted records, %s', ([, makeOld, makeNew, ...missing]) =>
 
   test.skipIf(because.length > 0)(
     `are found in real stores, and no trace of them is left ${because.join('; ')}`,
-    { timeout: 120_000 },
+    { timeout: 240_000 },
     async () => {
       await using pair = await Pair.open(makeOld, makeNew);
       await pair.prepare();

@@ -65,21 +65,24 @@ describe.each(Object.entries(EXPECTED))('in the stage %s', (name, expected) => {
   });
 
   test('what the authority refuses or loses is never mirrored, and its error is the caller’s', async () => {
-    await using service = await startService({ settings: { putTimeoutMs: 20, operationTimeoutMs: 40 } });
+    await using service = await startService();
     await service.to(stage);
     const lead = service.items.route('ada').authority;
+    const mirrored = (): string[] =>
+      service.requests.filter((request) => !request.startsWith(lead) && !request.endsWith('get'));
     service.faults[lead] = ({ op }) => (isWrite(op) ? { kind: 'fail' } : undefined);
     await expect(service.items.put(item('ada', '1'))).rejects.toBeInstanceOf(StoreUnavailable);
     service.faults[lead] = ({ op }) => (isWrite(op) ? { kind: 'reject', reason: 'limit' } : undefined);
     await expect(service.items.create(item('ada', '1'))).rejects.toBeInstanceOf(StoreRejected);
-    service.faults[lead] = ({ op }) => (isWrite(op) ? { kind: 'lose-request' } : undefined);
-    await expect(service.items.put(item('ada', '1'))).rejects.toBeInstanceOf(OutcomeUnknown);
     service.faults[lead] = ({ op }) => (op === 'get' ? { kind: 'fail' } : undefined);
     await expect(service.items.get(key)).rejects.toBeInstanceOf(StoreUnavailable);
     await expect(service.items.update(key, () => item('ada', '1'))).rejects.toBeInstanceOf(StoreUnavailable);
-    expect(service.requests.filter((request) => !request.startsWith(lead) && !request.endsWith('get'))).toStrictEqual(
-      [],
-    );
+    expect(mirrored()).toStrictEqual([]);
+    // Only here is a time-out waited for.
+    await service.settings({ putTimeoutMs: 200, operationTimeoutMs: 400 });
+    service.faults[lead] = ({ op }) => (isWrite(op) ? { kind: 'lose-request' } : undefined);
+    await expect(service.items.put(item('ada', '1'))).rejects.toBeInstanceOf(OutcomeUnknown);
+    expect(mirrored()).toStrictEqual([]);
     expect(service.databases.old.snapshot()).toStrictEqual([]);
     expect(service.databases.new.snapshot()).toStrictEqual([]);
   });
@@ -132,7 +135,7 @@ describe('a lead put whose answer is lost', () => {
   });
 
   test('is not sent again while stamping is off', async () => {
-    await using service = await startService({ settings: { putTimeoutMs: 20, operationTimeoutMs: 40 } });
+    await using service = await startService({ settings: { putTimeoutMs: 200, operationTimeoutMs: 400 } });
     service.faults.old = ({ op }) => (isWrite(op) ? { kind: 'lose-answer' } : undefined);
     await expect(service.items.put(item('ada', '1'))).rejects.toBeInstanceOf(OutcomeUnknown);
     expect(service.requests).toStrictEqual(['old putPlain']);
@@ -168,7 +171,7 @@ describe('while the old store leads, the follower', () => {
   ];
 
   test.each(hurt)('%s changes neither result nor error of any call', async (_, dirt, harm) => {
-    await using service = await startService({ settings: { mirrorTimeoutMs: 30, breakerFailures: 1_000_000 } });
+    await using service = await startService({ settings: { mirrorTimeoutMs: 1_000, breakerFailures: 1_000_000 } });
     await service.to('shadow');
     harm(service);
     const { items } = service;

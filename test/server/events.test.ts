@@ -5,7 +5,9 @@ import { systemClock } from '../../src/core/clock.ts';
 import type { RulesetDocument } from '../../src/core/ruleset.ts';
 import { type Control, control, open } from '../../src/index.ts';
 import { openHttpControl } from '../../src/server/http-control-client.ts';
+import { insist } from '../support/insist.ts';
 import { until } from '../support/memory-service.ts';
+import { freePort } from '../support/servers/free-port.ts';
 import { ApiServer, type Item } from './api-server.ts';
 import { EventStream } from './event-stream.ts';
 
@@ -13,7 +15,8 @@ const WHY = { actor: 'test', reason: 'test' };
 
 let api: ApiServer;
 beforeAll(async () => {
-  api = await ApiServer.start();
+  // A port that it gets again when it comes back.
+  api = await ApiServer.start({ port: await freePort() });
 });
 afterAll(() => api?.[Symbol.asyncDispose]());
 
@@ -154,7 +157,7 @@ describe('a process that works through the server', () => {
     const soFar = heard;
     await api.listen({ port });
     await until(() => heard > soFar, 'the news');
-    expect((await plane.rulesets(['items']))[0]?.revision).toBe(revision);
+    await until(async () => (await plane.rulesets(['items']))[0]?.revision === revision, 'the new revision');
     stop();
     await plane.close();
   });
@@ -181,10 +184,17 @@ describe('a process that works through the server', () => {
     });
     await controller.set({ dial: 'dual-write', to: 100_000 }, { ...WHY, force: true });
     await controller.backfill(WHY);
-    await controller.set({ dial: 'cutover', to: 50_000 }, { ...WHY, force: true });
-    await controller.set({ dial: 'cutover', to: 100_000 }, { ...WHY, force: true });
+    for (const to of [50_000, 100_000]) {
+      await insist(controller, () => controller.set({ dial: 'cutover', to }, { ...WHY, force: true }));
+    }
     running = false;
     await Promise.all(writers);
+    // What a slow mirror left dirty, on a busy machine.
+    await until(async () => {
+      const { dirty } = await operations.plane.status('items');
+      if (dirty.ranges > 0) await controller.repair(WHY);
+      return dirty.ranges === 0;
+    }, 'nothing that is dirty');
     const status = await operations.plane.status('items');
     expect(status).toMatchObject({ stage: 'rampdown', dirty: { ranges: 0, rejected: 0 } });
     for (const [key, n] of written) {

@@ -2,7 +2,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { Provider } from 'oidc-provider';
-import { freePort } from './free-port.ts';
+import { freePort } from '../support/servers/free-port.ts';
 
 /** What the provider knows of somebody besides the subject. */
 export interface Person {

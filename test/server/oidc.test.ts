@@ -6,8 +6,8 @@ import type { OidcOptions } from '../../src/core/sign-in.ts';
 import type { Logger } from '../../src/core/telemetry.ts';
 import { CONFIG, Project } from '../cli/project.ts';
 import { until } from '../support/memory-service.ts';
+import { freePort } from '../support/servers/free-port.ts';
 import { ApiServer } from './api-server.ts';
-import { freePort } from './free-port.ts';
 import { CLIENT_ID, IdentityProvider, Visitor } from './identity-provider.ts';
 
 const PEOPLE = {
@@ -309,7 +309,7 @@ describe('signing in by OpenID Connect', () => {
 describe('a server of the command line', () => {
   const configOf = (extra: string) => CONFIG.replace("control: 'sqlite:", `oidc: { ${extra} },\n  control: 'sqlite:`);
 
-  test('offers what its configuration says, with the secret from the environment', { timeout: 120_000 }, async () => {
+  test('offers what its configuration says, with the secret from the environment', { timeout: 240_000 }, async () => {
     const { issuer, clientId, url } = oidc;
     const options = `issuer: '${issuer}', clientId: '${clientId}', url: '${url}', name: 'Example', roles: { dba: 'admin' }`;
     await using project = Project.create(configOf(`${options}, clientSecret: process.env.HOME`));
@@ -320,7 +320,7 @@ describe('a server of the command line', () => {
     expect(await offered()).toEqual({ oidc: { name: 'Example' } });
   });
 
-  test('does not start with what cannot be meant, and says what was expected', { timeout: 120_000 }, async () => {
+  test('does not start with what cannot be meant, and says what was expected', { timeout: 240_000 }, async () => {
     await using project = Project.create(configOf(`issuer: 'http://login.example.com', clientSecret: 'hush-hush'`));
     const { code, stderr } = await project.run('serve', '--port', '0');
     expect(code).toBe(3);

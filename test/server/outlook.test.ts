@@ -25,7 +25,8 @@ beforeAll(async () => {
   })();
   await api.operations.plane.changeSettings(
     'items',
-    { noOutsideWriters: true, shadowRecheckMs: [] },
+    // A mirror that is slow because the machine is busy is waited for.
+    { noOutsideWriters: true, shadowRecheckMs: [], mirrorTimeoutMs: 60_000, acknowledgeGraceMs: 10_000 },
     { actor: 'ada', reason },
   );
 });

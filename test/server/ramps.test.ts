@@ -18,7 +18,7 @@ describe('a ramp through the API', () => {
     expect(status).toBe(201);
     expect(json).toMatchObject({ dial: 'dual-write', start: 0, steps: [7, 40, 100], step: 0, state: 'running' });
     expect((await change('/ramps', { dial: 'shadow-read', to: 5, holdMs: 0 })).json.code).toBe('BUSY');
-    await expect.poll(async () => (await newest()).stepSince, { timeout: 40_000 }).not.toBeNull();
+    await expect.poll(async () => (await newest()).stepSince, { timeout: 60_000 }).not.toBeNull();
     await api.server.close();
     await api.listen();
     await expect.poll(async () => (await newest()).state, { timeout: 60_000 }).toBe('done');

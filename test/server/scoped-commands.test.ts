@@ -6,7 +6,7 @@ interface Named {
 }
 
 test('a command line whose token is for some migrations shows those, and a viewer may look at everything', {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async () => {
   await using served = await ServedProject.create();
   const { project } = served;

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { CONFIG, Project } from '../cli/project.ts';
-import { freePort } from './free-port.ts';
+import { freePort } from '../support/servers/free-port.ts';
 
 /** A server of its own process. */
 export interface ServerProcess {

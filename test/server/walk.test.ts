@@ -19,13 +19,13 @@ const why = (reason: string): readonly string[] => ['--reason', reason];
 
 describe('a fleet and a command line that work through a server', () => {
   test('walk a migration to its cutover, with the server killed and started again on the way', {
-    timeout: 180_000,
+    timeout: 900_000,
   }, async () => {
     await using served = await ServedProject.create();
     const { project } = served;
     project.seed(500);
     const ok = async (...args: readonly string[]): Promise<void> => {
-      const call = await project.run(...args);
+      const call = await project.move(...args);
       expect(call.code, `${args.join(' ')}: ${call.stdout}${call.stderr}`).toBe(0);
     };
     const status = async (): Promise<Status> => (await project.json<Status>('status', 'events')).data;

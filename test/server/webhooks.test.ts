@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { localControlPlane } from '../../src/control/control-plane.ts';
+import { type ControlPlaneApi, localControlPlane } from '../../src/control/control-plane.ts';
 import { memoryStorage } from '../../src/control/memory-storage.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { GatesRefused } from '../../src/core/errors.ts';
@@ -35,23 +35,24 @@ async function receiver() {
   return { url, messages, state, told };
 }
 
+const LONG = { timeout: 60_000 };
+
 async function served(webhooks: readonly string[]): Promise<ApiServer> {
   const api = await ApiServer.start({ webhooks });
   onTestFinished(() => api[Symbol.asyncDispose]());
   // A webhook hears of what comes after it is known.
-  for (const url of webhooks) {
-    const hook = createHash('sha256').update(url).digest('hex').slice(0, 32);
-    await expect
-      .poll(async () => (await api.operations.plane.openNotices({ hook, runner: 'test' })).length, { timeout: 30_000 })
-      .toBe(0);
-  }
+  for (const url of webhooks) await allTold(api.operations.plane, url);
   return api;
+}
+
+/** Nothing more is to be told, or under way. */
+async function allTold(plane: Pick<ControlPlaneApi, 'openNotices'>, url: string): Promise<void> {
+  const hook = createHash('sha256').update(url).digest('hex').slice(0, 32);
+  await expect.poll(async () => (await plane.openNotices({ hook, runner: 'test' })).length, LONG).toBe(0);
 }
 
 const change = (api: ApiServer, path: string, body: object, method = 'POST') =>
   api.call(`/api/v1/migrations/items${path}`, { method, body: { reason: 'peak <b>hours</b>', ...body } });
-
-const LONG = { timeout: 40_000 };
 
 describe('a webhook', () => {
   test('is told of moves and refusals, with who, why and what is missing, and of nothing twice', async () => {
@@ -127,8 +128,7 @@ describe('a webhook', () => {
     for (const name of names) await plane.ensureMigration(name);
     const webhooks = new Webhooks([to.url], plane, systemClock, silentLogger);
     onTestFinished(() => webhooks.close());
-    const hook = createHash('sha256').update(to.url).digest('hex').slice(0, 32);
-    await expect.poll(() => plane.openNotices({ hook, runner: 'test' }), LONG).toEqual([]);
+    await allTold(plane, to.url);
     const evidence = { prepared: null, findings: { old: null, new: null }, mapping: 'm' };
     for (const migration of names) {
       const move = { dial: 'cutover', to: 5 } as const;

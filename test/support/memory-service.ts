@@ -16,6 +16,7 @@ import {
   open,
 } from '../../src/index.ts';
 import type { Repository } from '../../src/repository/repository.ts';
+import { insist } from './insist.ts';
 
 /** The records of these tests: a user's items. */
 export interface Item {
@@ -79,7 +80,7 @@ export class MemoryService implements AsyncDisposable {
     const cutsOver = stage === 'live' || stage === 'rampdown' || stage === 'complete';
     if (cutsOver && dials.cutover < 100_000) await this.cover(stage === 'complete' ? 100_001 : 100_000);
     else if (stage === 'complete' && dials.dualWrite <= 100_000) await this.cover(100_001);
-    await this.controller.stage(stage, { ...WHY, force: true });
+    await insist(this.controller, () => this.controller.stage(stage, { ...WHY, force: true }));
     await this.#settled();
   }
 
@@ -91,7 +92,7 @@ export class MemoryService implements AsyncDisposable {
   }
 
   async set(dial: 'dual-write' | 'shadow-read' | 'cutover', to: number): Promise<void> {
-    await this.controller.set({ dial, to }, { ...WHY, force: true });
+    await insist(this.controller, () => this.controller.set({ dial, to }, { ...WHY, force: true }));
     await this.#settled();
   }
 
@@ -140,11 +141,14 @@ export class MemoryService implements AsyncDisposable {
   }
 }
 
+/** Longer than anything takes on a machine that has much else to do. */
+const PATIENCE_MS = 60_000;
+
 /** Resolves when the condition holds. Polls, so that nobody guesses how long something takes. */
 export async function until(condition: () => boolean | Promise<boolean>, what = 'the condition'): Promise<void> {
   const begun = performance.now();
   while (!(await condition())) {
-    if (performance.now() - begun > 20_000) throw new Error(`${what} did not come about within 20 s`);
+    if (performance.now() - begun > PATIENCE_MS) throw new Error(`${what} did not come about in time`);
     await wait(2);
   }
 }

@@ -71,7 +71,7 @@ export function schemathesis(
   args: readonly string[],
 ): Promise<string> {
   const env = { ...process.env, PYTHONPATH: packages, NO_COLOR: '1', PYTHONDONTWRITEBYTECODE: '1' };
-  const limits = { timeout: 280_000, maxBuffer: 64 * 2 ** 20 };
+  const limits = { timeout: 420_000, maxBuffer: 64 * 2 ** 20 };
   return new Promise((resolve) => {
     execFile('python3', ['-m', 'schemathesis.cli', 'run', ...args], { cwd: folder, env, ...limits }, (_, out, err) =>
       // What it sent may be as long as it likes.

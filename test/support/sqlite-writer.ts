@@ -49,7 +49,7 @@ async function increment(): Promise<void> {
     const next = entry('counter', clock.next(), { count: Number(current?.value?.['count'] ?? 0) + 1 });
     const expected =
       current === undefined ? ({ kind: 'absent' } as const) : ({ kind: 'version', stamp: current.stamp } as const);
-    const outcome = await definite(() => store.compareAndSet(next, expected, store.now() + 20_000));
+    const outcome = await definite(() => store.compareAndSet(next, expected, store.now() + 60_000));
     if (outcome.kind === 'applied') {
       increments += 1;
       return;
@@ -67,7 +67,7 @@ for (let round = 0; round < rounds; round += 1) {
     return entry(`key ${k}`, stamp, deleted ? null : { writer, round });
   });
   const put = async (one: Entry): Promise<void> => {
-    const outcome = await definite(() => store.putIfNewer(one, store.now() + 20_000));
+    const outcome = await definite(() => store.putIfNewer(one, store.now() + 60_000));
     if (outcome.kind === 'applied')
       applied.push({ id: one.id, stamp: one.stamp as Stamp, deleted: one.value === null });
     else if (outcome.kind !== 'superseded') throw new Error(`a put is ${outcome.kind}`);

@@ -50,7 +50,7 @@ describe('the measurements of a service', () => {
     await operations.prepare('items');
     await operations.plane.changeSettings(
       'items',
-      { noOutsideWriters: true, shadowRecheckMs: [], mirrorToNew: 'wait', mirrorTimeoutMs: 20 },
+      { noOutsideWriters: true, shadowRecheckMs: [], mirrorToNew: 'wait', mirrorTimeoutMs: 1_000 },
       WHY,
     );
     const changeover = await open(config, { name: 'measured', meter: metrics.meter });

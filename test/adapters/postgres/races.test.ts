@@ -37,6 +37,7 @@ async function waiting(place: PostgresPlace, count: number): Promise<void> {
          AND application_name = 'changeover'`,
     );
     if (Number(found) >= count) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
@@ -94,7 +95,7 @@ describePostgres('a write that waits for a lock', () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place);
     const lock = await begun(place, "INSERT INTO things VALUES ('a', 7)");
-    const put = store.putIfNewer(entry('a', 5, 5), later(store, 400));
+    const put = store.putIfNewer(entry('a', 5, 5), later(store, 1_500));
     await waiting(place, 1);
     expect(await put).toEqual({ kind: 'expired' });
     await lock.query('ROLLBACK');
@@ -120,7 +121,7 @@ describePostgres('a write that waits for a lock', () => {
     const [store] = await twoStores(place);
     await store.putIfNewer(entry('a', 5, 5), later(store));
     const lock = await begun(place, "SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
-    const put = store.putIfNewer(entry('a', 6, what === 'put' ? 6 : null), later(store, 2_000));
+    const put = store.putIfNewer(entry('a', 6, what === 'put' ? 6 : null), later(store, 2_500));
     await waiting(place, 1);
     const [[statement] = []] = await place.rows(
       "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
@@ -147,10 +148,10 @@ describePostgres('a write that waits for a lock', () => {
       await store.putIfNewer(entry(id, 5, null), later(store));
       const stamps = await begun(place, 'SELECT 1 FROM things_changeover FOR UPDATE');
       const parents = await begun(place, 'DELETE FROM parents');
-      const deadline = store.now() + 900;
+      const deadline = store.now() + 2_400;
       const done = put(entry(id, 9, 1), deadline);
       await waiting(place, 1);
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await new Promise((resolve) => setTimeout(resolve, 1_300));
       await stamps.query('ROLLBACK');
       // Each wait is shorter than the whole time that there was, and both together are longer.
       while (store.now() < deadline + 150) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -210,7 +211,7 @@ describePostgres('a write that waits for a lock', () => {
     await store.putIfNewer(entry('k 13', 1, 1), later(store));
     const lock = await begun(place, "SELECT * FROM things WHERE id = 'k 13' FOR UPDATE");
     const batch = Array.from({ length: 40 }, (_, i) => entry(`k ${i}`, 5, i));
-    const outcomes = await store.putManyIfNewer(batch, later(store, 4_000));
+    const outcomes = await store.putManyIfNewer(batch, later(store, 8_000));
     expect(outcomes.map(({ kind }) => kind)).toEqual(batch.map((_, i) => (i === 13 ? 'expired' : 'applied')));
     await lock.query('COMMIT');
     expect(await store.get(...key('k 13'))).toEqual(entry('k 13', 1, 1));
@@ -396,7 +397,7 @@ describePostgres('a lost connection', () => {
     const lock = await begun(place, "SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
     const slow = store.putIfNewer(entry('a', 6, 6), later(store));
     await waiting(place, 1);
-    const error = await store.putIfNewer(entry('b', 6, 6), later(store, 200)).catch((reason: unknown) => reason);
+    const error = await store.putIfNewer(entry('b', 6, 6), later(store, 1_500)).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ outcome: 'nothing-written', pressure: true });
     await lock.query('COMMIT');
     expect(await slow).toEqual(APPLIED_OVER);
