@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** Stands between a client and a MongoDB server and keeps back what the client sends, as long as a test wants. */
+/** Stands between a client and a server and keeps back what the client sends, as long as a test wants. */
 export class HoldingProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -28,7 +28,7 @@ export class HoldingProxy implements AsyncDisposable {
     return { proxy, url: through.href };
   }
 
-  /** From now on commands that contain `text` wait for {@link release}. */
+  /** From now on lines on which `text` comes wait for {@link release}, from the part that holds it on. */
   hold(text: string): void {
     this.#holdsWhat = text;
     this.#held = [];
@@ -58,6 +58,7 @@ export class HoldingProxy implements AsyncDisposable {
 
   #relay(client: Socket, server: Socket): void {
     let losing = false;
+    let kept: Buffer[] | null = null;
     const end = (): void => {
       client.destroy();
       server.destroy();
@@ -75,10 +76,14 @@ export class HoldingProxy implements AsyncDisposable {
         this.#loses = null;
         losing = true;
       }
-      const held = this.#held;
-      if (held !== null && this.#holdsWhat !== null && data.includes(this.#holdsWhat))
-        held.push(() => server.write(data));
-      else server.write(data);
+      if (kept !== null) kept.push(data);
+      else if (this.#held !== null && this.#holdsWhat !== null && data.includes(this.#holdsWhat)) {
+        kept = [data];
+        this.#held.push(() => {
+          for (const part of kept ?? []) server.write(part);
+          kept = null;
+        });
+      } else server.write(data);
     });
     server.on('data', (data) => {
       if (losing) end();
