@@ -8,6 +8,7 @@ import type { FinalRecord } from '../../src/cli/demo/audit.ts';
 import { Child } from '../../src/cli/demo/child.ts';
 import { eventOf, seedKey, seedWrite, type WebhookEvent } from '../../src/cli/demo/events.ts';
 import { type History, JournalTail, keyText, readJournals, type WriteRecord } from '../../src/cli/demo/journal.ts';
+import { type Experience, experienceOf } from '../../src/cli/demo/latency.ts';
 import type { TrafficSample } from '../../src/cli/demo/traffic.ts';
 import type { ReplaySummary } from '../../src/control/backfill.ts';
 import type { Controller, MoveResult } from '../../src/control/controller.ts';
@@ -49,12 +50,6 @@ export interface PairOptions {
 }
 
 /** What callers met since the last look. */
-export interface Experience {
-  readonly calls: number;
-  /** How many calls failed, by code. */
-  readonly failures: Readonly<Record<string, number>>;
-}
-
 /** A service and where it writes down what it does. */
 interface Running {
   readonly child: Child;
@@ -151,17 +146,13 @@ export class Pair {
 
   /** Codes of the calls that failed since the last look. */
   async failures(): Promise<Readonly<Record<string, number>>> {
-    return (await this.experience()).failures;
+    return (await this.experience()).errors;
   }
 
   /** What callers met since the last look. */
   async experience(): Promise<Experience> {
     const asked = this.#services.map(({ child }) => child.ask('take'));
-    const samples = (await Promise.all(asked)) as TrafficSample[];
-    return {
-      calls: samples.reduce((sum, { latenciesMs }) => sum + latenciesMs.length, 0),
-      failures: Object.assign({}, ...samples.map(({ errors }) => errors)),
-    };
+    return experienceOf((await Promise.all(asked)) as TrafficSample[]);
   }
 
   async prepare(): Promise<void> {
