@@ -54,6 +54,17 @@ async function allTold(plane: Pick<ControlPlaneApi, 'openNotices'>, url: string)
 const change = (api: ApiServer, path: string, body: object, method = 'POST') =>
   api.call(`/api/v1/migrations/items${path}`, { method, body: { reason: 'peak <b>hours</b>', ...body } });
 
+/** A server that was closed while a webhook, which takes so long to answer, had a message. */
+async function closedWhileTelling(answerMs: number) {
+  const to = await receiver();
+  to.state.answerMs = answerMs;
+  const api = await served([to.url]);
+  await change(api, '/dials', { dial: 'cutover', to: 10 });
+  await expect.poll(to.told, LONG).toHaveLength(1);
+  await api.server.close();
+  return { to, api };
+}
+
 describe('a webhook', () => {
   test('is told of moves and refusals, with who, why and what is missing, and of nothing twice', async () => {
     const to = await receiver();
@@ -77,12 +88,7 @@ describe('a webhook', () => {
   });
 
   test('that answers late is not told again by a server that was closed meanwhile', async () => {
-    const to = await receiver();
-    to.state.answerMs = 300;
-    const api = await served([to.url]);
-    await change(api, '/dials', { dial: 'cutover', to: 10 });
-    await expect.poll(to.told, LONG).toHaveLength(1);
-    await api.server.close();
+    const { to, api } = await closedWhileTelling(300);
     await api.listen({ webhooks: [to.url] });
     await change(api, '/dials', { dial: 'cutover', to: 20 });
     await expect.poll(to.told, LONG).toContain('cutover 20 % was refused by its gates; nothing changed');
@@ -90,12 +96,7 @@ describe('a webhook', () => {
   });
 
   test('that does not answer keeps no server from closing', async () => {
-    const to = await receiver();
-    to.state.answerMs = 3_600_000;
-    const api = await served([to.url]);
-    await change(api, '/dials', { dial: 'cutover', to: 10 });
-    await expect.poll(to.told, LONG).toHaveLength(1);
-    await api.server.close();
+    await closedWhileTelling(3_600_000);
   });
 
   test('that fails is told later, and its address is in no log', async () => {

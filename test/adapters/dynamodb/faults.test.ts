@@ -3,6 +3,7 @@ import { type Clock, systemClock } from '../../../src/core/clock.ts';
 import type { Partition } from '../../../src/core/store.ts';
 import { entry, entryOf, faultOf, KEYS, later, onEveryServer, stampOf } from '../../support/dynamodb-fixture.ts';
 import { SERVER_ERROR, THROTTLED, UNKNOWN_OPERATION } from '../../support/faulty-http-proxy.ts';
+import { leapingClock } from '../../support/hasty-clock.ts';
 
 onEveryServer((t) => {
   describe('a put whose answer is lost', () => {
@@ -233,18 +234,7 @@ onEveryServer((t) => {
     );
 
     it('end the retries of a throttled put', async () => {
-      let aheadMs = 0;
-      // Each pause between retries takes ten seconds of this clock.
-      const clock: Clock = {
-        ...systemClock,
-        now: () => systemClock.now() + aheadMs,
-        after: (ms, fn) => {
-          if (ms >= 2_000) return systemClock.after(ms, fn);
-          aheadMs += 10_000;
-          return systemClock.after(0, fn);
-        },
-      };
-      const store = await t.fresh({ maxAttempts: 1_000 }, KEYS, { clock });
+      const store = await t.fresh({ maxAttempts: 1_000 }, KEYS, { clock: leapingClock() });
       t.proxy.plan = ({ operation }) => (operation === 'PutItem' ? THROTTLED : { kind: 'pass' });
       const fault = await faultOf(store.putIfNewer(entry(10), later(store)));
       expect(fault).toMatchObject({ outcome: 'nothing-written', pressure: true });

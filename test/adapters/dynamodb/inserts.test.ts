@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { UNUSUAL_VALUES } from '../../../adapters/conformance/index.ts';
 import type { Attribute } from '../../../adapters/dynamodb/attribute.ts';
-import { type Clock, systemClock } from '../../../src/core/clock.ts';
 import { KeySpec } from '../../../src/core/record-key.ts';
 import type { Entry, PutFault, PutOutcome, Store } from '../../../src/core/store.ts';
 import { type Logger, silentLogger } from '../../../src/core/telemetry.ts';
@@ -9,6 +8,7 @@ import type { StoredRecord } from '../../../src/core/value.ts';
 import { entryOf, KEYS, later, onEveryServer, stampOf } from '../../support/dynamodb-fixture.ts';
 import { failingInserts, type WireItem } from '../../support/dynamodb-statements.ts';
 import { type Fault, SERVER_ERROR, THROTTLED } from '../../support/faulty-http-proxy.ts';
+import { leapingClock } from '../../support/hasty-clock.ts';
 
 const PASS: Fault = { kind: 'pass' };
 const APPLIED = { kind: 'applied', previous: 'absent' } as const;
@@ -251,18 +251,7 @@ onEveryServer((t) => {
     });
 
     it('never leaves once its deadline has passed, be it the first or one that was throttled', async () => {
-      let aheadMs = 0;
-      // Each pause between tries takes ten seconds of this clock.
-      const clock: Clock = {
-        ...systemClock,
-        now: () => systemClock.now() + aheadMs,
-        after: (ms, fn) => {
-          if (ms >= 2_000) return systemClock.after(ms, fn);
-          aheadMs += 10_000;
-          return systemClock.after(0, fn);
-        },
-      };
-      const store = await t.fresh({ maxAttempts: 1_000 }, KEYS, { clock });
+      const store = await t.fresh({ maxAttempts: 1_000 }, KEYS, { clock: leapingClock() });
       t.proxy.seen.length = 0;
       const past = store.now() - 1;
       expect(await store.putManyIfNewer(entries(3), past)).toEqual(entries(3).map(() => ({ kind: 'expired' })));

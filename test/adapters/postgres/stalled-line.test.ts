@@ -1,9 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { sql } from '../../../adapters/sql/index.ts';
-import { systemClock } from '../../../src/core/clock.ts';
 import { KeySpec } from '../../../src/core/record-key.ts';
 import { makeStamp } from '../../../src/core/stamp.ts';
-import { type Entry, identityCodec } from '../../../src/core/store.ts';
+import type { Entry } from '../../../src/core/store.ts';
 import { HoldingProxy } from '../../support/holding-proxy.ts';
 import { testServer } from '../../support/servers.ts';
 import { onPostgres } from '../postgres-harness.ts';
@@ -29,15 +27,7 @@ describe.skipIf(testServer('postgres').missing !== undefined)('a batch on a line
     if (there) await direct.putManyIfNewer(batch(5), direct.now() + 60_000);
     const { proxy, url } = await HoldingProxy.to(place.url);
     await using _ = proxy;
-    const definition = sql({ client: 'pg', connection: url, table: 'things' });
-    const store = await definition.create({
-      migration: 'm',
-      side: 'new',
-      keys,
-      codec: identityCodec,
-      clock: systemClock,
-    });
-    await store.open();
+    const store = await place.open({ connection: url }, keys);
 
     proxy.hold('the line stalls here');
     const deadline = store.now() + 1_500;
