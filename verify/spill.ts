@@ -15,13 +15,21 @@ const LONG = 255;
 const SMALLEST = 4096;
 /** 32-bit parts of a digest. */
 const LANES = 3;
+/** So that a place within what is kept in memory at once is a 32-bit number. */
+const LARGEST = 2 ** 30;
 /** The most partitions that the two bytes can number. */
 export const MOST_PARTITIONS = 65_536;
 
-/** Where the records of a partition lie in a spill file. */
-interface Extent {
+/** Records by partition: those of `p` are from `starts[p]` to `starts[p + 1]`. */
+interface Sorted {
+  readonly buffer: Buffer;
+  readonly starts: Uint32Array;
+}
+
+/** What was written to the file at once, four bytes a partition: an object for each would grow with the records. */
+interface Run {
   readonly at: number;
-  readonly bytes: number;
+  readonly starts: Uint32Array;
 }
 
 /** One record as it was scanned. `digest` and the record's place are valid until the callback returns. */
@@ -139,21 +147,20 @@ export class Spill {
   readonly #counts: Float64Array;
   readonly #bytes: Float64Array;
   readonly #sums: Uint32Array;
-  readonly #extents: Extent[][];
+  readonly #runs: Run[] = [];
   #file: SpillFile | null = null;
   #fileBytes = 0;
   #writing: Promise<void> = Promise.resolve();
   /** What was never written: sorted by partition once the scan is over. */
-  #resident: { readonly buffer: Buffer; readonly starts: Float64Array } | null = null;
+  #resident: Sorted | null = null;
 
   constructor(partitions: number, limitBytes: number, directory: TemporaryDirectory) {
     this.partitions = partitions;
     this.#directory = directory;
-    this.#limit = Math.max(SMALLEST, limitBytes);
+    this.#limit = Math.min(LARGEST, Math.max(SMALLEST, limitBytes));
     this.#counts = new Float64Array(partitions);
     this.#bytes = new Float64Array(partitions);
     this.#sums = new Uint32Array(partitions * LANES);
-    this.#extents = Array.from({ length: partitions }, () => []);
   }
 
   /** Bytes that the records take, in memory or in the file. */
@@ -216,7 +223,7 @@ export class Spill {
     if (this.#used >= this.#limit) {
       const sorted = this.#sort();
       this.#used = 0;
-      this.#writing = this.#writing.then(() => this.#write(sorted.buffer, sorted.starts));
+      this.#writing = this.#writing.then(() => this.#write(sorted));
       // The failure is met below by everybody who waits; this keeps it from counting as unhandled meanwhile.
       this.#writing.catch(() => undefined);
     }
@@ -231,21 +238,23 @@ export class Spill {
     this.#used = 0;
   }
 
-  /** Hands the records of a partition over, one extent after the other. */
+  /** Hands the records of a partition over, one run after the other. */
   async forEach(
     partition: number,
     visit: (record: SpilledRecord) => void,
     between?: () => Promise<void>,
   ): Promise<void> {
-    for (const { at, bytes } of this.#extents[partition] ?? []) {
-      const buffer = Buffer.allocUnsafeSlow(bytes);
-      await this.#file?.read(buffer, at);
-      visitAll(buffer, 0, bytes, visit);
+    for (const { at, starts } of this.#runs) {
+      const from = starts[partition] as number;
+      const buffer = Buffer.allocUnsafeSlow((starts[partition + 1] as number) - from);
+      if (buffer.length === 0) continue;
+      await this.#file?.read(buffer, at + from);
+      visitAll(buffer, 0, buffer.length, visit);
       await between?.();
     }
     if (this.#resident === null) return;
     const { buffer, starts } = this.#resident;
-    visitAll(buffer, starts[partition] ?? 0, starts[partition + 1] ?? 0, visit);
+    visitAll(buffer, starts[partition] as number, starts[partition + 1] as number, visit);
     await between?.();
   }
 
@@ -280,9 +289,9 @@ export class Spill {
   }
 
   /** The arena's records by partition (a counting sort), without their partition numbers. */
-  #sort(): { readonly buffer: Buffer; readonly starts: Float64Array } {
+  #sort(): Sorted {
     const arena = this.#arena;
-    const starts = new Float64Array(this.partitions + 1);
+    const starts = new Uint32Array(this.partitions + 1);
     const partitionAt = (at: number): number => (arena[at] as number) | ((arena[at + 1] as number) << 8);
     for (let at = 0; at < this.#used; ) {
       const end = endOf(arena, at + PARTITION);
@@ -304,16 +313,11 @@ export class Spill {
     return { buffer, starts };
   }
 
-  async #write(buffer: Buffer, starts: Float64Array): Promise<void> {
+  async #write({ buffer, starts }: Sorted): Promise<void> {
     this.#file ??= await this.#directory.file();
-    const base = this.#fileBytes;
-    await this.#file.write(buffer, base);
+    await this.#file.write(buffer, this.#fileBytes);
+    this.#runs.push({ at: this.#fileBytes, starts });
     this.#fileBytes += buffer.length;
-    for (let p = 0; p < this.partitions; p += 1) {
-      const at = starts[p] ?? 0;
-      const bytes = (starts[p + 1] ?? 0) - at;
-      if (bytes > 0) this.#extents[p]?.push({ at: base + at, bytes });
-    }
   }
 }
 
