@@ -86,7 +86,8 @@ function integer(name: string, value: number | undefined, fallback: number): num
 
 function fieldName(option: string, value: unknown): string {
   if (typeof value !== 'string' || !PLAIN_NAME.test(value) || value === '__proto__' || value === '_bsontype') {
-    wrong(`"${option}" names no field`, 'a name without dots that begins with neither $ nor a digit');
+    const what = value === undefined ? `"${option}" is missing` : `"${option}" names no field`;
+    wrong(what, 'a name without dots that begins with neither $ nor a digit');
   }
   return value;
 }

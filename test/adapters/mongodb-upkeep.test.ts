@@ -42,6 +42,11 @@ describe('mongodb options', () => {
     expect(() => mongodb(options as unknown as MongoDbOptions)).toThrow(InvalidConfiguration);
   });
 
+  it('without what is the _id say that it is missing, not that it is wrong', () => {
+    const { id: _, ...rest } = AT;
+    expect(() => mongodb(rest as unknown as MongoDbOptions)).toThrow('"id" is missing');
+  });
+
   it('that do not fit the key of the migration are refused when the store is made', async () => {
     const make = (keys: KeySpec, options: Partial<MongoDbOptions> = {}) =>
       mongodb({ ...AT, ...options }).create({ ...CONTEXT, keys });
