@@ -277,3 +277,23 @@ scenario(
     fleet.expectEqual();
   },
 );
+
+scenario(
+  'sends no mirror put with a deadline that is later than what its process promised the fleet (R9)',
+  async (fleet) => {
+    const [a] = await fleet.start(2, { putTimeoutMs: 200, operationTimeoutMs: 1_000, mirrorTimeoutMs: 5_000 });
+    await fleet.dualWrite();
+    const heal = fleet.cut(a!, (method) => method === 'report');
+    const { deadlineLimit } = await rowOf(fleet, incarnation(a!));
+    await fleet.sleep(deadlineLimit - 2_000 - fleet.world.databases.new.now());
+    await a!.repository.put(record('ada', 'just in time'));
+    await fleet.until(() => fleet.held('new', 'ada') === 'just in time');
+    const [mirrored] = fleet.sentBy(a!, 'new', 'putIfNewer');
+    expect(mirrored!.deadline).toBeGreaterThan(fleet.world.databases.new.now());
+    expect(mirrored!.deadline).toBeLessThanOrEqual(deadlineLimit);
+    expect((await rowOf(fleet, incarnation(a!))).deadlineLimit).toBe(deadlineLimit);
+    heal();
+    fleet.expectEqual();
+  },
+  { leaseMs: 8_000 },
+);
