@@ -47,6 +47,10 @@ export interface Target {
 export class KeySpec {
   readonly fields: readonly string[];
   readonly unitFields: readonly string[];
+  /** The names of a key of two fields whose unit is one of them: they cost less than those in a list. */
+  readonly #first: string | null = null;
+  readonly #second: string = '';
+  readonly #unitIsFirst: boolean = true;
 
   /** @throws InvalidConfiguration for no, empty or repeated fields, or a unit that is not part of the key. */
   constructor(fields: readonly string[], unitFields: readonly string[]) {
@@ -68,6 +72,12 @@ export class KeySpec {
     }
     this.fields = Object.freeze([...fields]);
     this.unitFields = Object.freeze([...unitFields]);
+    const [first, second] = fields;
+    if (fields.length === 2 && unitFields.length === 1 && first !== undefined && second !== undefined) {
+      this.#first = first;
+      this.#second = second;
+      this.#unitIsFirst = unitFields[0] === first;
+    }
     Object.freeze(this);
   }
 
@@ -81,16 +91,15 @@ export class KeySpec {
    * @throws InvalidRecord names the field.
    */
   target(source: unknown): Target {
-    const { fields, unitFields } = this;
-    if (fields.length === 2 && unitFields.length === 1 && typeof source === 'object' && source !== null) {
-      const first = fields[0] as string;
-      const second = fields[1] as string;
+    const first = this.#first;
+    if (first !== null && typeof source === 'object' && source !== null) {
+      const second = this.#second;
       const one: unknown = (source as Record<string, unknown>)[first];
       const other: unknown = (source as Record<string, unknown>)[second];
       // Most keys are like this, and each character is looked at once; JSON writes nothing ill-formed as it is.
       if (typeof one === 'string' && typeof other === 'string' && isPlain(one) && isPlain(other)) {
         const key: Key = { [first]: one, [second]: other };
-        return { key, id: `["${one}","${other}"]`, unit: unitFields[0] === first ? one : other };
+        return { key, id: `["${one}","${other}"]`, unit: this.#unitIsFirst ? one : other };
       }
     }
     const key = this.keyOf(source);

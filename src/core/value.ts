@@ -102,19 +102,8 @@ export function cloneValue<T>(value: T): T {
 }
 
 function copy(value: unknown, depth: number): unknown {
-  switch (typeof value) {
-    case 'string':
-    case 'number':
-    case 'boolean':
-    case 'bigint':
-    case 'undefined':
-      return value;
-    case 'object':
-      break;
-    default:
-      throw new Uncopyable(`a ${typeof value}`);
-  }
-  if (value === null) return null;
+  if (isPrimitive(value)) return value;
+  if (typeof value !== 'object' || value === null) throw new Uncopyable(`a ${typeof value}`);
   if (depth > MAX_DEPTH) throw new Uncopyable(`nested deeper than ${MAX_DEPTH} levels, or in itself`);
   if (Array.isArray(value)) return copyArray(value, depth);
   if (isPlainObject(value)) return copyFields(value, depth);
@@ -150,11 +139,13 @@ function copyFields(fields: Record<string, unknown>, depth: number): Record<stri
   }
   let field = '';
   try {
-    for (field in result) {
-      const item = result[field];
+    // A name of the loop's own: of any other V8 does not know that it is a field, and looks it up.
+    for (const name in result) {
+      const item = result[name];
       // What others have put on Object.prototype is no field of this one.
-      if (isPrimitive(item) || !Object.hasOwn(result, field)) continue;
-      result[field] = copy(item, depth + 1);
+      if (isPrimitive(item) || !Object.hasOwn(result, name)) continue;
+      field = name;
+      result[name] = copy(item, depth + 1);
     }
   } catch (error) {
     if (error instanceof Uncopyable) error.steps.push(`.${field}`);
@@ -164,15 +155,10 @@ function copyFields(fields: Record<string, unknown>, depth: number): Record<stri
 }
 
 /** What is its own copy. */
-function isPrimitive(value: unknown): boolean {
-  switch (typeof value) {
-    case 'string':
-    case 'number':
-    case 'boolean':
-    case 'bigint':
-    case 'undefined':
-      return true;
-    default:
-      return value === null;
-  }
-}
+const isPrimitive = (value: unknown): boolean =>
+  typeof value === 'string' ||
+  typeof value === 'number' ||
+  typeof value === 'boolean' ||
+  value === null ||
+  value === undefined ||
+  typeof value === 'bigint';

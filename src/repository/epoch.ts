@@ -14,8 +14,7 @@ export interface InFlightWrite {
 
 /** A set of writes in the order in which they came, as a list that they carry themselves: every write passes through. */
 export class InFlight implements Iterable<InFlightWrite> {
-  #first: InFlightWrite | null = null;
-  #last: InFlightWrite | null = null;
+  #newest: InFlightWrite | null = null;
   #size = 0;
 
   get size(): number {
@@ -24,12 +23,11 @@ export class InFlight implements Iterable<InFlightWrite> {
 
   /** Adds a write that is in no list. */
   add(write: InFlightWrite): void {
-    const last = this.#last;
-    write.before = last;
+    const before = this.#newest;
+    write.before = before;
     write.after = null;
-    if (last === null) this.#first = write;
-    else last.after = write;
-    this.#last = write;
+    if (before !== null) before.after = write;
+    this.#newest = write;
     this.#size += 1;
   }
 
@@ -37,9 +35,8 @@ export class InFlight implements Iterable<InFlightWrite> {
   delete(write: InFlightWrite): boolean {
     const { before, after } = write;
     if (before === undefined || after === undefined) return false;
-    if (before === null) this.#first = after;
-    else before.after = after;
-    if (after === null) this.#last = before;
+    if (before !== null) before.after = after;
+    if (after === null) this.#newest = before;
     else after.before = before;
     write.before = undefined;
     write.after = undefined;
@@ -54,8 +51,8 @@ export class InFlight implements Iterable<InFlightWrite> {
   /** A picture of the moment: what is told may leave. */
   [Symbol.iterator](): Iterator<InFlightWrite> {
     const all: InFlightWrite[] = [];
-    for (let write = this.#first; write !== null && write !== undefined; write = write.after ?? null) all.push(write);
-    return all[Symbol.iterator]();
+    for (let write = this.#newest; write !== null && write !== undefined; write = write.before ?? null) all.push(write);
+    return all.reverse()[Symbol.iterator]();
   }
 }
 

@@ -1,12 +1,15 @@
 import { StoreFault, StoreUnavailable } from '../core/errors.ts';
 import type { Target } from '../core/record-key.ts';
-import type { Route } from '../core/ruleset.ts';
-import type { Side } from '../core/stage.ts';
+import type { Route, Ruleset } from '../core/ruleset.ts';
+import { otherSide, type Side } from '../core/stage.ts';
+import type { Stamp } from '../core/stamp.ts';
 import type { Entry, Store } from '../core/store.ts';
-import { type DeadlineSweep, type Latest, noAnswer, Watched } from './deadline-sweep.ts';
+import type { StoredRecord } from '../core/value.ts';
+import type { CallMeter } from './call-meter.ts';
+import { type DeadlineSweep, type Latest, noAnswer, type Watched } from './deadline-sweep.ts';
 import type { Epoch } from './epoch.ts';
 import type { MigrationSession } from './migration-session.ts';
-import type { ShadowReads } from './shadow-reads.ts';
+import type { Compared, ShadowReads } from './shadow-reads.ts';
 
 /** What the reads of a repository share. */
 export interface LeadReads extends Latest<LeadRead> {
@@ -16,15 +19,28 @@ export interface LeadReads extends Latest<LeadRead> {
   readonly shadow: ShadowReads;
 }
 
-/** One read of the authority, in flight from its making on. It settles its caller's promise itself: every get makes one. */
-export class LeadRead extends Watched {
+/**
+ * One read of the authority, in flight from its making on, and of the follower after it where the two are compared. It
+ * settles its caller's promise itself and is its own link of the list of calls that are waited for: every get makes one.
+ */
+export class LeadRead implements Watched, Compared {
+  at = 0;
+  newer: Watched | null = null;
+  older: Watched | null = null;
+  watching = false;
+  meter: CallMeter | null = null;
+  begun = -1;
+  readonly route: Route;
+  readonly target: Target;
+  stamp: Stamp | null = null;
+  value: StoredRecord | null = null;
   readonly #shared: LeadReads;
   readonly #epoch: Epoch;
-  readonly #route: Route;
-  readonly #target: Target;
   readonly #shape: (entry: Entry) => unknown;
   readonly #resolve: (answer: never) => void;
   readonly #reject: (error: unknown) => void;
+  /** The caller has its answer, and it is the follower's that is waited for. */
+  #comparing = false;
 
   /** `shape` makes of a record's entry what the caller gets; the route must be the one in force, in the same turn. */
   constructor(
@@ -35,10 +51,9 @@ export class LeadRead extends Watched {
     resolve: (answer: never) => void,
     reject: (error: unknown) => void,
   ) {
-    super();
+    this.route = route;
+    this.target = target;
     this.#shared = shared;
-    this.#route = route;
-    this.#target = target;
     this.#shape = shape;
     this.#resolve = resolve;
     this.#reject = reject;
@@ -46,35 +61,47 @@ export class LeadRead extends Watched {
     shared.latest = this;
   }
 
+  get ruleset(): Ruleset {
+    return this.#epoch.ruleset;
+  }
+
   send(): void {
-    const { authority } = this.#route;
+    const { authority } = this.route;
     const { session, stores, sweep } = this.#shared;
     try {
-      const call = stores[authority].get(this.#target.id, this.#target.key);
-      sweep.begin(this, this.#epoch.ruleset.settings.operationTimeoutMs, session.traffic[authority].read);
+      const call = stores[authority].get(this.target.id, this.target.key);
+      sweep.begin(this, this.ruleset.settings.operationTimeoutMs, session.traffic[authority].read);
       call.then(this.#answered, this.#failed);
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  override giveUp(): void {
-    this.#fail(noAnswer(this.#store.label, this.#epoch.ruleset.settings.operationTimeoutMs));
+  watch(call: Promise<Entry | undefined>, ms: number, meter: CallMeter): void {
+    this.#comparing = true;
+    this.#shared.sweep.begin(this, ms, meter);
+    call.then(this.#answered, this.#failed);
   }
 
-  get #store(): Store {
-    return this.#shared.stores[this.#route.authority];
+  giveUp(): void {
+    const { stores, shadow } = this.#shared;
+    const { authority } = this.route;
+    const { label } = stores[this.#comparing ? otherSide(authority) : authority];
+    const error = noAnswer(label, this.ruleset.settings.operationTimeoutMs);
+    if (this.#comparing) shadow.failed(error);
+    else this.#fail(error);
   }
 
   readonly #answered = (entry: Entry | undefined): void => {
     const { session, sweep, shadow } = this.#shared;
     if (!sweep.end(this, false)) return;
+    if (this.#comparing) {
+      shadow.answered(this, entry);
+      return;
+    }
     session.leaveRead(this.#epoch);
     session.fleet.countOperation(false);
-    if (this.#route.compare) {
-      const { unit, id, key } = this.#target;
-      shadow.begin(this.#epoch.ruleset, this.#route, unit, id, key, entry);
-    }
+    if (this.route.compare) shadow.begin(this, entry);
     try {
       this.#resolve((entry === undefined || entry.value === null ? undefined : this.#shape(entry)) as never);
     } catch (error) {
@@ -83,13 +110,16 @@ export class LeadRead extends Watched {
   };
 
   readonly #failed = (error: unknown): void => {
-    if (this.#shared.sweep.end(this, true)) this.#fail(error);
+    if (!this.#shared.sweep.end(this, true)) return;
+    if (this.#comparing) this.#shared.shadow.failed(error);
+    else this.#fail(error);
   };
 
   #fail(error: unknown): void {
-    this.#shared.session.leaveRead(this.#epoch);
-    this.#shared.session.fleet.countOperation(true);
-    this.#reject(unavailable(this.#store, error));
+    const { session, stores } = this.#shared;
+    session.leaveRead(this.#epoch);
+    session.fleet.countOperation(true);
+    this.#reject(unavailable(stores[this.route.authority], error));
   }
 }
 

@@ -2,8 +2,9 @@ import { DeadlineExceeded, NotRegistered, OutcomeUnknown, StoreFault, StoreUnava
 import { keyToJson } from '../core/key-json.ts';
 import type { Route } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
-import { type CasOutcome, type Entry, type Expected, type Store, settledAt } from '../core/store.ts';
-import { type DeadlineSweep, type Latest, noAnswer, Watched } from './deadline-sweep.ts';
+import { type CasOutcome, type Entry, type Expected, type PutOutcome, type Store, settledAt } from '../core/store.ts';
+import type { CallMeter } from './call-meter.ts';
+import { type DeadlineSweep, type Latest, noAnswer, type Watched } from './deadline-sweep.ts';
 import type { Epoch, InFlightWrite } from './epoch.ts';
 import type { Membership } from './membership.ts';
 import type { MigrationSession } from './migration-session.ts';
@@ -42,6 +43,13 @@ export interface LeadWrites extends Latest<LeadWrite> {
   concluded(write: LeadWrite, answer: LeadAnswer): unknown;
   /** Runs when the write turns out applied after its caller was told that the outcome is unknown. */
   appliedLate(write: LeadWrite): void;
+  /** What became of a mirror put that {@link LeadWrite.watchMirror} waits for. */
+  readonly mirror: MirrorAnswers;
+}
+
+export interface MirrorAnswers {
+  answered(write: LeadWrite, outcome: PutOutcome): void;
+  failed(write: LeadWrite, error: unknown): void;
 }
 
 /**
@@ -49,14 +57,19 @@ export interface LeadWrites extends Latest<LeadWrite> {
  * its making on, under the ruleset of that moment; who owns it calls `end` once its mirror put has ended or is dirty.
  * It settles its caller's promise itself and is its own link of the lists it stands in: every put makes one.
  */
-export class LeadWrite extends Watched implements InFlightWrite {
+export class LeadWrite implements Watched, InFlightWrite {
+  at = 0;
+  newer: Watched | null = null;
+  older: Watched | null = null;
+  watching = false;
+  meter: CallMeter | null = null;
+  begun = -1;
   before: InFlightWrite | null | undefined = undefined;
   after: InFlightWrite | null | undefined = undefined;
   readonly unit: string;
   readonly entry: Entry;
   readonly epoch: Epoch;
   readonly route: Route;
-  readonly lead: Store;
   readonly asked: Asked;
   /** How often the caller's write was superseded before. */
   readonly round: number;
@@ -67,10 +80,13 @@ export class LeadWrite extends Watched implements InFlightWrite {
   #phase: 'lead' | 'mirror' | 'settled' = 'lead';
   #mirrorEnded: (() => void) | undefined = undefined;
   #callerGone = false;
-  #begun = 0;
+  /** When it was first sent to the store that is at work on it, on the monotonic clock. */
+  #sentAt = 0;
   #lastDeadline = 0;
   /** A copy was sent and nobody knows what became of it. */
   #unknown = false;
+  /** What it waits for as a link: its first lead copy; then, if that was answered, the first copy of its mirror put. */
+  #awaits: 'lead' | 'late lead' | 'mirror' = 'lead';
 
   /** Enters the write in flight; the route must be the one in force, in the same turn. */
   constructor(
@@ -84,11 +100,9 @@ export class LeadWrite extends Watched implements InFlightWrite {
     resolve: (answer: never) => void,
     reject: (error: unknown) => void,
   ) {
-    super();
     this.unit = unit;
     this.entry = entry;
     this.route = route;
-    this.lead = shared.stores[route.authority];
     this.asked = asked;
     this.round = round;
     this.#shared = shared;
@@ -97,6 +111,10 @@ export class LeadWrite extends Watched implements InFlightWrite {
     this.#reject = reject;
     this.epoch = shared.session.enter(this);
     shared.latest = this;
+  }
+
+  get lead(): Store {
+    return this.#shared.stores[this.route.authority];
   }
 
   get follower(): Side {
@@ -114,10 +132,10 @@ export class LeadWrite extends Watched implements InFlightWrite {
     try {
       const call = this.#call(this.#nextDeadline(settings.putTimeoutMs));
       sweep.begin(this, settings.putTimeoutMs + ANSWER_SLACK_MS, session.traffic[this.route.authority].write);
-      this.#begun = sweep.recent();
+      this.#sentAt = sweep.recent();
       call.then(this.#answered, this.#failed);
     } catch (error) {
-      this.#begun = session.fleet.clock.monotonic();
+      this.#sentAt = session.fleet.clock.monotonic();
       if (error instanceof NotRegistered) this.#refuse(error);
       else this.#goOn(this.#faultOf(error));
     }
@@ -125,18 +143,28 @@ export class LeadWrite extends Watched implements InFlightWrite {
 
   readonly #answered = (outcome: CasOutcome): void => {
     if (!this.#shared.sweep.end(this, false)) return;
-    if (this.#phase !== 'lead') this.#refuse(this.#unknownError('the write was abandoned'));
+    if (this.#awaits === 'mirror') this.#shared.mirror.answered(this, outcome as PutOutcome);
+    else if (this.#phase !== 'lead') this.#refuse(this.#unknownError('the write was abandoned'));
     else if (outcome.kind === 'expired') this.#goOn(outcome);
     else this.conclude(outcome);
   };
 
   readonly #failed = (error: unknown): void => {
-    if (this.#shared.sweep.end(this, true)) this.#goOn(this.#faultOf(error));
+    if (!this.#shared.sweep.end(this, true)) return;
+    if (this.#awaits === 'mirror') this.#shared.mirror.failed(this, error);
+    else this.#goOn(this.#faultOf(error));
   };
 
   /** The first copy was not answered in time. */
-  override giveUp(): void {
-    this.#goOn(noAnswer(this.lead.label, this.epoch.ruleset.settings.putTimeoutMs + ANSWER_SLACK_MS));
+  giveUp(): void {
+    const { stores, mirror } = this.#shared;
+    const { settings } = this.epoch.ruleset;
+    if (this.#awaits === 'mirror') {
+      mirror.failed(this, noAnswer(stores[this.follower].label, settings.mirrorTimeoutMs));
+    } else {
+      this.#awaits = 'late lead';
+      this.#goOn(noAnswer(this.lead.label, settings.putTimeoutMs + ANSWER_SLACK_MS));
+    }
   }
 
   /** The answer is definite. */
@@ -173,6 +201,25 @@ export class LeadWrite extends Watched implements InFlightWrite {
     }
     this.#phase = 'mirror';
     this.#mirrorEnded = ended;
+  }
+
+  /**
+   * Waits for the first copy of its mirror put as it did for that of its lead put: a mirrored write is one object and two
+   * functions. False where the lead put's own answer may still come to them; then nothing was done.
+   */
+  watchMirror(call: Promise<PutOutcome>, ms: number, meter: CallMeter): boolean {
+    if (this.#awaits !== 'lead') return false;
+    this.#awaits = 'mirror';
+    const { sweep } = this.#shared;
+    sweep.begin(this, ms, meter);
+    this.#sentAt = sweep.recent();
+    call.then(this.#answered, this.#failed);
+    return true;
+  }
+
+  /** When that copy was sent, on the monotonic clock. */
+  get mirroredAt(): number {
+    return this.#sentAt;
   }
 
   /** No copy of it, mirror put included, may have a later deadline (R9). */
@@ -250,7 +297,7 @@ export class LeadWrite extends Watched implements InFlightWrite {
     const resend = this.route.stamping === 'on';
     let outcome: CasOutcome | StoreFault = first;
     for (let attempt = 0; ; attempt += 1) {
-      const waited = clock.monotonic() - this.#begun;
+      const waited = clock.monotonic() - this.#sentAt;
       if (this.#phase !== 'lead') throw this.#unknownError('the write was abandoned'); // nobody listens any more
       if (outcome instanceof StoreFault) {
         if (outcome.outcome === 'unknown') this.#unknown = true;
@@ -280,7 +327,7 @@ export class LeadWrite extends Watched implements InFlightWrite {
         if (this.#phase !== 'lead') throw this.#unknownError('the write was abandoned');
       }
       if (this.#unknown) {
-        const late = clock.monotonic() - this.#begun;
+        const late = clock.monotonic() - this.#sentAt;
         if (late >= settings.operationTimeoutMs) {
           this.#leaveCaller(this.#unknownError(`the store did not answer within ${settings.operationTimeoutMs} ms`));
         }

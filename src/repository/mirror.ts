@@ -2,9 +2,8 @@ import { StoreFault } from '../core/errors.ts';
 import type { Side } from '../core/stage.ts';
 import { isMoot, type PutOutcome, type Store } from '../core/store.ts';
 import { Breaker } from './breaker.ts';
-import type { CallMeter } from './call-meter.ts';
-import { type DeadlineSweep, type Latest, noAnswer, Watched } from './deadline-sweep.ts';
-import type { LeadWrite } from './lead-write.ts';
+import type { DeadlineSweep } from './deadline-sweep.ts';
+import type { LeadWrite, MirrorAnswers } from './lead-write.ts';
 import type { MigrationSession } from './migration-session.ts';
 import { RecentTime } from './recent-time.ts';
 
@@ -12,6 +11,8 @@ const FIRST_BACKOFF_MS = 25;
 const LONGEST_BACKOFF_MS = 500;
 /** So many places of the queue may be of writes that have left it. */
 const DROP_AT = 1_000;
+/** Of so many that wait, those that are given up are marked at once; callers come between. */
+const MARKED_AT_ONCE = 200;
 const BREAKER_OPEN = 'the follower keeps failing; its breaker is open';
 
 /** The mirror puts to one store: a bounded queue and a breaker. */
@@ -23,50 +24,8 @@ interface Lane {
   waiting: LeadWrite[];
   next: number;
   underWay: number;
-}
-
-/** What the copies of mirror puts share. */
-interface MirrorPuts extends Latest<MirrorPut> {
-  readonly sweep: DeadlineSweep;
-  answered(put: MirrorPut, outcome: PutOutcome): void;
-  failed(put: MirrorPut, error: unknown): void;
-}
-
-/** One copy of a mirror put, which is its own link of the list of calls that are waited for. */
-class MirrorPut extends Watched {
-  readonly lane: Lane;
-  readonly write: LeadWrite;
-  readonly attempt: number;
-  /** No copy is sent later than this, on the monotonic clock. */
-  readonly until: number;
-  readonly #puts: MirrorPuts;
-
-  constructor(puts: MirrorPuts, lane: Lane, write: LeadWrite, attempt: number, until: number) {
-    super();
-    this.#puts = puts;
-    this.lane = lane;
-    this.write = write;
-    this.attempt = attempt;
-    this.until = until;
-    puts.latest = this;
-  }
-
-  send(call: Promise<PutOutcome>, ms: number, meter: CallMeter): void {
-    this.#puts.sweep.begin(this, ms, meter);
-    call.then(this.#answered, this.#failed);
-  }
-
-  override giveUp(): void {
-    this.#puts.failed(this, noAnswer(this.lane.store.label, this.write.epoch.ruleset.settings.mirrorTimeoutMs));
-  }
-
-  readonly #answered = (outcome: PutOutcome): void => {
-    if (this.#puts.sweep.end(this, false)) this.#puts.answered(this, outcome);
-  };
-
-  readonly #failed = (error: unknown): void => {
-    if (this.#puts.sweep.end(this, true)) this.#puts.failed(this, error);
-  };
+  /** The next step of emptying the queue is on its way. */
+  emptying: boolean;
 }
 
 /**
@@ -75,11 +34,10 @@ class MirrorPut extends Watched {
  *
  * The queue is our own, as every mirrored write goes through it: a p-queue was measured to cost 1 µs a put.
  */
-export class Mirror {
+export class Mirror implements MirrorAnswers {
   readonly #session: MigrationSession;
   readonly #sweep: DeadlineSweep;
   readonly #lanes: Readonly<Record<Side, Lane>>;
-  readonly #puts: MirrorPuts;
 
   constructor(session: MigrationSession, stores: Readonly<Record<Side, Store>>, sweep: DeadlineSweep) {
     this.#session = session;
@@ -91,14 +49,9 @@ export class Mirror {
       waiting: [],
       next: 0,
       underWay: 0,
+      emptying: false,
     });
     this.#lanes = { old: lane(stores.old), new: lane(stores.new) };
-    this.#puts = {
-      latest: null,
-      sweep,
-      answered: (put, outcome) => this.#answered(put, outcome),
-      failed: (put, error) => this.#again(put, this.#faultOf(put.lane.store, error)),
-    };
   }
 
   /** Takes over an applied write; `ended` is called when the mirror put has ended or is dirty. */
@@ -130,7 +83,7 @@ export class Mirror {
       write.markDirty(BREAKER_OPEN);
     } else {
       lane.underWay += 1;
-      this.#put(lane, write, 0, this.#sweep.recent() + write.epoch.ruleset.settings.mirrorTimeoutMs);
+      this.#put(lane, write);
     }
   }
 
@@ -138,8 +91,19 @@ export class Mirror {
   #end(lane: Lane): void {
     lane.underWay -= 1;
     this.#session.mirrorPending -= 1;
+    if (!lane.emptying) this.#beginNext(lane);
+  }
+
+  #beginNext(lane: Lane): void {
+    let seen = 0;
     for (let write = lane.waiting[lane.next]; write !== undefined; write = lane.waiting[lane.next]) {
       if (lane.underWay >= write.epoch.ruleset.settings.mirrorConcurrency) return;
+      // Those that begin are few; where the breaker is open, all that wait are marked.
+      seen += 1;
+      if (seen > MARKED_AT_ONCE) {
+        this.#goOnLater(lane);
+        return;
+      }
       lane.next += 1;
       // What has left is dropped now and then: a queue that is never empty must not grow.
       if (lane.next >= DROP_AT && lane.next * 2 > lane.waiting.length) {
@@ -154,25 +118,66 @@ export class Mirror {
     }
   }
 
-  #put(lane: Lane, write: LeadWrite, attempt: number, until: number): void {
-    const { store } = lane;
-    const put = new MirrorPut(this.#puts, lane, write, attempt, until);
+  #goOnLater(lane: Lane): void {
+    lane.emptying = true;
+    this.#session.fleet.clock.after(0, () => {
+      lane.emptying = false;
+      this.#beginNext(lane);
+    });
+  }
+
+  /** Sends the first copy, nearly always the only one. */
+  #put(lane: Lane, write: LeadWrite): void {
+    const { mirrorTimeoutMs } = write.epoch.ruleset.settings;
     try {
-      const ms =
-        attempt === 0 ? write.epoch.ruleset.settings.mirrorTimeoutMs : until - this.#session.fleet.clock.monotonic();
-      const deadline = Math.min(lane.time.now() + Math.floor(ms), write.deadlineLimit);
-      put.send(store.putIfNewer(write.entry, deadline), ms, this.#session.traffic[write.follower].write);
+      const call = this.#call(lane, write, mirrorTimeoutMs);
+      if (write.watchMirror(call, mirrorTimeoutMs, this.#session.traffic[write.follower].write)) return;
+      this.#watch(lane, write, call, 0, mirrorTimeoutMs, this.#sweep.recent() + mirrorTimeoutMs);
     } catch (error) {
-      this.#puts.failed(put, error);
+      this.#again(lane, write, 0, this.#sweep.recent() + mirrorTimeoutMs, this.#faultOf(lane.store, error));
     }
   }
 
-  #answered(put: MirrorPut, outcome: PutOutcome): void {
+  /** Sends another one; none later than `until`, on the monotonic clock. */
+  #putAgain(lane: Lane, write: LeadWrite, attempt: number, until: number): void {
+    const ms = until - this.#session.fleet.clock.monotonic();
+    try {
+      this.#watch(lane, write, this.#call(lane, write, ms), attempt, ms, until);
+    } catch (error) {
+      this.#again(lane, write, attempt, until, this.#faultOf(lane.store, error));
+    }
+  }
+
+  #call({ store, time }: Lane, write: LeadWrite, ms: number): Promise<PutOutcome> {
+    return store.putIfNewer(write.entry, Math.min(time.now() + Math.floor(ms), write.deadlineLimit));
+  }
+
+  #watch(lane: Lane, write: LeadWrite, call: Promise<PutOutcome>, attempt: number, ms: number, until: number): void {
+    this.#sweep.watch(
+      call,
+      ms,
+      lane.store.label,
+      (outcome) => this.#ended(lane, write, attempt, until, outcome),
+      (error) => this.#again(lane, write, attempt, until, this.#faultOf(lane.store, error)),
+      this.#session.traffic[write.follower].write,
+    );
+  }
+
+  /** What a first copy came to that the write itself waited for. */
+  answered(write: LeadWrite, outcome: PutOutcome): void {
+    this.#ended(this.#lanes[write.follower], write, 0, null, outcome);
+  }
+
+  failed(write: LeadWrite, error: unknown): void {
+    const lane = this.#lanes[write.follower];
+    this.#again(lane, write, 0, null, this.#faultOf(lane.store, error));
+  }
+
+  #ended(lane: Lane, write: LeadWrite, attempt: number, until: number | null, outcome: PutOutcome): void {
     if (outcome.kind === 'expired') {
-      this.#again(put, null);
+      this.#again(lane, write, attempt, until, null);
       return;
     }
-    const { lane, write } = put;
     lane.breaker.succeeded();
     if (outcome.kind === 'rejected' && !isMoot(lane.store, write.entry)) {
       write.markDirty(`${outcome.reason}: ${outcome.message}`, 'rejected');
@@ -183,9 +188,10 @@ export class Mirror {
   }
 
   /** After a put that surely or perhaps did not arrive (`fault` null: too late by the store's clock). */
-  #again({ lane, write, attempt, until }: MirrorPut, fault: StoreFault | null): void {
+  #again(lane: Lane, write: LeadWrite, attempt: number, limit: number | null, fault: StoreFault | null): void {
     const { settings } = write.epoch.ruleset;
     const { clock, random } = this.#session.fleet;
+    const until = limit ?? write.mirroredAt + settings.mirrorTimeoutMs;
     const pauseMs = Math.min(FIRST_BACKOFF_MS * 2 ** attempt, LONGEST_BACKOFF_MS) * (0.5 + random());
     const over = clock.monotonic() + pauseMs >= until || lane.breaker.open;
     lane.breaker.failed(settings.breakerFailures, settings.breakerResetMs);
@@ -196,7 +202,7 @@ export class Mirror {
     }
     clock.after(pauseMs, () => {
       if (write.settled) this.#end(lane);
-      else this.#put(lane, write, attempt + 1, until);
+      else this.#putAgain(lane, write, attempt + 1, until);
     });
   }
 

@@ -61,6 +61,9 @@ export class Repository<R extends object = StoredRecord> {
   readonly #keys: KeySpec;
   readonly #reads: LeadReads;
   readonly #writes: LeadWrites;
+  /** Whether anybody wants to hear where each operation goes; asked once a step of the sweep. */
+  #heard = false;
+  #heardAt = Number.NaN;
 
   constructor(parts: RepositoryParts) {
     const { session, keys, stores, sweep, shadow } = parts;
@@ -76,6 +79,7 @@ export class Repository<R extends object = StoredRecord> {
       sweep,
       concluded: (write, answer) => this.#concluded(write, answer),
       appliedLate: (write) => void this.#afterApplied(write),
+      mirror: parts.mirror,
     };
   }
 
@@ -107,13 +111,8 @@ export class Repository<R extends object = StoredRecord> {
       const { unit } = target;
       const route = this.#session.epoch.ruleset.route(unit);
       const held = this.#session.admit(unit, false, route);
-      if (held === undefined) {
-        this.#read(route, target, shape, resolve, reject);
-      } else {
-        const released = (): void =>
-          this.#read(this.#session.epoch.ruleset.route(unit), target, shape, resolve, reject);
-        held.then(released).catch(reject);
-      }
+      if (held === undefined) this.#read(route, target, shape, resolve, reject);
+      else this.#readAfter(held, target, shape, resolve, reject);
     });
   }
 
@@ -209,7 +208,7 @@ export class Repository<R extends object = StoredRecord> {
             const i = indexes[n] as number;
             const target = targets[i] as Target;
             const route = epoch.ruleset.route(target.unit);
-            if (route.compare) this.#shadow(epoch.ruleset, route, target, entry);
+            if (route.compare) this.#parts.shadow.beginOf(epoch.ruleset, route, target, entry);
             result[i] = (entry?.value ?? undefined) as R | undefined;
           });
         }),
@@ -298,6 +297,19 @@ export class Repository<R extends object = StoredRecord> {
     return value;
   }
 
+  // Apart, as what waits in a handover makes a function: its variables would be made for every call.
+  #readAfter(
+    held: Promise<void>,
+    target: Target,
+    shape: (entry: Entry) => unknown,
+    resolve: (answer: never) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const released = (): void =>
+      this.#read(this.#session.epoch.ruleset.route(target.unit), target, shape, resolve, reject);
+    held.then(released).catch(reject);
+  }
+
   #read(
     route: Route,
     target: Target,
@@ -312,15 +324,16 @@ export class Repository<R extends object = StoredRecord> {
   /** Where an operation went and why, for whoever asks "why did this read go to Mongo?". */
   #tell(operation: 'read' | 'write', route: Route, unit: string): void {
     const { logger } = this.#session.fleet;
-    if (!logger.isLevelEnabled('debug')) return;
+    const step = this.#parts.sweep.recent();
+    if (step !== this.#heardAt) {
+      this.#heardAt = step;
+      this.#heard = logger.isLevelEnabled('debug');
+    }
+    if (!this.#heard) return;
     const { ruleset } = this.#session.epoch;
     const { stage, authority, mirror, compare, reason } = route;
     const where = { stage, authority, mirror, compare, reason, position: ruleset.position(unit) };
     logger.debug({ migration: this.#session.name, operation, ...where, revision: ruleset.revision }, 'routed');
-  }
-
-  #shadow(ruleset: Ruleset, route: Route, target: Target, entry: Entry | undefined): void {
-    this.#parts.shadow.begin(ruleset, route, target.unit, target.id, target.key, entry);
   }
 
   #readLead(route: Route, target: Target): Promise<Entry | undefined> {
@@ -357,15 +370,24 @@ export class Repository<R extends object = StoredRecord> {
     try {
       const route = session.epoch.ruleset.route(target.unit);
       const held = session.admit(target.unit, true, route);
-      if (held === undefined) {
-        this.#begin(target, route, value, asked, round, resolve, reject);
-      } else {
-        const again = (): void => this.#send(target, value, asked, round, resolve, reject);
-        held.then(again, (error: unknown) => this.#refuse(error, reject));
-      }
+      if (held === undefined) this.#begin(target, route, value, asked, round, resolve, reject);
+      else this.#sendAfter(held, target, value, asked, round, resolve, reject);
     } catch (error) {
       this.#refuse(error, reject);
     }
+  }
+
+  #sendAfter(
+    held: Promise<void>,
+    target: Target,
+    value: StoredRecord | null,
+    asked: Asked,
+    round: number,
+    resolve: (answer: never) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const again = (): void => this.#send(target, value, asked, round, resolve, reject);
+    held.then(again, (error: unknown) => this.#refuse(error, reject));
   }
 
   /**

@@ -2,13 +2,14 @@ import { type CompareRules, compareRecords, type FieldDifference } from '../../v
 import type { DivergenceReport } from '../core/control-client.ts';
 import { Closed, StoreFault } from '../core/errors.ts';
 import { keyToJson } from '../core/key-json.ts';
+import type { Target } from '../core/record-key.ts';
 import type { Route, Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import { STAMP_MIN, type Stamp } from '../core/stamp.ts';
 import type { Entry, Store } from '../core/store.ts';
-import { cloneValue, type Key, type StoredRecord } from '../core/value.ts';
+import { cloneValue, type StoredRecord } from '../core/value.ts';
 import type { CallMeter } from './call-meter.ts';
-import { type DeadlineSweep, type Latest, noAnswer, Watched } from './deadline-sweep.ts';
+import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { MigrationSession } from './migration-session.ts';
 
 /** What a comparison is about. */
@@ -26,73 +27,16 @@ export type ShowField = (field: FieldDifference) => {
 
 type Difference = Pick<DivergenceReport, 'kind' | 'cause' | 'fields'>;
 
-/** What the first reads of a migration's followers share. */
-interface FirstReads extends Latest<FirstRead> {
-  readonly sweep: DeadlineSweep;
-  answered(read: FirstRead, follower: Entry | undefined): void;
-  failed(error: unknown): void;
-}
-
-/**
- * The first read of a comparison, nearly always the only one, beside the version that the caller got. It is its own
- * link of the list of calls that are waited for: every compared read makes one.
- */
-class FirstRead extends Watched implements Version {
+/** A version that a caller got, for the comparison with the follower's. */
+export interface Compared extends Version {
   readonly ruleset: Ruleset;
   readonly route: Route;
-  readonly unit: string;
-  readonly id: string;
-  readonly key: Key;
-  readonly stamp: Stamp | null;
-  readonly value: StoredRecord | null;
-  readonly #reads: FirstReads;
-  readonly #store: Store;
+  readonly target: Target;
+  stamp: Stamp | null;
+  value: StoredRecord | null;
 
-  constructor(
-    reads: FirstReads,
-    store: Store,
-    ruleset: Ruleset,
-    route: Route,
-    unit: string,
-    id: string,
-    key: Key,
-    stamp: Stamp | null,
-    value: StoredRecord | null,
-  ) {
-    super();
-    this.#reads = reads;
-    this.#store = store;
-    this.ruleset = ruleset;
-    this.route = route;
-    this.unit = unit;
-    this.id = id;
-    this.key = key;
-    this.stamp = stamp;
-    this.value = value;
-    reads.latest = this;
-  }
-
-  send(meter: CallMeter): void {
-    try {
-      const call = this.#store.get(this.id, this.key);
-      this.#reads.sweep.begin(this, this.ruleset.settings.operationTimeoutMs, meter);
-      call.then(this.#answered, this.#failed);
-    } catch (error) {
-      this.#reads.failed(error);
-    }
-  }
-
-  override giveUp(): void {
-    this.#reads.failed(noAnswer(this.#store.label, this.ruleset.settings.operationTimeoutMs));
-  }
-
-  readonly #answered = (follower: Entry | undefined): void => {
-    if (this.#reads.sweep.end(this, false)) this.#reads.answered(this, follower);
-  };
-
-  readonly #failed = (error: unknown): void => {
-    if (this.#reads.sweep.end(this, true)) this.#reads.failed(error);
-  };
+  /** Waits for the follower's answer, and tells {@link ShadowReads.answered} or `failed`. */
+  watch(call: Promise<Entry | undefined>, ms: number, meter: CallMeter): void;
 }
 
 /**
@@ -105,7 +49,6 @@ export class ShadowReads {
   readonly #sweep: DeadlineSweep;
   readonly #rules: CompareRules;
   readonly #show: ShowField;
-  readonly #reads: FirstReads;
   #running = 0;
 
   constructor(
@@ -120,37 +63,52 @@ export class ShadowReads {
     this.#sweep = sweep;
     this.#rules = rules;
     this.#show = show;
-    this.#reads = {
-      latest: null,
-      sweep,
-      answered: (read, follower) => this.#answered(read, follower),
-      failed: (error) => this.#failed(error),
+  }
+
+  /** Begins a comparison of what `getMany` read. */
+  beginOf(ruleset: Ruleset, route: Route, target: Target, authority: Entry | undefined): void {
+    const read: Compared = {
+      ruleset,
+      route,
+      target,
+      stamp: null,
+      value: null,
+      watch: (call, ms, meter) => {
+        const { label } = this.#stores[otherSide(route.authority)];
+        const answered = (follower: Entry | undefined): void => this.answered(read, follower);
+        this.#sweep.watch(call, ms, label, answered, (error) => this.failed(error), meter);
+      },
     };
+    this.begin(read, authority);
   }
 
   /** Begins a comparison, unless sampling or the limit of those under way say no. Never throws, never waits. */
-  begin(ruleset: Ruleset, route: Route, unit: string, id: string, key: Key, authority: Entry | undefined): void {
-    const { settings } = ruleset;
+  begin(read: Compared, authority: Entry | undefined): void {
+    const { settings } = read.ruleset;
     const { random, logger } = this.#session.fleet;
     if (this.#running >= settings.shadowConcurrency) return;
     if (settings.shadowSample < 1 && random() >= settings.shadowSample) return;
-    let value: StoredRecord | null;
     try {
       // The caller may change what it got while the comparison goes on.
-      value = authority === undefined ? null : cloneValue(authority.value);
+      read.value = authority === undefined ? null : cloneValue(authority.value);
+      read.stamp = authority?.stamp ?? null;
     } catch (error) {
       // A codec can make what nobody can copy: the read itself has not failed.
       logger.error({ err: error }, 'a shadow read failed');
       return;
     }
     this.#running += 1;
-    const side = otherSide(route.authority);
-    const stamp = authority?.stamp ?? null;
-    const read = new FirstRead(this.#reads, this.#stores[side], ruleset, route, unit, id, key, stamp, value);
-    read.send(this.#session.traffic[side].read);
+    const side = otherSide(read.route.authority);
+    try {
+      const call = this.#stores[side].get(read.target.id, read.target.key);
+      read.watch(call, settings.operationTimeoutMs, this.#session.traffic[side].read);
+    } catch (error) {
+      this.failed(error);
+    }
   }
 
-  #answered(read: FirstRead, follower: Entry | undefined): void {
+  /** The follower's answer; its difference counts only if it outlives the rechecks. */
+  answered(read: Compared, follower: Entry | undefined): void {
     try {
       const difference = this.#difference(read.route.authority, read, follower);
       if (difference === null) {
@@ -161,23 +119,24 @@ export class ShadowReads {
           () => {
             this.#running -= 1;
           },
-          (error: unknown) => this.#failed(error),
+          (error: unknown) => this.failed(error),
         );
       }
     } catch (error) {
-      this.#failed(error);
+      this.failed(error);
     }
   }
 
   /** A comparison ends without an answer. */
-  #failed(error: unknown): void {
+  failed(error: unknown): void {
     this.#running -= 1;
     // A follower that cannot be read proves nothing; the mirror's health shows it. A closed one had its time.
     if (error instanceof StoreFault || error instanceof Closed) return;
     this.#session.fleet.logger.error({ err: error }, 'a shadow read failed');
   }
 
-  async #recheck({ ruleset, route, unit, id, key }: FirstRead, first: Difference): Promise<void> {
+  async #recheck({ ruleset, route, target }: Compared, first: Difference): Promise<void> {
+    const { id, key, unit } = target;
     const { clock } = this.#session.fleet;
     const { shadowRecheckMs, operationTimeoutMs } = ruleset.settings;
     const read = (side: Side): Promise<Entry | undefined> =>
