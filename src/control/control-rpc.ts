@@ -23,3 +23,6 @@ export type ControlResponse =
   | { readonly kind: 'result'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'error'; readonly id: number; readonly error: ErrorJson }
   | { readonly kind: 'changed'; readonly id: number; readonly change: Change | undefined };
+
+/** The methods whose only argument is a report; it crosses packed. */
+export const REPORTS: ReadonlySet<string> = new Set(['report', 'leave']);

@@ -1,8 +1,9 @@
 import type { MessagePort } from 'node:worker_threads';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { errorToJson } from '../core/revive-error.ts';
-import type { ControlRequest, ControlResponse, ControlWorkerData } from './control-rpc.ts';
+import { type ControlRequest, type ControlResponse, type ControlWorkerData, REPORTS } from './control-rpc.ts';
 import { knexStorage } from './knex-storage.ts';
+import { type PackedReport, unpackReport } from './packed-dirt.ts';
 import type { ControlStorage } from './storage.ts';
 
 type Method = (...args: readonly unknown[]) => unknown;
@@ -55,7 +56,8 @@ export async function serveControl(
     try {
       const run = methods.get(method);
       if (run === undefined) throw new Error(`the control plane has no method ${method}`);
-      send({ kind: 'result', id, value: await run(...args) });
+      const given = REPORTS.has(method) ? [unpackReport(args[0] as PackedReport)] : args;
+      send({ kind: 'result', id, value: await run(...given) });
     } catch (error) {
       send({ kind: 'error', id, error: errorToJson(error) });
     }

@@ -1,9 +1,10 @@
 import { Worker } from 'node:worker_threads';
 import { type Clock, sleep } from '../core/clock.ts';
-import type { Change, WatchOptions } from '../core/control-client.ts';
+import type { Change, NodeReport, WatchOptions } from '../core/control-client.ts';
 import { Closed, ControlUnavailable } from '../core/errors.ts';
 import { errorFromJson } from '../core/revive-error.ts';
-import type { ControlRequest, ControlResponse, ControlWorkerData } from './control-rpc.ts';
+import { type ControlRequest, type ControlResponse, type ControlWorkerData, REPORTS } from './control-rpc.ts';
+import { packReport } from './packed-dirt.ts';
 
 /** Calls end by themselves within their budgets; a worker that hangs is ended after this long. */
 const DRAIN_MS = 15_000;
@@ -44,7 +45,12 @@ export class WorkerLink {
     return this.#started.promise;
   }
 
-  call(method: string, args: readonly unknown[]): Promise<unknown> {
+  async call(method: string, args: readonly unknown[]): Promise<unknown> {
+    if (!REPORTS.has(method)) return this.#call(method, args);
+    return this.#call(method, [await packReport(args[0] as NodeReport)]);
+  }
+
+  #call(method: string, args: readonly unknown[]): Promise<unknown> {
     if (this.#closing !== null) return Promise.reject(new Closed('the control plane was closed'));
     if (this.#dead !== null) return Promise.reject(this.#dead);
     this.#lastId += 1;

@@ -14,6 +14,7 @@ import type { Logger, Metrics } from '../core/telemetry.ts';
 import type { Traffic } from '../core/traffic.ts';
 import { limitStamp, type Membership } from './membership.ts';
 import { MigrationSession, type Taken } from './migration-session.ts';
+import { residentMemory } from './resident-memory.ts';
 
 export interface FleetSessionOptions {
   readonly control: ControlClient;
@@ -91,7 +92,7 @@ export class FleetSession {
     this.#session = options.session;
     this.#heartbeatMs = options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS;
     this.#leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
-    this.#memoryBytes = options.memoryBytes ?? (() => process.memoryUsage.rss());
+    this.#memoryBytes = options.memoryBytes ?? residentMemory(this.clock, this.#heartbeatMs);
     for (const name of options.migrations) this.#migrations.set(name, new MigrationSession(name, this));
   }
 
