@@ -5,7 +5,8 @@ import { type Stamp, stampFromBytes, stampToBytes } from '../../src/core/stamp.t
 import { type Entry, identityCodec, type Rejection, type StoreContext } from '../../src/core/store.ts';
 import { cloneValue, Decimal, type Key, type KeyPart, type StoredRecord, type Value } from '../../src/core/value.ts';
 import { BsonReader, type DriverModule, fieldOf, type RawDocument, setOwn } from './bson-reader.ts';
-import { documentOf, NativeWriter } from './native.ts';
+import { FieldPlaces } from './field-places.ts';
+import { mustBeName, NativeWriter, withField } from './native.ts';
 import type { ResolvedOptions } from './options.ts';
 import { isRejection, limit, Unstorable } from './rejection.ts';
 
@@ -16,11 +17,14 @@ const STAMP_BYTES = 12;
 /** How an entry's key stands in a document: values as the driver writes them. */
 export interface NativeKey {
   readonly _id: unknown;
-  /** Fields beside the `_id`, and their values. */
-  readonly beside: readonly (readonly [field: string, value: unknown])[];
+  /** The fields that stand beside the `_id`, and their values. */
+  readonly fields: readonly string[];
+  readonly beside: readonly unknown[];
   /** Paths of numbers in the key, and what BSON types hold just that kind: 1 and 1n are one `_id` to the server. */
-  readonly kinds: readonly (readonly [path: string, types: readonly string[]])[];
+  readonly kinds: readonly KeyKind[];
 }
+
+type KeyKind = readonly [path: string, types: readonly string[]];
 
 /** A document ready to be sent. */
 export interface NativeEntry {
@@ -72,8 +76,9 @@ export class DocumentLayout {
   readonly #driver: DriverModule;
   readonly #options: ResolvedOptions;
   readonly #context: StoreContext;
-  readonly #taken: ReadonlySet<string>;
-  readonly #ofId: ReadonlySet<string>;
+  readonly #places: FieldPlaces;
+  /** The stamp that was written last: a replay of what never had one writes the same with every record. */
+  #stamp: { readonly text: Stamp; readonly bytes: unknown } | null = null;
   /** What the names of the key take in a document, and whether BSON can hold them at all. */
   readonly #keyNameBytes: number;
   readonly #keyNamesFit: boolean;
@@ -88,8 +93,8 @@ export class DocumentLayout {
     this.reader = new BsonReader(driver, options.int64);
     const { reserved, idFields } = options;
     this.besideFields = context.keys.fields.filter((field) => !idFields.includes(field));
-    this.#taken = new Set([reserved.stamp, reserved.tombstone, ...(idFields.includes('_id') ? [] : ['_id'])]);
-    this.#ofId = new Set(idFields);
+    const taken = [reserved.stamp, reserved.tombstone, ...(idFields.includes('_id') ? [] : ['_id'])];
+    this.#places = new FieldPlaces(taken, idFields, this.besideFields);
     this.#keyNameBytes = context.keys.fields.reduce((bytes, field) => bytes + field.length * 3 + 16, 0);
     this.#keyNamesFit = context.keys.fields.every((field) => !field.includes('\0') && field.isWellFormed());
     this.#hidden = new Set([reserved.stamp, reserved.tombstone, '_id']);
@@ -104,15 +109,15 @@ export class DocumentLayout {
   /** The key as the server holds it, or why it cannot. */
   encodeKey(key: Key): NativeKey | Rejection {
     const { idFields, compoundId } = this.#options;
-    const kinds: [string, readonly string[]][] = [];
+    const kinds: KeyKind[] = [];
     try {
-      const part = (field: string): unknown => this.encodeKeyField(key, field, kinds);
-      const parts = idFields.map((field) => [field, part(field)] as const);
-      return {
-        _id: compoundId ? Object.fromEntries(parts) : parts[0]?.[1],
-        beside: this.besideFields.map((field) => [field, part(field)] as const),
-        kinds,
-      };
+      const _id = compoundId
+        ? Object.fromEntries(idFields.map((field) => [field, this.encodeKeyField(key, field, kinds)]))
+        : this.encodeKeyField(key, idFields[0] as string, kinds);
+      const fields = this.besideFields;
+      const beside = new Array<unknown>(fields.length);
+      for (let i = 0; i < fields.length; i += 1) beside[i] = this.encodeKeyField(key, fields[i] as string, kinds);
+      return { _id, fields, beside, kinds };
     } catch (error) {
       if (error instanceof Unstorable) return limit(error.message);
       throw error;
@@ -120,11 +125,12 @@ export class DocumentLayout {
   }
 
   /** @throws Unstorable */
-  encodeKeyField(key: Key, field: string, kinds: [string, readonly string[]][] = []): unknown {
+  encodeKeyField(key: Key, field: string, kinds: KeyKind[] = []): unknown {
     const value: Value = key[field];
     if (typeof value === 'string' && this.#keyNamesFit && value.isWellFormed()) return value;
     const name = `the key field "${field}"`;
     if (!isKeyPart(value)) throw new Unstorable(`${name} cannot name a record`);
+    mustBeName(name);
     const normal = value === 0 ? 0 : value;
     const native = new NativeWriter(this.#driver, this.#options.int64).field(name, normal);
     const types = this.#kindsOf(normal);
@@ -146,11 +152,10 @@ export class DocumentLayout {
     if (isRejection(key)) return key;
     try {
       const writer = new NativeWriter(this.#driver, this.#options.int64);
-      const fields =
-        entry.value === null ? this.#tombstone(key) : this.#fields(this.#encoded(entry.value), key, writer);
+      const written =
+        entry.value === null ? this.#tombstone(key) : this.#written(this.#encoded(entry.value), key, writer);
       const { stamp } = this.#options.reserved;
-      if (entry.stamp !== null) fields.push([stamp, new this.#driver.Binary(stampToBytes(entry.stamp), 0)]);
-      const document = documentOf(fields);
+      const document = entry.stamp === null ? written : withField(written, stamp, this.#stampBytes(entry.stamp));
       return { entry, key, document, size: this.#sized(document, writer.size, entry) };
     } catch (error) {
       if (error instanceof Unstorable || error instanceof InvalidRecord) return limit(error.message);
@@ -187,37 +192,47 @@ export class DocumentLayout {
     return codec === identityCodec ? record : codec.encode(cloneValue(record));
   }
 
-  #fields(record: StoredRecord, key: NativeKey, writer: NativeWriter): (readonly [string, unknown])[] {
+  #stampBytes(stamp: Stamp): unknown {
+    if (this.#stamp?.text !== stamp) {
+      this.#stamp = { text: stamp, bytes: new this.#driver.Binary(stampToBytes(stamp), 0) };
+    }
+    return this.#stamp.bytes;
+  }
+
+  #written(record: StoredRecord, key: NativeKey, writer: NativeWriter): object {
     const { compoundId, repeatId } = this.#options;
-    const fields: (readonly [string, unknown])[] = [['_id', key._id]];
+    let document: object = { _id: key._id };
     let found = 0;
     for (const field of Object.keys(record)) {
       const value = record[field];
       if (value === undefined) continue;
-      if (this.#taken.has(field)) throw new Unstorable(`the field "${field}" has the name of a reserved field`);
-      if (this.#ofId.has(field)) {
+      const place = this.#places.of(field);
+      if (place === 'value') {
+        document = withField(document, field, writer.field(field, value));
+      } else if (place === 'id') {
         const part = compoundId ? (key._id as Record<string, unknown>)[field] : key._id;
-        if (repeatId && field !== '_id') fields.push([field, part]);
-        continue;
-      }
-      const place = this.besideFields.indexOf(field);
-      if (place < 0) {
-        fields.push([field, writer.field(field, value)]);
+        if (repeatId && field !== '_id') document = withField(document, field, part);
       } else {
-        fields.push(key.beside[place] as readonly [string, unknown]);
+        document = withField(document, field, key.beside[place]);
         found += 1;
       }
     }
+    if (found === key.beside.length) return document;
     // What a codec dropped.
-    if (found < key.beside.length) fields.push(...key.beside.filter(([field]) => fieldOf(record, field) === undefined));
-    return fields;
+    key.fields.forEach((field, i) => {
+      if (fieldOf(record, field) === undefined) document = withField(document, field, key.beside[i]);
+    });
+    return document;
   }
 
-  #tombstone(key: NativeKey): (readonly [string, unknown])[] {
-    const fields = new Map<string, unknown>([['_id', key._id], ...key.beside]);
+  #tombstone(key: NativeKey): object {
+    const fields = new Map<string, unknown>([['_id', key._id]]);
+    for (const [i, field] of key.fields.entries()) fields.set(field, key.beside[i]);
     const filler = { [this.#options.reserved.tombstone]: key._id };
     for (const path of this.fillPaths) fill(fields, path.split('.'), filler);
-    return [...fields, [this.#options.reserved.tombstone, true]];
+    let document: object = {};
+    for (const [field, value] of fields) document = withField(document, field, value);
+    return withField(document, this.#options.reserved.tombstone, true);
   }
 
   /** The stamp of a document; null for a plain one. @throws InvalidRecord when the field is not ours. */

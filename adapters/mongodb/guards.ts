@@ -46,10 +46,10 @@ export class Guards {
   }
 
   /** The document is one of this very key. Where an upsert finds nothing, it is nothing but the `_id`. */
-  ofKey({ beside, kinds }: NativeKey): Expression[] {
+  ofKey({ fields, beside, kinds }: NativeKey): Expression[] {
     const terms: Expression[] = kinds.map(([path, types]) => ({ $in: [{ $type: `$${path}` }, types] }));
     if (beside.length === 0) return terms;
-    const same = beside.map(([field, value]) => ({ $eq: [`$${field}`, literal(value)] }));
+    const same = beside.map((value, i) => ({ $eq: [`$${fields[i]}`, literal(value)] }));
     const ofId = terms.filter((_, i) => kinds[i]?.[0].startsWith('_id'));
     const whole: Expression = { $and: [...same, ...terms.filter((term) => !ofId.includes(term))] };
     return [...ofId, { $or: [{ $eq: ['$$ROOT', { _id: '$_id' }] }, whole] }];

@@ -25,10 +25,8 @@ export class NativeWriter {
     this.#int64 = int64;
   }
 
-  /** A top-level field's value. @throws Unstorable */
+  /** A top-level field's value, under a name that {@link mustBeName} lets pass. @throws Unstorable */
   field(field: string, value: Value): unknown {
-    if (field.includes('\0')) throw new Unstorable(`the name of the field "${field}" contains NUL`);
-    if (!field.isWellFormed()) throw new Unstorable('the name of a field is not well-formed text');
     this.size += FIELD_BYTES + field.length * 3;
     const native = this.#value(value, field, 1);
     const empty = native instanceof this.#driver.Timestamp && native.isZero();
@@ -141,11 +139,17 @@ export class NativeWriter {
   }
 }
 
-/** Fields as a document of the driver; a Map where a plain object would change their order or their meaning. */
-export function documentOf(fields: readonly (readonly [string, unknown])[]): object {
-  for (const [field] of fields) if (needsMap(field)) return new Map(fields);
-  const document: Record<string, unknown> = {};
-  for (const [field, value] of fields) document[field] = value;
+/** @throws Unstorable for a name that BSON does not hold */
+export function mustBeName(field: string): void {
+  if (field.includes('\0')) throw new Unstorable(`the name of the field "${field}" contains NUL`);
+  if (!field.isWellFormed()) throw new Unstorable('the name of a field is not well-formed text');
+}
+
+/** A document of the driver with one more field; a Map where a plain object would change their order or their meaning. */
+export function withField(document: object, field: string, value: unknown): object {
+  if (document instanceof Map) return document.set(field, value);
+  if (needsMap(field)) return new Map(Object.entries(document)).set(field, value);
+  (document as Record<string, unknown>)[field] = value;
   return document;
 }
 

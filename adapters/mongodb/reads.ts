@@ -1,6 +1,7 @@
 import type { FindOptions } from 'mongodb';
 import { canonicalText } from '../../src/core/canonical.ts';
 import { CursorExpired } from '../../src/core/errors.ts';
+import type { Stamp } from '../../src/core/stamp.ts';
 import type { Entry, KeyRef, Partition, ScanOptions, ScanPage } from '../../src/core/store.ts';
 import type { Key } from '../../src/core/value.ts';
 import type { RawDocument } from './bson-reader.ts';
@@ -43,40 +44,53 @@ export class Reads {
   }
 
   async getMany(refs: readonly KeyRef[], stampsOnly: boolean): Promise<(Entry | undefined)[]> {
-    const ids = new Map<string, unknown>();
-    for (const { id, key } of refs) {
-      const native = this.#layout.encodeKey(key);
-      if (!isRejection(native)) ids.set(id, native._id);
-    }
-    const wanted = [...ids.values()];
-    const chunks = Array.from({ length: Math.ceil(wanted.length / KEYS_A_REQUEST) }, (_, i) =>
-      wanted.slice(i * KEYS_A_REQUEST, (i + 1) * KEYS_A_REQUEST),
-    );
-    const read = (projection: Record<string, 1> | null): Promise<RawDocument[][]> =>
-      pooled(chunks, this.#wire.maxInFlight, (chunk) =>
-        this.#wire.find(
-          { _id: { $in: chunk } },
-          { batchSize: KEYS_A_REQUEST + 1, ...(projection === null ? {} : { projection }) },
-        ),
-      );
     if (stampsOnly) {
-      const held = new Map<string, Held>();
-      for (const raw of (await read(this.#layout.stampFields)).flat()) {
-        const stored = this.#layout.held(this.#layout.reader.record(raw));
-        if (stored.id !== null) held.set(stored.id, stored);
-      }
+      const held = await this.#held(refs);
       return refs.map(({ id, key }) => {
         const stored = held.get(id);
         return stored && { id, key, stamp: stored.stamp, value: stored.tombstone ? null : key };
       });
     }
     const found = new Map<string, RawDocument>();
-    for (const raw of (await read(null)).flat()) found.set(this.#layout.decode(raw).id, raw);
+    for (const raw of (await this.#documents(refs, {})).flat()) found.set(this.#layout.decode(raw).id, raw);
     // Decoded anew for each, so that no two share what a caller may change.
     return refs.map(({ id }) => {
       const raw = found.get(id);
       return raw === undefined ? undefined : this.#layout.decode(raw);
     });
+  }
+
+  async stamps(refs: readonly KeyRef[]): Promise<readonly (Stamp | null)[]> {
+    const held = await this.#held(refs);
+    return refs.map(({ id }) => held.get(id)?.stamp ?? null);
+  }
+
+  /** What is there of them, by id. */
+  async #held(refs: readonly KeyRef[]): Promise<ReadonlyMap<string, Held>> {
+    const held = new Map<string, Held>();
+    for (const answer of await this.#documents(refs, { projection: this.#layout.stampFields })) {
+      for (const raw of answer) {
+        const stored = this.#layout.held(this.#layout.reader.record(raw));
+        if (stored.id !== null) held.set(stored.id, stored);
+      }
+    }
+    return held;
+  }
+
+  /** Documents with the `_id`s of these keys, in no order. */
+  #documents(refs: readonly KeyRef[], options: FindOptions): Promise<RawDocument[][]> {
+    // One that is asked for twice is one for the server.
+    const wanted: unknown[] = [];
+    for (const { key } of refs) {
+      const native = this.#layout.encodeKey(key);
+      if (!isRejection(native)) wanted.push(native._id);
+    }
+    const chunks = Array.from({ length: Math.ceil(wanted.length / KEYS_A_REQUEST) }, (_, i) =>
+      wanted.slice(i * KEYS_A_REQUEST, (i + 1) * KEYS_A_REQUEST),
+    );
+    return pooled(chunks, this.#wire.maxInFlight, (chunk) =>
+      this.#wire.find({ _id: { $in: chunk } }, { batchSize: KEYS_A_REQUEST + 1, ...options }),
+    );
   }
 
   /** Shares between `_id`s that were sampled; the first and the last are open, so that nothing falls between. */

@@ -1,4 +1,5 @@
 import { Closed, InvalidArgument, InvalidRecord } from '../../src/core/errors.ts';
+import type { Stamp } from '../../src/core/stamp.ts';
 import type {
   Capabilities,
   CasOutcome,
@@ -64,7 +65,7 @@ export class MongoDbStore implements Store {
   }
 
   get capabilities(): Capabilities {
-    return { lateBoundMs: 0, clockErrorMs: CLOCK_ERROR_MS, list: true, batchSize: 1_000 };
+    return { lateBoundMs: 0, clockErrorMs: CLOCK_ERROR_MS, list: true, batchSize: 2_000 };
   }
 
   /** The driver's Collection. */
@@ -125,6 +126,10 @@ export class MongoDbStore implements Store {
 
   getMany(keys: readonly KeyRef[], options: { readonly stampsOnly?: boolean } = {}): Promise<(Entry | undefined)[]> {
     return this.#reads.getMany(keys, options.stampsOnly ?? false);
+  }
+
+  stamps(keys: readonly KeyRef[]): Promise<readonly (Stamp | null)[]> {
+    return this.#reads.stamps(keys);
   }
 
   async putIfNewer(entry: Entry, deadline: number): Promise<PutOutcome> {

@@ -8,6 +8,8 @@ const LEAST = 16;
 const GROWTH = 128;
 /** The window is sent in about so many batches, so that the store is never idle between two. */
 const BATCHES = 4;
+/** Where they are as large as the store likes them so few are enough: large ones cost it less. */
+const FULL_BATCHES = 2;
 
 interface Waiter {
   readonly count: number;
@@ -40,13 +42,20 @@ export class Window {
     return Math.floor(this.#limit);
   }
 
+  /** What the operator allows. */
+  get most(): number {
+    return this.#most;
+  }
+
   get inFlight(): number {
     return this.#inFlight;
   }
 
   /** The size of a batch that is made now. */
   get batch(): number {
-    return Math.max(1, Math.min(this.#batchSize, Math.ceil(this.limit / BATCHES)));
+    const { limit } = this;
+    const batches = limit >= FULL_BATCHES * this.#batchSize ? FULL_BATCHES : BATCHES;
+    return Math.max(1, Math.min(this.#batchSize, Math.ceil(limit / batches)));
   }
 
   /** Never more than this. */

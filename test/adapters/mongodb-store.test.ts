@@ -54,6 +54,42 @@ describe.skipIf(missing !== undefined)(`mongodb documents${missing ? ` (${missin
   const put = (store: Store, entry: Entry) => store.putIfNewer(entry, later(store));
   const get = (store: Store, { id, key }: Entry) => store.get(id, key);
 
+  describe('batches', () => {
+    it('answer for each entry in its place, whatever the order of their ids', async () => {
+      const store = await open(TWO);
+      const ids = Array.from({ length: 60 }, (_, i) => `id-${(i * 37) % 60}`);
+      const entries = ids.map((id, i) => entryOf(TWO, { owner: `o${i % 3}`, id, i }, 10));
+      const older = entryOf(TWO, { owner: 'o0', id: ids[0], i: 'older' }, 5);
+      const refused = entryOf(TWO, { owner: 'o0', id: 'id-refused', _s: 'ours' }, 10);
+      const stored = await store.putManyIfNewer([refused, ...entries, older], later(store));
+      expect(stored[0]).toMatchObject({ kind: 'rejected', reason: 'limit' });
+      expect(stored.slice(1, -1)).toEqual(entries.map(() => ({ kind: 'applied', previous: 'absent' })));
+      expect(stored.at(-1)).toEqual({ kind: 'superseded', stamp: stampOf(10) });
+      const again = entries.map((entry, i) => (i % 2 === 0 ? entry : { ...entry, stamp: stampOf(5) }));
+      const answers = await store.putManyIfNewer(again, later(store));
+      expect(answers.map(({ kind }) => kind)).toEqual(again.map((_, i) => (i % 2 === 0 ? 'applied' : 'superseded')));
+      expect(await store.getMany(entries)).toEqual(entries);
+    });
+
+    it('hold records with ever new names of fields, and refuse a reserved name each time', async () => {
+      const store = await open(ONE);
+      const entries = Array.from({ length: 300 }, (_, i) => {
+        const names = Array.from({ length: 5 }, (_, n) => [`field ${i * 5 + n}`, n]);
+        // The names of digits stand where they were, behind the others.
+        return entryOf(
+          ONE,
+          { id: `id-${i}`, ...Object.fromEntries(names), ...(i % 2 ? { [`${i}`]: 'digits' } : {}) },
+          10,
+        );
+      });
+      const refused = [1, 2].map((n) => entryOf(ONE, { id: `refused-${n}`, _s: 'ours' }, 10));
+      const stored = await store.putManyIfNewer([...refused, ...entries], later(store));
+      expect(stored.slice(0, 2).map(({ kind }) => kind)).toEqual(['rejected', 'rejected']);
+      expect(stored.slice(2)).toEqual(entries.map(() => ({ kind: 'applied', previous: 'absent' })));
+      expect(await store.getMany(entries)).toEqual(entries);
+    });
+  });
+
   describe('keys', () => {
     it.for([
       ['other fields beside the _id', TWO, { owner: 'ada', id: 1 }, { owner: 'bob', id: 1 }],

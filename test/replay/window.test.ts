@@ -38,6 +38,24 @@ describe('the window of a replay', () => {
     expect(window.batch).toBe(500);
   });
 
+  test('sends full batches as soon as two of them fit, and about four parts of it before', () => {
+    const batchOf = (batchSize: number, most: number): number => {
+      const window = new Window(new VirtualClock(), batchSize, most);
+      for (let sent = 0; sent < 40_000; sent += most) {
+        void window.enter(most, never);
+        window.widen(most);
+        window.leave(most);
+      }
+      expect(window.limit).toBe(most);
+      return window.batch;
+    };
+    expect(batchOf(2_000, 4_000)).toBe(2_000);
+    expect(batchOf(2_000, 3_999)).toBe(1_000);
+    expect(batchOf(2_000, 200)).toBe(50);
+    expect(batchOf(100, 4_000)).toBe(100);
+    expect(batchOf(100, 1)).toBe(1);
+  });
+
   test('settles where a slow store answers within the budget, without idling it', async () => {
     const clock = new VirtualClock();
     const window = new Window(clock, 500, 10_000);
