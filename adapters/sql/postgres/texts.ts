@@ -219,14 +219,13 @@ function manyTexts(
       `FROM given AS g JOIN st ON ${joined('st', keyCells)} ORDER BY g.n ${upsert} ` +
       `RETURNING ${list(keyNames.map((name) => `r.${name}`))}${freshColumn}) ` +
       `SELECT g.n, ${was} FROM given AS g JOIN rec AS r ON ${joined('r', keyCells)} UNION ALL SELECT 0, ${BOTH} = 0`,
-    // Each list is unnested where it is inserted: rows that both inserts read would be written down in between.
+    // Each list is unnested where it is inserted, and among the columns: behind FROM its rows would be kept in between.
     insertMany:
       `WITH st AS (INSERT INTO ${stamps} (${list(keyNames)}, ${stamp}, ${deleted}) ` +
-      `SELECT ${list(keyColumns.map((name) => `g.${name}`))}, g.stamp, false ` +
-      `FROM unnest(${list([...keys.map(({ index }) => given(index)), `$${names.length + 1}::bytea[]`])}) ` +
-      `AS g(${list([...keyColumns, 'stamp'])}) RETURNING 1), ` +
-      `rec AS (INSERT INTO ${records} (${list(names.map(quote))}) SELECT ${list(cells.map((cell) => `g.${cell}`))} ` +
-      `FROM unnest(${list(names.map((_, i) => given(i)))}) AS g(${list(cells)}) RETURNING 1) SELECT ${BOTH}`,
+      `SELECT ${list(keys.map(({ index }) => `unnest(${given(index)})`))}, unnest($${names.length + 1}::bytea[]), false ` +
+      'RETURNING 1), ' +
+      `rec AS (INSERT INTO ${records} (${list(names.map(quote))}) ` +
+      `SELECT ${list(names.map((_, i) => `unnest(${given(i)})`))} RETURNING 1) SELECT ${BOTH}`,
     buryMany:
       `WITH ${keyRow}, st AS (${stampsOf(onlyKeys, true, keys.length + 2)}) ` +
       `SELECT g.n FROM given AS g JOIN st ON ${joined('st', onlyKeys)}`,
