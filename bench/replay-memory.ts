@@ -82,7 +82,7 @@ await replay({
   source: await endless(records),
   target: await forgetful(),
   shares: [share],
-  includes: () => true,
+  includes: null,
   journal: { checkpoint: async () => ({ yours: true, settings: DEFAULT_SETTINGS }) },
   settings: DEFAULT_SETTINGS,
   clock: systemClock,

@@ -36,7 +36,7 @@ export async function timedReplay(source: Store, target: Store, records: number)
     source,
     target,
     shares,
-    includes: () => true,
+    includes: null,
     journal: { checkpoint: async () => ({ yours: true, settings: DEFAULT_SETTINGS }) },
     settings: DEFAULT_SETTINGS,
     clock: systemClock,

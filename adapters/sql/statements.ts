@@ -78,6 +78,11 @@ export class Statements {
     return [...(after ? [this.compare(keys, '>')] : []), ...(upTo ? [this.compare(keys, '<=')] : [])];
   }
 
+  /** The records or stamps of a range, as a WHERE; parameters: the bounds. Nothing for all of them. */
+  within(keys: readonly string[], bounds: PageBounds): string {
+    return this.#where(this.#conditions(keys, bounds));
+  }
+
   #recordsPage({ stamped, stampsOnly }: PageShape, conditions: readonly string[]): string {
     const { keys, names } = this.#layout;
     const columns = stampsOnly ? keys.map(({ name }) => name) : names;
@@ -95,7 +100,7 @@ export class Statements {
 
   /** How many stamps a range has, as far as one counts; parameters: the bounds, the limit. */
   countStamps(bounds: PageBounds): string {
-    const range = this.#where(this.#conditions(this.keys('s'), bounds));
+    const range = this.within(this.keys('s'), bounds);
     return `SELECT count(*) FROM (SELECT 1 FROM ${this.stamps} AS s${range} LIMIT ?)`;
   }
 

@@ -34,6 +34,17 @@ export class PageReader {
     return this.#stampsOnly;
   }
 
+  /** Where the next page begins. */
+  get cursor(): string | null {
+    return this.#cursor;
+  }
+
+  /** Goes on from another place. */
+  async skipTo(cursor: string): Promise<void> {
+    await this.close();
+    this.#cursor = cursor;
+  }
+
   /** The next page; null at the end. */
   async next(): Promise<ScanPage | null> {
     const stampsOnly = this.#options.stampsOnly();

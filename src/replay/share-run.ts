@@ -1,11 +1,14 @@
 import type { Entry, ScanPage } from '../core/store.ts';
+import type { EntryRun } from '../core/store-pair.ts';
 import { PageReader, type PageReaderOptions } from './page-reader.ts';
 import type { ReplayCounts, ReplayShare } from './replay-share.ts';
 
 export interface ShareRunOptions extends PageReaderOptions {
   readonly signal: AbortSignal;
-  /** True for the entries that are replayed; looks at no value. */
-  readonly includes: (entry: Entry) => boolean;
+  /** True for the entries that are replayed; looks at no value. Null is all. */
+  readonly includes: ((entry: Entry) => boolean) | null;
+  /** The next entries behind a cursor, if nothing is to be done for any of them; else null. */
+  readonly equal: (cursor: string | null) => Promise<EntryRun | null>;
   /** Told of every entry that is replayed and was read with its value. */
   readonly onRead?: ((entry: Entry) => void) | undefined;
   /** Puts the entries of a page, of which only the stamps may be known; resolves when every put is definite. */
@@ -49,9 +52,14 @@ export async function runShare(share: ReplayShare, options: ShareRunOptions): Pr
       onMoved();
     }
   };
+  const pass = ({ cursor, entries }: EntryRun): void => {
+    const counts = { applied: 0, skipped: entries, rejected: 0 };
+    open.push({ cursor, scanned: entries, counts, settled: Promise.resolve() });
+    move();
+  };
   const begin = (page: ScanPage): void => {
     const { stampsOnly } = reader;
-    const wanted = page.entries.filter(options.includes);
+    const wanted = options.includes === null ? page.entries : page.entries.filter(options.includes);
     if (!stampsOnly && options.onRead !== undefined) for (const entry of wanted) options.onRead(entry);
     options.onPage(page, wanted.length, stampsOnly);
     const opened: OpenPage = {
@@ -77,6 +85,12 @@ export async function runShare(share: ReplayShare, options: ShareRunOptions): Pr
     for (;;) {
       await options.ready();
       signal.throwIfAborted();
+      const run = await options.equal(reader.cursor);
+      if (run !== null) {
+        await reader.skipTo(run.cursor);
+        pass(run);
+        continue;
+      }
       const page = await reader.next();
       if (page === null) break;
       begin(page);

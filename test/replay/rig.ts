@@ -96,7 +96,7 @@ export class Rig {
       source: this.stores.old,
       target: this.stores.new,
       shares: this.shares,
-      includes: () => true,
+      includes: null,
       journal: {
         checkpoint: async (shares, _deadlineLimit, eased) => {
           this.eased = eased;

@@ -23,6 +23,9 @@ export interface KnexLike {
   readonly client: {
     acquireConnection(): Promise<SqliteDatabase>;
     releaseConnection(connection: SqliteDatabase): Promise<unknown>;
+    /** One past the pool. */
+    acquireRawConnection(): Promise<SqliteDatabase>;
+    destroyRawConnection(connection: SqliteDatabase): Promise<unknown>;
   };
   destroy(): Promise<unknown>;
 }

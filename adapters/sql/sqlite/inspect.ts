@@ -6,7 +6,7 @@ import type { Finding, Inspection } from '../../../src/core/store.ts';
 import type { Layout } from '../layout.ts';
 import { checkConstraints } from './check-constraints.ts';
 import type { SqliteConnection } from './connection.ts';
-import { quote } from './table.ts';
+import { quote } from './quote.ts';
 
 const risk = (kind: Finding['kind'], name: string, message: string, remedy: string): Finding => ({
   name: `${kind}:${name}`,

@@ -5,12 +5,14 @@ import type { ColumnCodec, ValueForms } from '../column-codec.ts';
 import type { ColumnDescription, Session, TableAccess, TableDescription } from '../dialect.ts';
 import type { Layout } from '../layout.ts';
 import type { FieldType, ResolvedSqlOptions } from '../options.ts';
+import { type Attached, OTHER } from './attached.ts';
 import { fieldTypeOf, sqliteCodec } from './columns.ts';
 import { SqliteConnection } from './connection.ts';
 import { type KnexLike, mustExist, type SqliteDatabase, sqliteConnection } from './driver.ts';
 import { storeFault } from './faults.ts';
 import { inspectSqlite } from './inspect.ts';
-import { quote, SqliteTable } from './table.ts';
+import { quote } from './quote.ts';
+import { SqliteTable } from './table.ts';
 import { WriteQueue } from './write-queue.ts';
 
 interface Live {
@@ -68,6 +70,27 @@ export class SqliteSession implements Session {
       throw error;
     }
     this.#live = { database, connection, queue: new WriteQueue(connection, () => this.now()) };
+  }
+
+  /** A connection of its own: on the store's, a name that is missing in its file would be found in the other one. */
+  async #attach(filename: string): Promise<Attached> {
+    await mustExist(filename, this.#label);
+    const { client } = this.#knex;
+    const database = await client.acquireRawConnection().catch((error: unknown) => {
+      throw storeFault(this.#label, error, 'nothing-written');
+    });
+    const end = async (): Promise<void> => {
+      await client.destroyRawConnection(database);
+    };
+    const connection = new SqliteConnection(database, this.#label, this.#clock);
+    try {
+      await connection.open();
+      await connection.read(() => connection.run(`ATTACH ? AS ${OTHER}`, [filename]));
+    } catch (error) {
+      await end();
+      throw error;
+    }
+    return { connection, end };
   }
 
   async #mustBeUtf8(connection: SqliteConnection): Promise<void> {
@@ -161,7 +184,9 @@ export class SqliteSession implements Session {
 
   table(layout: Layout): TableAccess {
     const { connection, queue } = this.#ready;
-    const setting = { wal: this.#options.wal, rowid: this.#rowid };
+    const { filename } = sqliteConnection(this.#options);
+    const attach = (other: string): Promise<Attached> => this.#attach(other);
+    const setting = { wal: this.#options.wal, rowid: this.#rowid, filename, attach };
     return new SqliteTable(connection, queue, () => this.now(), layout, setting);
   }
 }

@@ -2,12 +2,14 @@ import { InvalidConfiguration, NotPrepared, StoreFault } from '../../../src/core
 import { stampFromBytes, stampToBytes } from '../../../src/core/stamp.ts';
 import type { CasOutcome, PutFault } from '../../../src/core/store.ts';
 import type { Bound } from '../column-codec.ts';
-import type { Held, HeldAt, KeyRange, TableAccess, Write } from '../dialect.ts';
+import type { Held, HeldAt, KeyRange, TableAccess, TablePair, Write } from '../dialect.ts';
 import type { Layout } from '../layout.ts';
 import { type Grammar, Statements } from '../statements.ts';
+import { type Attached, AttachedTables, sameKeys } from './attached.ts';
 import type { SqliteConnection } from './connection.ts';
 import { classify, sqliteCode } from './faults.ts';
 import { compareCells, Pages } from './pages.ts';
+import { quote } from './quote.ts';
 import { EXPIRED, type WriteQueue } from './write-queue.ts';
 
 const READ_CHUNK = 256;
@@ -16,8 +18,6 @@ const SMALL_TABLE = 20_000;
 const WALK_STEP = 5_000;
 const SAMPLES_PER_CUT = 16;
 const MAX_SAMPLES = 8_192;
-
-export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
 const GRAMMAR: Grammar = {
   quote,
@@ -30,6 +30,9 @@ export interface TableSetting {
   readonly wal: boolean;
   /** A name under which the table's rowid can be read; null where it has none. */
   readonly rowid: string | null;
+  readonly filename: string;
+  /** Another connection, which reads a second file too. */
+  attach(filename: string): Promise<Attached>;
 }
 
 /** One table and its stamp table in an SQLite file. */
@@ -207,6 +210,22 @@ export class SqliteTable implements TableAccess {
       found.push(...(await this.#connection.read(() => this.#connection.snapshot(() => chunk.map(one)))));
     }
     return found;
+  }
+
+  async pair(other: TableAccess): Promise<TablePair | null> {
+    if (!(other instanceof SqliteTable) || !sameKeys(this.#layout, other.#layout)) return null;
+    const attached = await this.#setting.attach(other.#setting.filename);
+    try {
+      const pair = await attached.connection.read(
+        () => new AttachedTables(attached, this.#layout, other.#layout, this.#statements),
+      );
+      if (await attached.connection.read(() => pair.isIndexed())) return pair;
+    } catch (error) {
+      await attached.end();
+      throw error;
+    }
+    await attached.end();
+    return null;
   }
 
   page(range: KeyRange, limit: number, stampsOnly: boolean): Promise<HeldAt[]> {

@@ -1,0 +1,2 @@
+/** A name as SQL has it. */
+export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;
