@@ -121,6 +121,11 @@ function sayRestamps(
   const sides = (['old', 'new'] as const).filter((side) => from[side] > 0);
   const led = sides.map((side) => `${count(from[side])} from the ${side} store, which leads them`).join(', ');
   terminal.say(`  write ${plural(records, 'divergent record')} again, with a fresh stamp: ${led}`);
+  // The one thing that takes data away, which nobody expects of writing again.
+  if (kinds.extra > 0) {
+    const which = `${plural(kinds.extra, 'record')} that only the other store has`;
+    terminal.say(`    of these, take away ${which}; copy them first if they should stay`);
+  }
   const words = Object.entries(kinds)
     .filter(([, number]) => number > 0)
     .map(([kind, number]) => `${count(number)} ${kind}`);

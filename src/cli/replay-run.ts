@@ -1,5 +1,6 @@
 import type { ReplayProgress } from '../control/backfill.ts';
 import type { ReplayRow } from '../control/replay-row.ts';
+import { LEASE_MS } from '../control/shared-replay.ts';
 import { Busy } from '../core/errors.ts';
 import type { Side } from '../core/stage.ts';
 import { ProgressMeter } from './progress.ts';
@@ -7,6 +8,10 @@ import type { Session } from './session.ts';
 import { count, duration, printable, replayCommand } from './wording.ts';
 
 const LOOK_MS = 200;
+/** The clock that a lease is held by is the control plane's, and nobody holds one for longer. */
+const PATIENCE_MS = LEASE_MS + 5_000;
+/** Between two tries where this machine's clock says that the lease has ended, and the control plane's does not. */
+const RETRY_MS = 1_000;
 
 /**
  * Runs a replay with its progress shown. One that a dead process holds is taken over as soon as its lease ends; one
@@ -35,11 +40,17 @@ export async function runReplay<T>(
       detail: `${count(applied)} applied, ${count(skipped)} there already, ${count(rejected)} rejected${held}`,
     });
   };
+  const begun = performance.now();
   try {
-    return await replay(onProgress);
-  } catch (error) {
-    if (!(error instanceof Busy) || !(await leaseEnds(session, migration, kind, targets, error))) throw error;
-    return await replay(onProgress);
+    for (let first = true; ; first = false) {
+      try {
+        return await replay(onProgress);
+      } catch (error) {
+        const patient = first || performance.now() - begun < PATIENCE_MS;
+        if (!(error instanceof Busy) || !patient) throw error;
+        if (!(await leaseEnds(session, migration, kind, targets, error))) throw error;
+      }
+    }
   } finally {
     meter.end();
   }
@@ -59,12 +70,14 @@ async function leaseEnds(
   for (const target of targets) {
     const first = await plane.runningReplay(migration, kind, target);
     if (first === null) continue;
-    const left = first.leaseUntil - Date.now();
-    if (left > 0)
+    const told = first.leaseUntil - Date.now();
+    const left = told > 0 ? Math.min(told, LEASE_MS) : RETRY_MS;
+    const until = performance.now() + left;
+    if (told > 0)
       terminal.note(
         `a ${kind} is under way already; if its process has ended, this one goes on with it in ${duration(left)}`,
       );
-    while (Date.now() <= first.leaseUntil) {
+    while (performance.now() <= until) {
       signal.throwIfAborted();
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       const now = await plane.runningReplay(migration, kind, target);

@@ -61,7 +61,9 @@ export async function sayStatus(session: Session, plane: ControlPlaneApi, status
     status.divergences === 0 ? 'none open' : `${count(status.divergences)} open`,
     status.divergences === 0,
   );
-  line('replay', replayText(status));
+  const [replay = '', ...more] = replayLines(status);
+  line('replay', replay);
+  for (const text of more) line('', text);
   if (status.ramp !== null) line('ramp', rampText(status.ramp), status.ramp.state !== 'returning');
   line('verified', verifiedText(status), status.verification?.verdict !== 'divergent');
   const extras = extraLines(document);
@@ -96,17 +98,23 @@ function handoverText({ handover }: MigrationStatus): string {
   return `${handover.kind}, holds ${holds} of ${describePositions(handover.positions)} for ${duration(Date.now() - handover.startedAt)}${way}; by ${printable(handover.actor)}: ${printable(handover.reason)}`;
 }
 
-function replayText({ replay }: MigrationStatus): string {
-  if (replay === null) return 'none running';
+/** A line for each thing that is asked at night: what it is, how far, how fast, and what holds it up. */
+export function replayLines({ replay }: Pick<MigrationStatus, 'replay'>): readonly string[] {
+  if (replay === null) return ['none running'];
   const { kind, target, scanned, applied, skipped, rejected, partitions, estimate, startedAt } = replay;
   const { runners, rate, etaMs, failure, paused, eased } = replay;
-  const left = etaMs === null ? '' : `, ${duration(etaMs)} left`;
-  const because = eased === null ? '' : `; eased: ${printable(eased)}`;
-  const pace = paused ? '; paused' : rate === null ? because : `; ${count(rate)}/s${left}${because}`;
-  const trouble = failure === null ? '' : `; a partition failed and is tried again: ${printable(failure)}`;
-  const who = runners === 0 ? 'nobody is at it' : `${plural(runners, 'process', 'processes')} at it`;
   const of = estimate === null ? '' : ` of about ${count(Math.max(estimate, scanned))}`;
-  return `${kind} to the ${target} store, begun ${ago(startedAt)}: ${count(scanned)}${of} scanned (${count(applied)} applied, ${count(skipped)} there already, ${count(rejected)} rejected), ${partitions.done} of ${partitions.all} partitions done; ${who}${pace}${trouble}`;
+  const left = etaMs === null ? '' : `, ${duration(etaMs)} left`;
+  const pace = paused ? '; paused' : rate === null ? '' : `; ${count(rate)}/s${left}`;
+  const who = runners === 0 ? 'nobody is at it' : `${plural(runners, 'process', 'processes')} at it`;
+  return [
+    `${kind} to the ${target} store, begun ${ago(startedAt)}`,
+    `${count(scanned)}${of} scanned, ${partitions.done} of ${partitions.all} partitions done`,
+    `${count(applied)} applied, ${count(skipped)} there already, ${count(rejected)} rejected`,
+    `${who}${pace}`,
+    ...(paused || eased === null ? [] : [`eased: ${printable(eased)}`]),
+    ...(failure === null ? [] : [`a partition failed and is tried again: ${printable(failure)}`]),
+  ];
 }
 
 function verifiedText({ verification }: MigrationStatus): string {

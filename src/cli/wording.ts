@@ -1,11 +1,10 @@
+import { clip, printable } from '../../verify/reports/report-words.ts';
 import type { ReplayRow } from '../control/replay-row.ts';
 import type { DialValue } from '../core/dial.ts';
 import type { KeyJson } from '../core/key-json.ts';
 import type { Side } from '../core/stage.ts';
 
-/** Keeps what others wrote (keys, names, reasons, causes) from steering the terminal. */
-export const printable = (text: string): string =>
-  text.replace(/\p{Cc}/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+export { printable };
 
 /** `12,345`. */
 export const count = (value: number): string => Math.round(value).toLocaleString('en-US');
@@ -41,7 +40,7 @@ export const ago = (at: number, now: number = Date.now()): string =>
 export const keyText = (key: KeyJson): string =>
   Object.entries(key)
     .map(([field, part]) => `${field}=${typeof part === 'object' ? `${part.type} ${part.text}` : JSON.stringify(part)}`)
-    .map(printable)
+    .map((part) => printable(clip(part)))
     .join(', ');
 
 /** Rows under their headings, columns as wide as they need to be; numbers to the right. */

@@ -223,7 +223,9 @@ export class Backfill {
       journal,
       source: stores[otherSide(target)],
       target: work.target ?? stores[target],
-      includes: (entry) => includes(positions, ruleset.position(this.#unit(entry))),
+      includes: covers(positions, WHOLE_LINE)
+        ? null
+        : (entry) => includes(positions, ruleset.position(this.#unit(entry))),
       onRead: (entry) => census?.add(entry),
       clock,
       random,

@@ -22,7 +22,10 @@ export function progressOf(row: ReplayRow, shares: readonly ReplayCounts[], ease
 /** Why any of those who work on it now goes slower than it may. */
 export function easedOf(row: ReplayRow, partitions: readonly ReplayPartitionRow[], now: number): string | null {
   const held = (one: ReplayPartitionRow): boolean => (row.shared ? one.leaseUntil : row.leaseUntil) > now;
-  return partitions.find((one) => !one.done && one.eased !== null && held(one))?.eased ?? null;
+  const found = partitions.find((one) => !one.done && one.eased !== null && held(one));
+  if (found === undefined) return null;
+  // Whoever works on a partition of many has its own limits: they are not the whole's.
+  return row.shared ? `partition ${found.id}: ${found.eased}` : found.eased;
 }
 
 /** How long the rest takes at the present rate, where both are known. */

@@ -10,6 +10,7 @@ import { type Authorship, remember } from './publish.ts';
 import { measured } from './replay-rate.ts';
 import type { ReplayPartitionRow, ReplayRow } from './replay-row.ts';
 import type { DirtRow, Transaction } from './storage.ts';
+import { otherThan } from './verified.ts';
 
 export interface ReplayRequest extends Authorship {
   readonly migration: string;
@@ -228,7 +229,9 @@ async function resumeReplay(
   // A repair of something else is not one to join.
   const other = kind === 'repair' && !sameIntervals(request.positions ?? NOTHING, running.positions);
   if ((!joins || other) && isHeld(running, runner, now)) {
-    throw new Busy(`a ${kind} of ${migration} is being run by ${running.runner ?? 'several processes'}`, {
+    const { actor, reason } = running;
+    const who = running.runner ?? 'several processes';
+    throw new Busy(`a ${kind} of ${migration} is being run by ${who}; ${actor} began it: ${reason}`, {
       remedy: `changeover status ${migration} shows it; it can be taken over when its lease ends`,
     });
   }
@@ -262,17 +265,14 @@ const COMMANDS: Readonly<Record<ReplayRow['kind'], (migration: string) => string
 export function refuseOtherMapping(running: ReplayRow, mapping: string): void {
   if (running.mapping === mapping) return;
   const { kind, migration } = running;
-  // Behind the dot stands the schema's.
-  const sameStores = running.mapping.split('.')[0] === mapping.split('.')[0];
-  throw new InvalidArgument(
-    `the ${kind} of ${migration} was begun under another ${sameStores ? 'schema' : 'mapping'}`,
-    {
-      expected: sameStores
+  const other = otherThan(running.mapping, mapping);
+  throw new InvalidArgument(`the ${kind} of ${migration} was begun under another ${other}`, {
+    expected:
+      other === 'schema'
         ? 'the same schema as when it began'
         : 'the same stores, keys, unit, codecs and compare rules as when it began',
-      remedy: `changeover ${COMMANDS[kind](migration)} --cancel --reason "…", then begin anew`,
-    },
-  );
+    remedy: `changeover ${COMMANDS[kind](migration)} --cancel --reason "…", then begin anew`,
+  });
 }
 
 export const sameIntervals = (a: Intervals, b: Intervals): boolean => covers(a, b) && covers(b, a);

@@ -12,6 +12,8 @@ export interface Patience {
   readonly clock: Clock;
   readonly random: Random;
   readonly signal?: AbortSignal | undefined;
+  /** Told of each fault of a read that is tried again. */
+  readonly onFault?: ((message: string) => void) | undefined;
 }
 
 /** One answer to a batch, of stamps that were asked for or of puts, for those who adapt to them. */
@@ -20,8 +22,8 @@ export interface PutAnswer {
   /** By the monotonic clock. */
   readonly sentAt: number;
   readonly tookMs: number;
-  /** Some of it is not definite. */
-  readonly faulted: boolean;
+  /** Why some of it is not definite; null where all is. */
+  readonly fault: string | null;
   /** The target asked for less load. */
   readonly pressed: boolean;
 }
@@ -59,16 +61,19 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
   let skipped = entries.length - open.length;
   let applied = 0;
   const rejected: { entry: Entry; rejection: Rejection }[] = [];
+  let because: string | null = null;
   for (let attempt = 0; open.length > 0; attempt += 1) {
     signal?.throwIfAborted();
     if (attempt >= MOST_ATTEMPTS) {
-      throw new StoreUnavailable(`${target.label} did not take ${open.length} records in ${attempt} attempts`, {
+      const what = `${target.label} did not take ${open.length} records in ${attempt} attempts`;
+      throw new StoreUnavailable(because === null ? what : `${what}: ${because}`, {
         remedy: 'see to the store, then run the same command: it goes on from its checkpoint',
       });
     }
     if (attempt > 0) await sleep(clock, backoffMs(attempt - 1, random), signal);
     const batch = open;
     const outcomes = await send(batch, options);
+    because = faultOf(target, outcomes);
     open = [];
     outcomes.forEach((outcome, i) => {
       const entry = batch[i] as Entry;
@@ -95,7 +100,7 @@ export async function lacking(
   const present = await again(options, () => storedStamps(target, entries));
   const tookMs = clock.monotonic() - sentAt;
   const pressed = (target.pressure ?? 0) > pressureBefore;
-  onAnswer?.({ count: entries.length, sentAt, tookMs, faulted: false, pressed });
+  onAnswer?.({ count: entries.length, sentAt, tookMs, fault: null, pressed });
   return entries.filter(({ stamp }, i) => (present[i] ?? '') < (stamp ?? STAMP_MIN)).map(asReplayed);
 }
 
@@ -121,10 +126,17 @@ async function send(batch: readonly Entry[], options: PutNewerOptions): Promise<
     count: batch.length,
     sentAt,
     tookMs: clock.monotonic() - sentAt,
-    faulted: outcomes.some(({ kind }) => kind === 'fault' || kind === 'expired'),
+    fault: faultOf(target, outcomes),
     pressed: (target.pressure ?? 0) > pressureBefore || outcomes.some((each) => each.kind === 'fault' && each.pressure),
   });
   return outcomes;
+}
+
+/** Why some of a batch is not definite. */
+function faultOf({ label }: Pick<Store, 'label'>, outcomes: readonly (PutOutcome | PutFault)[]): string | null {
+  const open = outcomes.find((outcome) => outcome.kind === 'fault' || outcome.kind === 'expired');
+  if (open === undefined) return null;
+  return open.kind === 'fault' ? open.message : `puts reach ${label} too late`;
 }
 
 const backoffMs = (attempt: number, random: Random): number =>
@@ -132,7 +144,7 @@ const backoffMs = (attempt: number, random: Random): number =>
 
 /** Repeats a read of a store through passing faults. */
 export async function again<T>(
-  { target, clock, random, signal }: Patience & { readonly target: Pick<Store, 'label'> },
+  { target, clock, random, signal, onFault }: Patience & { readonly target: Pick<Store, 'label'> },
   read: () => Promise<T>,
 ): Promise<T> {
   for (let attempt = 0; ; attempt += 1) {
@@ -144,6 +156,7 @@ export async function again<T>(
       if (attempt >= MOST_ATTEMPTS) {
         throw new StoreUnavailable(`${target.label} cannot be read: ${error.message}`, { cause: error });
       }
+      onFault?.(error.message);
       await sleep(clock, backoffMs(attempt, random), signal);
     }
   }

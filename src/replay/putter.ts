@@ -3,6 +3,7 @@ import type { Entry, Rejection, Store } from '../core/store.ts';
 import { again, lacking, type PutAnswer, putNewer } from './put-newer.ts';
 import type { ReplayCounts } from './replay-share.ts';
 import type { Throttle } from './throttle.ts';
+import type { Trouble } from './trouble.ts';
 import type { Window } from './window.ts';
 
 export interface PutterOptions {
@@ -12,6 +13,7 @@ export interface PutterOptions {
   readonly random: Random;
   readonly signal: AbortSignal;
   readonly throttle: Throttle;
+  readonly trouble: { readonly reads: Trouble; readonly puts: Trouble };
   readonly window: Window;
   readonly deadline: () => Promise<number>;
   /** How many whole records may be read at once. */
@@ -93,8 +95,8 @@ export class Putter {
 
   /** Reads what the target lacks, and puts it. What is in the source no more is nothing to put. */
   async #putLacking(batch: readonly Entry[]): Promise<Counts> {
-    const { source, target, clock, random, signal, pageSize } = this.#options;
-    const patience = { clock, random, signal };
+    const { source, target, clock, random, signal, pageSize, trouble } = this.#options;
+    const patience = { clock, random, signal, onFault: (fault: string) => trouble.reads.say(fault) };
     const wanted = await lacking(batch, { ...patience, target, onAnswer: (answer) => this.#adapt(answer) });
     this.#learn(1 - wanted.length / batch.length);
     const counts = { applied: 0, skipped: batch.length - wanted.length, rejected: 0 };
@@ -124,12 +126,13 @@ export class Putter {
   }
 
   async #putAll(batch: readonly Entry[], ask: boolean): Promise<Counts> {
-    const { target, clock, random, signal, deadline, onRejected } = this.#options;
+    const { target, clock, random, signal, deadline, onRejected, trouble } = this.#options;
     const { applied, skipped, rejected } = await putNewer(batch, {
       target,
       clock,
       random,
       signal,
+      onFault: (fault) => trouble.reads.say(fault),
       deadline,
       ask,
       onAnswer: (answer) => this.#adapt(answer),
@@ -138,10 +141,13 @@ export class Putter {
     return { applied, skipped, rejected: rejected.length };
   }
 
-  #adapt({ count, sentAt, tookMs, faulted, pressed }: PutAnswer): void {
-    const { throttle, window } = this.#options;
-    if (pressed) throttle.ease(`${this.#options.target.label} asks for less load`);
-    if (pressed || faulted || tookMs > this.latencyBudgetMs) window.narrow(sentAt);
+  #adapt({ count, sentAt, tookMs, fault, pressed }: PutAnswer): void {
+    const { throttle, window, target, trouble } = this.#options;
+    const late = tookMs > this.latencyBudgetMs;
+    if (pressed) throttle.ease(`${target.label} asks for less load`);
+    if (fault !== null) trouble.puts.say(fault);
+    else if (late) trouble.puts.say(`${target.label} takes ${Math.round(tookMs)} ms a batch`);
+    if (pressed || fault !== null || late) window.narrow(sentAt);
     else window.widen(count);
   }
 }

@@ -4,12 +4,14 @@ import { Interrupted } from '../core/errors.ts';
 import type { Settings } from '../core/settings.ts';
 import type { Entry, Rejection, Store } from '../core/store.ts';
 import { Checkpoints, type ReplayJournal, type ReplayReceipt } from './checkpoints.ts';
+import { EqualRuns } from './equal-runs.ts';
 import { LagWatch } from './lag-watch.ts';
 import { PageSize } from './page-size.ts';
 import { Putter } from './putter.ts';
 import type { ReplayShare } from './replay-share.ts';
 import { runShare } from './share-run.ts';
 import { Throttle } from './throttle.ts';
+import { Trouble } from './trouble.ts';
 import { Window } from './window.ts';
 
 export interface ReplayOptions {
@@ -17,8 +19,8 @@ export interface ReplayOptions {
   readonly target: Store;
   /** Any of a replay's shares: other runners may have the others. */
   readonly shares: readonly ReplayShare[];
-  /** True for the entries that are replayed; looks at no value. */
-  readonly includes: (entry: Entry) => boolean;
+  /** True for the entries that are replayed; looks at no value. Null is all. */
+  readonly includes: ((entry: Entry) => boolean) | null;
   /** Told of every entry that is replayed and was read with its value. */
   readonly onRead?: ((entry: Entry) => void) | undefined;
   /** All are read with their values, also while the target has nearly all of them. @default false */
@@ -42,6 +44,8 @@ export interface ReplayOptions {
 /** So that a changed setting is obeyed, and a crash repeats, within half a second with what a checkpoint itself takes. */
 const CHECKPOINT_MS = 400;
 const LANES = 4;
+/** Of pages so large each lane has one at a time: while some are put, the others are read. */
+const LARGE_PAGE = 2_000;
 
 /**
  * Copies entries from a source to a target by put-if-newer (R10): backfill, repair of ranges, and crash recovery are
@@ -57,6 +61,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
   const stop = new AbortController();
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
   const throttle = new Throttle(clock);
+  const trouble = { reads: new Trouble(clock), puts: new Trouble(clock) };
   const replicas = new LagWatch(target, clock, (ms) => throttle.ease(`replica lag ${Math.round(ms / 1_000)} s`));
   const window = new Window(clock, target.capabilities.batchSize, options.settings.replayConcurrency);
   const pages = new PageSize(options.pageSize);
@@ -75,6 +80,12 @@ export async function replay(options: ReplayOptions): Promise<void> {
     }
     if (!paused) replicas.look(settings.replayLagBudgetMs);
   };
+  /** Why it goes slower than it may, and how fast that is. */
+  const eased = (): string | null => {
+    if (throttle.eased !== null) return `${throttle.eased}; at most ${Math.round(throttle.limit ?? 0)} a second`;
+    const narrowed = window.limit < window.most ? trouble.puts.current : null;
+    return narrowed === null ? trouble.reads.current : `${narrowed}; at most ${window.limit} at once`;
+  };
   const checkpoints = new Checkpoints({
     journal: options.journal,
     shares,
@@ -84,10 +95,11 @@ export async function replay(options: ReplayOptions): Promise<void> {
     everyMs: options.checkpointMs ?? CHECKPOINT_MS,
     settings: options.settings,
     signal,
-    eased: () => throttle.eased,
+    eased,
     onReceipt: obey,
     onStop: onFailed,
   });
+  const runs = new EqualRuns({ source, target, signal, throttle });
   const putter = new Putter({
     source,
     target,
@@ -95,6 +107,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
     random,
     signal,
     throttle,
+    trouble,
     window,
     deadline: () => checkpoints.deadline(),
     pageSize: () => pages.for(putter.wanted(lanesOpen())),
@@ -106,19 +119,24 @@ export async function replay(options: ReplayOptions): Promise<void> {
   const ahead = (): number => {
     const lanes = lanesOpen();
     const wanted = putter.wanted(lanes);
-    const held = Math.min(window.limit / pages.for(wanted), pages.fitting(wanted) - lanes);
+    const page = pages.for(wanted);
+    const held = Math.min(window.limit / page, pages.fitting(wanted) - lanes);
+    if (page >= LARGE_PAGE && held < lanes) return 0;
     return Math.max(1, Math.ceil(held / lanes));
   };
   let pressure = source.pressure ?? 0;
+  const stampsOnly = (): boolean => options.whole !== true && putter.stampsOnly;
   const run = (share: ReplayShare): Promise<void> =>
     runShare(share, {
       source,
       clock,
       random,
       signal,
+      onFault: (fault) => trouble.reads.say(fault),
       includes,
       pageSize: (stampsOnly) => (stampsOnly ? stampPages : pages).for(putter.wanted(lanesOpen())),
-      stampsOnly: () => options.whole !== true && putter.stampsOnly,
+      stampsOnly,
+      equal: async (cursor) => (includes === null && stampsOnly() ? runs.next(share.partition, cursor) : null),
       onRead: options.onRead,
       ahead,
       ready: () => throttle.unpaused(signal),
@@ -163,5 +181,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
       });
     }
     throw reason;
+  } finally {
+    await runs.close();
   }
 }

@@ -213,7 +213,8 @@ test('what was written past the repository is found field by field, and repaired
   await done(project, 'backfill', 'events', ...WHY);
   const database = project.database('new');
   database.exec(
-    `UPDATE events SET body = '{"n":5,"text":"wrong"}' WHERE id = 'seed-4'; DELETE FROM events WHERE id = 'seed-9'`,
+    `UPDATE events SET body = '{"n":5,"text":"wrong"}' WHERE id = 'seed-4'; DELETE FROM events WHERE id = 'seed-9';
+     INSERT INTO events VALUES ('u5', 'only-here', '{"n":1}')`,
   );
   database.close();
 
@@ -226,7 +227,7 @@ test('what was written past the repository is found field by field, and repaired
   expect(JSON.parse(project.read('out/r.json'))).toMatchObject({
     $schema: 'urn:changeover:verify-report:1',
     valuesShown: false,
-    counts: { missing: 1, different: 1 },
+    counts: { missing: 1, extra: 1, different: 1 },
   });
   const shown = await project.run('verify', 'events', '--show-values', '--limit', '1', '--report', 'html=out/r.html');
   expect(shown.stdout).toContain('"wrong"');
@@ -237,12 +238,13 @@ test('what was written past the repository is found field by field, and repaired
 
   const planned = await project.run('repair', 'events', '--dry-run');
   expect(planned).toMatchObject({ code: 0, stderr: '' });
-  expect(planned.stdout).toContain('write 2 divergent records again');
-  expect(planned.stdout).toContain('2 from the old store, which leads them');
+  expect(planned.stdout).toContain('write 3 divergent records again');
+  expect(planned.stdout).toContain('3 from the old store, which leads them');
+  expect(planned.stdout).toContain('take away 1 record that only the other store has');
   expect(planned.stdout).toContain('userKey="u9", id="seed-9": missing');
   expect(await project.json('repair', 'events', ...WHY)).toMatchObject({
     code: 0,
-    data: { restamped: 2, divergent: 0, unmended: [], moreDiverge: false },
+    data: { restamped: 3, divergent: 0, unmended: [], moreDiverge: false },
   });
   expect(await project.json('verify', 'events')).toMatchObject({ code: 0, data: { verdict: 'consistent' } });
 });

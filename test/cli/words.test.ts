@@ -3,6 +3,7 @@ import { EXIT_OF_CODE } from '../../src/cli/exit-code.ts';
 import { nearest } from '../../src/cli/nearest.ts';
 import { nextStep } from '../../src/cli/next-step.ts';
 import { parseSetting, SETTINGS, settingForm, settingText } from '../../src/cli/setting-value.ts';
+import { replayLines } from '../../src/cli/status-text.ts';
 import { parseUnit } from '../../src/cli/unit-text.ts';
 import { duration, keyText, printable, share, table } from '../../src/cli/wording.ts';
 import type { MigrationStatus } from '../../src/control/status.ts';
@@ -144,6 +145,27 @@ describe('the next step', () => {
     eased: null,
   };
 
+  test('what is told of a replay beside it fits 80 columns, and names what holds it up', () => {
+    const busy = { scanned: 99_999_999, applied: 88_888_888, skipped: 11_111_111, estimate: 100_000_000 };
+    const going = {
+      ...busy,
+      runners: 12,
+      rate: 12_345,
+      etaMs: 3_600_000,
+      eased: 'replica lag 21 s; at most 900 a second',
+    };
+    const lines = replayLines({ replay: { ...replay, ...going, startedAt: Date.now() - 60_000 } });
+    for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(64);
+    expect(lines).toContain('99,999,999 of about 100,000,000 scanned, 0 of 4 partitions done');
+    expect(lines).toContain('12 processes at it; 12,345/s, 60 min left');
+    expect(lines).toContain('eased: replica lag 21 s; at most 900 a second');
+    const held = replayLines({ replay: { ...replay, ...going, paused: true, failure: 'no answer' } });
+    expect(held).toContain('12 processes at it; paused');
+    expect(held).toContain('a partition failed and is tried again: no answer');
+    expect(held.join()).not.toContain('eased');
+    expect(replayLines({ replay: null })).toEqual(['none running']);
+  });
+
   test.each<[Partial<MigrationStatus>, string]>([
     [{}, 'changeover set events dual-write canary'],
     [dials('canary', 0, 0), 'changeover set events dual-write 1 '],
@@ -193,6 +215,10 @@ test('words for people are exact and keep control characters off the terminal', 
   ]);
   expect([0, 0.001, 33.3333, 99.999, 100].map(share)).toEqual(['0 %', '0.01 %', '33.33 %', '99.99 %', '100 %']);
   expect(printable('a\u001b[31mb\n')).toBe('a\\u001b[31mb\\u000a');
+  expect(printable('\u202eevil')).toBe('\\u202eevil');
+  const long = keyText({ userKey: 'x'.repeat(5_000), id: '7' });
+  expect(long).toMatch(/^userKey="x+… \(5010 characters\), id="7"$/);
+  expect(long.length).toBeLessThan(400);
   expect(keyText({ userKey: 'a"\u0007', id: { type: 'bigint', text: '7' } })).toBe(
     'userKey="a\\"\\u0007", id=bigint 7',
   );

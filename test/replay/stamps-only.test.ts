@@ -99,6 +99,26 @@ describe('a replay whose target has nearly everything', () => {
     expect(asked.reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(RECORDS - lacking.length);
   });
 
+  test('finds what the target never had among what it has, however old that is', async () => {
+    const forgotten = Array.from({ length: 40 }, (_, n): Entry => {
+      const key = { unit: `u${n % 13}`, id: `${String(n * 97).padStart(7, '0')}-forgotten` };
+      return { id: KEYS.id(key), key, stamp: makeStamp(1_600_000_000_000 - n, 0, 7), value: { ...key, text: 'old' } };
+    });
+    for (const alone of [true, false]) {
+      const { rig } = await second(
+        ({ databases }) => databases.old.load(forgotten),
+        {},
+        (target) => ({
+          ...(alone && {
+            stamps: async (refs: readonly Entry[]) => (await target.getMany(refs)).map((entry) => entry?.stamp ?? null),
+          }),
+        }),
+      );
+      expect(rig.databases.new.snapshot()).toStrictEqual(rig.databases.old.snapshot());
+      expect([rig.total('applied'), rig.total('skipped')]).toStrictEqual([forgotten.length, RECORDS]);
+    }
+  });
+
   test('reads values again where it lacks more than a few', async () => {
     const lacking = Array.from({ length: RECORDS / 2 }, (_, n) => RECORDS / 2 + n);
     const { rig, read } = await second(({ databases }) => databases.old.load(lacking.map(changed)));
