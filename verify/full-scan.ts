@@ -9,12 +9,14 @@ import type { DivergenceCause } from './divergence.ts';
 import { readAgain, settleAll } from './in-parallel.ts';
 import { joinSpills } from './join.ts';
 import { Planting } from './planting.ts';
+import { joinPrints, Prints } from './prints.ts';
 import { Recheck, type Settled } from './recheck.ts';
 import { digestSeed, RecordDigests } from './record-digest.ts';
 import { adoptChunk, inSample, type Sample, type ScanShare, sharesOf } from './scan-share.ts';
 import { scanPartition, scanStore, takeEntries } from './scan-store.ts';
-import { compareByDigests, haveDigests } from './server-digests.ts';
+import { compareByDigests, type DigestJob, haveDigests } from './server-digests.ts';
 import { Spill } from './spill.ts';
+import { compareAsPair } from './store-pair.ts';
 import { Tally, type VerifyProgress } from './tally.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
 import type { VerifyReport } from './verify-report.ts';
@@ -217,6 +219,11 @@ async function compare(
   const seed = digestSeed(settings.random);
   const digests = new RecordDigests(settings.rules, seed);
   const tally = new Tally(settings, { old: oldEstimate, new: newEstimate }, count);
+  const onSettled = (settled: Settled): void => {
+    if (!planting.settled(settled.id, settled.word.word)) tally.settled(settled);
+  };
+  const { knownDirt, covered } = settings;
+  const recheck = new Recheck({ ...settings, digests, knownDirt, covered, onSettled });
 
   // The first failure stops both scans; the failures that follow from the stop say nothing.
   let failure: { readonly error: unknown } | null = null;
@@ -245,16 +252,23 @@ async function compare(
   };
   /** The shares that are still to be scanned; null is all. */
   const byDigests = async (): Promise<readonly Partition[] | null> => {
-    if (!settings.byDigests || settings.includes !== null || !haveDigests(settings.old, settings.new)) return null;
-    return compareByDigests({
+    if (!settings.byDigests || settings.includes !== null) return null;
+    const job: DigestJob = {
       ...settings,
       estimated: Math.max(oldEstimate ?? 0, newEstimate ?? 0),
       onEqual: (records) => tally.equalByDigest(records),
-      take: (side, entries) => {
-        takeEntries(scanOf(side), entries);
-        return spills[side].relieve();
+      take: (entries) => {
+        const prints = { old: new Prints(), new: new Prints() };
+        for (const side of ['old', 'new'] as const) {
+          takeEntries({ ...scanOf(side), sink: prints[side] }, entries[side]);
+        }
+        const { equal, candidates } = joinPrints(prints.old, prints.new);
+        tally.equal(equal);
+        for (const candidate of candidates) recheck.add(candidate, clock.monotonic());
+        return recheck.relieve();
       },
-    });
+    };
+    return (await compareAsPair(job)) ?? (haveDigests(job.old, job.new) ? compareByDigests(job) : null);
   };
   const share = async (only: readonly Partition[] | null): Promise<boolean> => {
     if (settings.share === null || settings.unit !== null || only?.length === 0) return false;
@@ -282,18 +296,14 @@ async function compare(
     throw (failure as { readonly error: unknown } | null)?.error ?? error;
   }
 
-  const onSettled = (settled: Settled): void => {
-    if (!planting.settled(settled.id, settled.word.word)) tally.settled(settled);
-  };
-  const { knownDirt, covered } = settings;
-  const recheck = new Recheck({ ...settings, digests, knownDirt, covered, onSettled }, clock.monotonic());
+  const scannedAt = clock.monotonic();
   await joinSpills(
     {
       directory,
       budgetBytes: memoryBudgetBytes / 2,
       signal,
       onEqual: (records) => tally.equal(records),
-      onCandidate: (candidate) => recheck.add(candidate),
+      onCandidate: (candidate) => recheck.add(candidate, scannedAt),
       onJoin: (kind) => tally.joined(kind),
       onPartition: (done) => tally.compared(done, recheck.candidates),
       relieve: () => recheck.relieve(),

@@ -55,33 +55,35 @@ export class Recheck {
   readonly #job: RecheckJob;
   readonly #chunk: number;
   readonly #span: number;
-  readonly #scannedAt: number;
-  #fresh: Candidate[] = [];
+  #fresh: Suspect[] = [];
   #waiting: Suspect[] = [];
   #candidates = 0;
+  #relief: Promise<void> | null = null;
 
-  /** `scannedAt`: the monotonic time by which the scans had seen what the candidates say. */
-  constructor(job: RecheckJob, scannedAt: number) {
+  constructor(job: RecheckJob) {
     this.#job = job;
     this.#chunk = Math.max(1, Math.min(job.old.capabilities.batchSize, job.new.capabilities.batchSize, 1_000));
     this.#span = job.recheckMs.reduce((sum, ms) => sum + ms, 0);
-    this.#scannedAt = scannedAt;
   }
 
   get candidates(): number {
     return this.#candidates;
   }
 
-  add(candidate: Candidate): void {
-    this.#fresh.push(candidate);
+  /** `since`: the monotonic time by which both sides had been seen as the candidate says. */
+  add(candidate: Candidate, since: number): void {
+    this.#fresh.push({ ...candidate, since, waitedMs: 0 });
     this.#candidates += 1;
   }
 
-  /** Looks at what was added, if it is worth a round trip. */
+  /** Looks at what was added, if it is worth a round trip; all who add at once wait for the same looks. */
   async relieve(): Promise<void> {
+    while (this.#relief !== null) await this.#relief;
     if (this.#fresh.length < this.#chunk * this.#job.concurrency) return;
-    await this.#first();
-    if (this.#waiting.length >= MOST_WAITING) await this.#generations();
+    this.#relief = this.#first().then(() => (this.#waiting.length < MOST_WAITING ? undefined : this.#generations()));
+    await this.#relief.finally(() => {
+      this.#relief = null;
+    });
   }
 
   /** Brings everything to its end. */
@@ -91,9 +93,8 @@ export class Recheck {
   }
 
   async #first(): Promise<void> {
-    const fresh = this.#fresh;
+    const suspects = this.#fresh;
     this.#fresh = [];
-    const suspects = fresh.map((candidate) => ({ ...candidate, since: this.#scannedAt, waitedMs: 0 }));
     for (const left of await this.#look(suspects, this.#job.recheckMs.length === 0)) this.#waiting.push(left);
   }
 
@@ -150,7 +151,8 @@ export class Recheck {
     const [lead, follower] = authority === 'old' ? [old, fresh] : [fresh, old];
     const knownCause = knownDirt?.(unit, id);
     const lossy = (entry: Entry): boolean => this.#isLossy(entry, authority === 'old' ? 'new' : 'old');
-    const seen = { authority, now: clock.now(), youngMs, unchangedMs, lostAfterMs };
+    // By the clock of the store that leads: the one of this machine may be an hour off.
+    const seen = { authority, now: Math.floor(this.#job[authority].now()), youngMs, unchangedMs, lostAfterMs };
     const context = { ...seen, knownCause, covered: covered?.(unit) === true, lossy };
     const word = classify(lead, follower, rules, context);
     const settle = (word: Classification): null => {

@@ -79,7 +79,7 @@ export async function scanPartition(
   for (let attempt = 1; ; attempt += 1) {
     signal.throwIfAborted();
     try {
-      for await (const page of store.scan(partition, { cursor, pageSize, signal })) {
+      for await (const page of store.scan(partition, { cursor, pageSize, signal, recordsOnly: true })) {
         signal.throwIfAborted();
         attempt = 1;
         takeEntries(job, page.entries);

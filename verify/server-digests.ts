@@ -1,7 +1,8 @@
 import type { Random } from '../src/core/clock.ts';
+import type { Digests, RangeDigest, RangeKeys, RangeSeed } from '../src/core/digests.ts';
 import { StoreFault } from '../src/core/errors.ts';
 import type { Side } from '../src/core/stage.ts';
-import type { Digests, Entry, KeyDigest, KeyRef, Partition, RangeDigest, RangeSeed, Store } from '../src/core/store.ts';
+import type { Entry, KeyRef, Partition, Store } from '../src/core/store.ts';
 import { inParallel, type RetryContext, readAgain, settleAll } from './in-parallel.ts';
 
 /** Records of a range: those of an unequal one are looked at one by one, so few; and no statement is for a few alone. */
@@ -11,8 +12,9 @@ const MOST_RECORDS = RANGE_RECORDS * 4;
 /** Ranges of a statement: at first, and at most. */
 const FIRST_RANGES = 64;
 const MOST_RANGES = 512;
-/** Unequal ranges whose keys are asked for together. */
+/** Unequal ranges whose keys are asked for together, and for how long the first of them may wait for the others. */
 const LISTED_RANGES = 64;
+const LISTED_MS = 250;
 /** A statement shall take about so long, as nothing interrupts it. */
 const LEAST_MS = 100;
 const MOST_MS = 400;
@@ -28,8 +30,8 @@ export interface DigestJob extends RetryContext {
   readonly new: Store;
   readonly estimated: number;
   readonly concurrency: number;
-  /** Takes entries that are to be compared as if they had been scanned. */
-  readonly take: (side: Side, entries: readonly Entry[]) => Promise<void>;
+  /** Takes what both sides hold under keys whose digests differ. */
+  readonly take: (entries: Readonly<Record<Side, readonly Entry[]>>) => Promise<void>;
   /** Records that both sides hold equally. */
   readonly onEqual: (records: number) => void;
 }
@@ -37,6 +39,25 @@ export interface DigestJob extends RetryContext {
 /** Whether the servers of two stores can say which of their records are equal. */
 export const haveDigests = (old: Store, fresh: Store): boolean =>
   old.digests !== undefined && old.digests.form === fresh.digests?.form;
+
+/** Into how many shares so many records are split, each of which is compared by itself. */
+export const partitionsFor = (records: number): number =>
+  Math.min(MOST_PARTITIONS, Math.max(1, Math.ceil(records / PARTITION_RECORDS)));
+
+/** Reads what both stores hold under keys, and takes it. */
+export async function takeBoth(job: DigestJob, keys: readonly KeyRef[]): Promise<void> {
+  const { old, new: fresh, take } = job;
+  const size = Math.min(old.capabilities.batchSize, fresh.capabilities.batchSize);
+  for (let from = 0; from < keys.length; from += size) {
+    const chunk = keys.slice(from, from + size);
+    const reads = [old, fresh].map((store) => readAgain(job, () => store.getMany(chunk)));
+    await settleAll(reads);
+    const [here = [], there = []] = (await Promise.all(reads)).map((entries) =>
+      entries.filter((entry) => entry !== undefined),
+    );
+    await take({ old: here, new: there });
+  }
+}
 
 function rangeSeed(random: Random): RangeSeed {
   const word = (): bigint => BigInt(Math.floor(random() * 2 ** 32));
@@ -51,8 +72,7 @@ function rangeSeed(random: Random): RangeSeed {
 export async function compareByDigests(job: DigestJob): Promise<readonly Partition[]> {
   const { estimated, concurrency } = job;
   const run = new DigestRun(job, rangeSeed(job.random));
-  const count = Math.min(MOST_PARTITIONS, Math.max(1, Math.ceil(estimated / PARTITION_RECORDS)));
-  const partitions = await readAgain(job, () => job.old.partitions(count));
+  const partitions = await readAgain(job, () => job.old.partitions(partitionsFor(estimated)));
   const atOnce = [job.old, job.new].map(({ capabilities }) => capabilities.scans ?? concurrency);
   await inParallel(partitions, Math.min(concurrency, ...atOnce), (partition) => run.compare(partition));
   await run.compareKeys();
@@ -66,6 +86,8 @@ class DigestRun {
   /** Ranges of the next statement. */
   #count = FIRST_RANGES;
   #unequal: Partition[] = [];
+  /** Since when the first of them waits, in monotonic time. */
+  #unequalSince = 0;
   /** A server failed to make digests: nobody asks again. */
   #failed = false;
 
@@ -98,8 +120,10 @@ class DigestRun {
       const took = clock.monotonic() - begun;
       onEqual(seen.equal);
       this.left.push(...seen.grown);
+      if (this.#unequal.length === 0) this.#unequalSince = begun;
       this.#unequal.push(...seen.unequal);
-      if (this.#unequal.length >= LISTED_RANGES) await this.compareKeys();
+      const waited = clock.monotonic() - this.#unequalSince;
+      if (this.#unequal.length >= LISTED_RANGES || waited >= LISTED_MS) await this.compareKeys();
       if (took < LEAST_MS) this.#count = Math.min(MOST_RANGES, this.#count * 2);
       else if (took > MOST_MS) this.#count = Math.max(1, Math.floor(this.#count / 2));
       rest = seen.rest;
@@ -111,14 +135,15 @@ class DigestRun {
     if (this.#failed) return null;
     const count = this.#count;
     try {
-      const { ranges, rest } = await readAgain(this.#job, () => this.#digests('old').cut(share, RANGE_RECORDS, count));
-      const [old, fresh] = await this.#both((digests) => digests.of(ranges, MOST_RECORDS, this.#seed));
+      const cut = await readAgain(this.#job, () => this.#digests('old').cut(share, RANGE_RECORDS, count, this.#seed));
+      const { ranges, digests: old, rest } = cut;
+      const fresh = await readAgain(this.#job, () => this.#digests('new').of(ranges, MOST_RECORDS, this.#seed));
       const unequal: Partition[] = [];
       const grown: Partition[] = [];
       let equal = 0;
       for (const [i, range] of ranges.entries()) {
         const [here, there] = [old[i] as RangeDigest, fresh[i] as RangeDigest];
-        if (here.records > MOST_RECORDS || there.records > MOST_RECORDS) grown.push(range);
+        if (there.records > MOST_RECORDS) grown.push(range);
         else if (here.records === there.records && here.digest === there.digest) equal += here.records;
         else unequal.push(range);
       }
@@ -131,7 +156,7 @@ class DigestRun {
     }
   }
 
-  /** Compares the records of unequal ranges by their digests; takes those that differ from the sides that hold them. */
+  /** Compares the records of unequal ranges by their digests, and takes those that differ. */
   async compareKeys(): Promise<void> {
     for (;;) {
       const ranges = this.#unequal.splice(0, LISTED_RANGES);
@@ -142,45 +167,42 @@ class DigestRun {
 
   async #compareKeysOf(ranges: readonly Partition[]): Promise<void> {
     const [old, fresh] = await this.#both((digests) => digests.keys(ranges, MOST_RECORDS, this.#seed));
-    const differing: Record<Side, KeyRef[]> = { old: [], new: [] };
+    const differing = new Map<string, KeyRef>();
     let equal = 0;
     for (const [i, range] of ranges.entries()) {
-      const here = old[i] ?? [];
-      const there = fresh[i] ?? [];
-      if (here.length > MOST_RECORDS || there.length > MOST_RECORDS) this.left.push(range);
-      else equal += here.length - differ(here, there, differing);
+      const [here, there] = [old[i] as RangeKeys, fresh[i] as RangeKeys];
+      if (here.records > MOST_RECORDS || there.records > MOST_RECORDS) this.left.push(range);
+      else equal += differ(here, there, differing);
     }
     this.#job.onEqual(equal);
-    await settleAll([this.#take('old', differing.old), this.#take('new', differing.new)]);
-  }
-
-  async #take(side: Side, keys: readonly KeyRef[]): Promise<void> {
-    const store = this.#job[side];
-    const { batchSize } = store.capabilities;
-    for (let from = 0; from < keys.length; from += batchSize) {
-      const chunk = keys.slice(from, from + batchSize);
-      const entries = await readAgain(this.#job, () => store.getMany(chunk));
-      await this.#job.take(
-        side,
-        entries.filter((entry) => entry !== undefined),
-      );
-    }
+    await takeBoth(this.#job, [...differing.values()]);
   }
 }
 
-/** Puts what the sides of a range do not hold equally into `differing`; how many of `old` it were. */
-function differ(old: readonly KeyDigest[], fresh: readonly KeyDigest[], differing: Record<Side, KeyRef[]>): number {
-  const others = new Map(fresh.map((record) => [record.id, record]));
-  let count = 0;
-  for (const record of old) {
-    if (others.get(record.id)?.digest === record.digest) {
-      others.delete(record.id);
-      continue;
-    }
-    count += 1;
-    differing.old.push(record);
+/** Puts what the sides of a range do not hold equally into `differing`; how many records they do. */
+function differ(old: RangeKeys, fresh: RangeKeys, differing: Map<string, KeyRef>): number {
+  const width = Math.max(old.digests.length / old.records || 0, fresh.digests.length / fresh.records || 0);
+  const digestAt = ({ digests }: RangeKeys, place: number): string => digests.slice(place * width, (place + 1) * width);
+  // Mostly few records differ, and those before and behind them are the same ones.
+  const fewer = Math.min(old.records, fresh.records);
+  let before = 0;
+  while (before < fewer && digestAt(old, before) === digestAt(fresh, before)) before += 1;
+  let behind = 0;
+  while (
+    behind < fewer - before &&
+    digestAt(old, old.records - behind - 1) === digestAt(fresh, fresh.records - behind - 1)
+  ) {
+    behind += 1;
   }
-  // A key that both hold is still among the others, with its other value.
-  differing.new.push(...others.values());
-  return count;
+  // A digest is of the key too, so equal ones are of one record.
+  const places = new Map<string, number>();
+  for (let place = before; place < fresh.records - behind; place += 1) places.set(digestAt(fresh, place), place);
+  let equal = before + behind;
+  const note = (ref: KeyRef): void => void differing.set(ref.id, ref);
+  for (let place = before; place < old.records - behind; place += 1) {
+    if (places.delete(digestAt(old, place))) equal += 1;
+    else note(old.key(place));
+  }
+  for (const place of places.values()) note(fresh.key(place));
+  return equal;
 }

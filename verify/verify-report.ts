@@ -39,7 +39,7 @@ export interface VerifyWork {
    */
   readonly old: { readonly records: number; readonly bytes: number };
   readonly new: { readonly records: number; readonly bytes: number };
-  /** Of each side, those that were not read: their servers said by digests that they are equal. */
+  /** Of each side, those that were not read: their databases said, by digests or outright, that they are equal. */
   readonly byDigests: number;
   /** Written to temporary files. */
   readonly spilledBytes: number;

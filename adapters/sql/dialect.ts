@@ -1,14 +1,7 @@
 import type { Clock } from '../../src/core/clock.ts';
+import type { RangeDigest, RangeKeys, RangeSeed } from '../../src/core/digests.ts';
 import type { Stamp } from '../../src/core/stamp.ts';
-import type {
-  CasOutcome,
-  Expected,
-  Inspection,
-  PutFault,
-  RangeDigest,
-  RangeSeed,
-  Rejection,
-} from '../../src/core/store.ts';
+import type { CasOutcome, Expected, Inspection, PutFault, Rejection } from '../../src/core/store.ts';
 import type { Bound, ColumnCodec, ValueForms } from './column-codec.ts';
 import type { Layout } from './layout.ts';
 import type { FieldType, ResolvedSqlOptions } from './options.ts';
@@ -120,16 +113,44 @@ export interface KeyRange {
 /** What a server can say of its records without handing them out; see `Digests`. */
 export interface RangeAccess {
   readonly form: string;
-  /** The last key of each of the first `count` times `size` records of a range, in scan order. */
-  cut(range: KeyRange, size: number, count: number): Promise<(readonly unknown[])[]>;
+  /**
+   * The first `count` ranges of `size` records of a range, in scan order, and the cells of their last keys. Only the last
+   * may have fewer, or none: it reaches to the end.
+   */
+  cut(
+    range: KeyRange,
+    size: number,
+    count: number,
+    seed: RangeSeed,
+  ): Promise<readonly (RangeDigest & { key(): readonly unknown[] })[]>;
   /** In the order of `ranges`. */
   of(ranges: readonly KeyRange[], most: number, seed: RangeSeed): Promise<readonly RangeDigest[]>;
-  /** For each range the keys and digests of its first `most + 1` records. */
+  /** Of each range the first `most + 1` records, with the cells of their keys; see `RangeKeys`. */
   keys(
     ranges: readonly KeyRange[],
     most: number,
     seed: RangeSeed,
-  ): Promise<readonly (readonly { readonly key: readonly unknown[]; readonly digest: string }[])[]>;
+  ): Promise<readonly (Omit<RangeKeys, 'key'> & { key(place: number): readonly unknown[] })[]>;
+}
+
+/** Two tables that one connection reads; see `StorePair`. Everything may throw StoreFault. */
+export interface TablePair {
+  /**
+   * Compares the first records of a range; `end` is the last key that was looked at, null where that is the range's end.
+   * Absent where the same cells are not always the same values.
+   */
+  records?(range: KeyRange): Promise<{
+    readonly equal: number;
+    /** The keys of the others; null where these are too many. */
+    readonly differing: readonly (readonly unknown[])[] | null;
+    readonly end: readonly unknown[] | null;
+  }>;
+  /** The next records and tombstones of a range, if the other table has stamps of all of them that are no older; see `StorePair`. */
+  stamped(
+    range: KeyRange,
+    most: number,
+  ): Promise<{ readonly entries: number; readonly end: readonly unknown[] } | 'lacking' | 'end'>;
+  close(): Promise<void>;
 }
 
 /** One table and its stamp table. Everything may throw StoreFault. */
@@ -148,13 +169,15 @@ export interface TableAccess {
    * database's clock while it is held, stamp and record together or not at all. @throws NotPrepared
    */
   write(writes: readonly Write[]): Promise<(CasOutcome | PutFault)[]>;
-  /** The first `limit` records and tombstones of a range in key order. */
-  page(range: KeyRange, limit: number, stampsOnly: boolean): Promise<HeldAt[]>;
+  /** The first `limit` records and tombstones of a range in key order; `recordsOnly` may leave tombstones out. */
+  page(range: KeyRange, limit: number, stampsOnly: boolean, recordsOnly: boolean): Promise<HeldAt[]>;
   /** The first `limit` records whose `unit` columns have these values, after a key, in key order. */
   list(unit: readonly Bound[], after: readonly Bound[] | null, limit: number): Promise<HeldAt[]>;
   /** At most `count` keys in order, which divide the records into about equal shares. */
   divide(count: number): Promise<(readonly unknown[])[]>;
   estimate(): Promise<number | null>;
+  /** Reads another table together with this one; null where it cannot. Absent where it never can. */
+  pair?(other: TableAccess): Promise<TablePair | null>;
   /** Deletes up to `limit` records; how many it were. */
   deleteRecords(limit: number): Promise<number>;
   /** Deletes up to `limit` stamps; how many it were. */

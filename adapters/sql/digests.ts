@@ -1,5 +1,6 @@
+import type { CutRanges, Digests, RangeDigest, RangeKeys, RangeSeed } from '../../src/core/digests.ts';
 import type { KeySpec } from '../../src/core/record-key.ts';
-import type { CutRanges, Digests, KeyDigest, Partition, RangeDigest, RangeSeed } from '../../src/core/store.ts';
+import type { Partition } from '../../src/core/store.ts';
 import type { Bound } from './column-codec.ts';
 import type { KeyRange, RangeAccess } from './dialect.ts';
 import { keyFromText, keyToText } from './key-text.ts';
@@ -33,17 +34,20 @@ export class TableDigests implements Digests {
     return { after: boundOf(partition['after'], this.#layout), upTo: boundOf(partition['upTo'], this.#layout) };
   }
 
-  async cut(partition: Partition, size: number, count: number): Promise<CutRanges> {
+  async cut(partition: Partition, size: number, count: number, seed: RangeSeed): Promise<CutRanges> {
     const { after, upTo } = this.#range(partition);
-    const cuts = await this.#ranges.cut({ after, upTo }, size, count);
-    const bounds = cuts.map((cells) => keyToText(this.#rows.boundKey(this.#rows.key(cells))));
-    const isEnd = bounds.length < count;
-    const all = [textOf(after), ...bounds, ...(isEnd ? [textOf(upTo)] : [])];
+    const digests = await this.#ranges.cut({ after, upTo }, size, count, seed);
+    const isEnd = (digests.at(-1)?.records ?? 0) < size;
     const { id } = partition;
-    return {
-      ranges: all.slice(1).map((end, i) => ({ id, after: all[i] ?? null, upTo: end })),
-      rest: isEnd ? null : { id, after: all.at(-1) ?? null, upTo: textOf(upTo) },
-    };
+    const ranges: Partition[] = [];
+    let begin = textOf(after);
+    for (const [i, { key }] of digests.entries()) {
+      const isLast = isEnd && i === digests.length - 1;
+      const end = isLast ? textOf(upTo) : keyToText(this.#rows.boundKey(this.#rows.key(key())));
+      ranges.push({ id, after: begin, upTo: end });
+      begin = end;
+    }
+    return { ranges, digests, rest: isEnd ? null : { id, after: begin, upTo: textOf(upTo) } };
   }
 
   of(ranges: readonly Partition[], most: number, seed: RangeSeed): Promise<readonly RangeDigest[]> {
@@ -54,17 +58,19 @@ export class TableDigests implements Digests {
     );
   }
 
-  async keys(ranges: readonly Partition[], most: number, seed: RangeSeed): Promise<readonly (readonly KeyDigest[])[]> {
+  async keys(ranges: readonly Partition[], most: number, seed: RangeSeed): Promise<readonly RangeKeys[]> {
     const found = await this.#ranges.keys(
       ranges.map((range) => this.#range(range)),
       most,
       seed,
     );
-    return found.map((records) =>
-      records.map(({ key: cells, digest }) => {
-        const key = this.#rows.key(cells);
-        return { id: this.#spec.id(key), key, digest };
-      }),
-    );
+    return found.map(({ records, digests, key: cells }) => ({
+      records,
+      digests,
+      key: (place) => {
+        const key = this.#rows.key(cells(place));
+        return { id: this.#spec.id(key), key };
+      },
+    }));
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../../src/core/clock.ts';
+import type { Digests } from '../../src/core/digests.ts';
 import { Closed, InvalidArgument, InvalidConfiguration, NotPrepared, StoreFault } from '../../src/core/errors.ts';
 import type { KeySpec } from '../../src/core/record-key.ts';
 import type { Stamp } from '../../src/core/stamp.ts';
@@ -6,7 +7,6 @@ import type {
   Capabilities,
   CasOutcome,
   Codec,
-  Digests,
   Entry,
   Expected,
   Inspection,
@@ -23,6 +23,7 @@ import type {
   Store,
 } from '../../src/core/store.ts';
 import { identityCodec } from '../../src/core/store.ts';
+import type { StorePair } from '../../src/core/store-pair.ts';
 import type { Key } from '../../src/core/value.ts';
 import type { Bound, ValueForms } from './column-codec.ts';
 import type { Dialect, Held, KeyRange, Session, TableAccess, Write } from './dialect.ts';
@@ -33,6 +34,7 @@ import { keyToText } from './key-text.ts';
 import { type Layout, makeLayout } from './layout.ts';
 import type { ResolvedSqlOptions } from './options.ts';
 import { RowCodec } from './row-codec.ts';
+import { SqlPair } from './sql-pair.ts';
 
 /** Where entries stand, the greatest stamp first: of one key the others then find it and are superseded. */
 const highestFirst = (entries: readonly Entry[]): readonly number[] =>
@@ -136,6 +138,18 @@ export class SqlStore implements Store {
 
   get digests(): Digests | undefined {
     return this.#opened?.digests;
+  }
+
+  async pair(other: Store): Promise<StorePair | null> {
+    if (!(#opened in other)) return null;
+    const [ours, theirs] = [this.#ready, other.#ready];
+    const pair = (await ours.access.pair?.(theirs.access)) ?? null;
+    // What a codec of somebody's makes of a row is nothing that a database can tell.
+    const parts = [this.#parts, other.#parts];
+    const alike = parts.every(
+      ({ codec, options }) => codec === identityCodec && options.json === this.#parts.options.json,
+    );
+    return pair && new SqlPair(pair, ours.layout, ours.rows, this.#parts.keys, alike);
   }
 
   now(): number {
@@ -307,13 +321,13 @@ export class SqlStore implements Store {
 
   async *scan(partition: Partition, options: ScanOptions): AsyncGenerator<ScanPage> {
     const { rows, access, layout } = this.#ready;
-    const { pageSize, signal, stampsOnly = false } = options;
+    const { pageSize, signal, stampsOnly = false, recordsOnly = false } = options;
     const upTo = boundOf(partition['upTo'], layout);
     let after = boundOf(options.cursor === undefined ? partition['after'] : options.cursor, layout);
     for (;;) {
       signal?.throwIfAborted();
       const range: KeyRange = { after, upTo };
-      const page = await access.page(range, Math.max(1, pageSize), stampsOnly);
+      const page = await access.page(range, Math.max(1, pageSize), stampsOnly, recordsOnly);
       const entries = page.map((held) => rows.entry(held, stampsOnly));
       const last = entries.at(-1);
       if (last === undefined) return;

@@ -1,6 +1,8 @@
 import type { Clock } from './clock.ts';
+import type { Digests } from './digests.ts';
 import type { KeySpec } from './record-key.ts';
 import type { Stamp } from './stamp.ts';
+import type { StorePair } from './store-pair.ts';
 import type { Logger } from './telemetry.ts';
 import type { Key, StoredRecord } from './value.ts';
 
@@ -77,6 +79,8 @@ export interface ScanOptions {
   readonly signal?: AbortSignal | undefined;
   /** Only stamps and keys are needed: values may be anything. */
   readonly stampsOnly?: boolean;
+  /** Tombstones are not needed: they may be left out. */
+  readonly recordsOnly?: boolean;
 }
 
 export interface ScanPage {
@@ -101,43 +105,6 @@ export interface Capabilities {
   readonly batchSize: number;
   /** So many scans at once are as fast as any more; absent where nobody knows. */
   readonly scans?: number;
-}
-
-/** What a server says of some of its records without handing them out. */
-export interface RangeDigest {
-  readonly records: number;
-  readonly digest: string;
-}
-
-/** Two numbers of 64 bits that nobody outside knows: digests of different seeds cannot be compared. */
-export type RangeSeed = readonly [bigint, bigint];
-
-/**
- * Digests of records, tombstones left out, that a store's server makes by itself: what two stores hold equally need not
- * be read. Two ranges have equal digests only if their records are equal, but for one pair in 2^128; unequal ones say
- * nothing, as the server knows only how it writes a value, not what is equal.
- */
-export interface Digests {
-  /** All that digests depend on besides records and seed: those of two stores can be compared if this is the same. */
-  readonly form: string;
-  /**
-   * The first `count` ranges of `size` records in a share of the store. The last of a share reaches to its end, and
-   * `rest` is then null; else it is what lies behind. A range is a share as {@link Store.partitions} gives them.
-   */
-  cut(partition: Partition, size: number, count: number): Promise<CutRanges>;
-  /** Digests of ranges that a store of this form has cut. One that holds more than `most` records says `most + 1`. */
-  of(ranges: readonly Partition[], most: number, seed: RangeSeed): Promise<readonly RangeDigest[]>;
-  /** The keys of such ranges, each record's digest beside it; at most `most + 1` of each. */
-  keys(ranges: readonly Partition[], most: number, seed: RangeSeed): Promise<readonly (readonly KeyDigest[])[]>;
-}
-
-export interface CutRanges {
-  readonly ranges: readonly Partition[];
-  readonly rest: Partition | null;
-}
-
-export interface KeyDigest extends KeyRef {
-  readonly digest: string;
 }
 
 /** What `prepare` did, or would do. */
@@ -211,6 +178,9 @@ export interface Store {
 
   /** What the server itself can say of its records, once the store is open; absent where it cannot. */
   readonly digests?: Digests | undefined;
+
+  /** Reads another open store together with this one, to be closed; null where its database cannot. */
+  pair?(other: Store): Promise<StorePair | null>;
 
   /**
    * How often the store has asked for less load (throttling, requests left unprocessed), also where sending again then

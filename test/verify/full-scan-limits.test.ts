@@ -99,6 +99,19 @@ describe('verifyStores', () => {
     await expect(verify).rejects.toThrow(Interrupted);
   });
 
+  test('a folder that takes no files ends it by name, with what to do', async () => {
+    const clock = new InstantClock();
+    const stores = await filled(clock, 5_000);
+    const spillDirectory = '/dev/null/nowhere';
+    const options = { ...optionsFor(clock, stores), spillDirectory, memoryBudgetBytes: 10_000, pageSize: 50 };
+    const failure = await verifyStores(options).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(InvalidConfiguration);
+    expect(failure).toMatchObject({
+      message: expect.stringMatching(/cannot be written to \/dev\/null\/nowhere: ENOTDIR/),
+      remedy: expect.stringContaining('TMPDIR'),
+    });
+  });
+
   test('an abort while it waits for the next look ends it as well', async () => {
     const clock = new InstantClock();
     const stores = await filled(clock, 5_000);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { makeStamp } from '../../src/core/stamp.ts';
 import type { Entry } from '../../src/core/store.ts';
 import type { StoredRecord } from '../../src/core/value.ts';
 import { verifyStores } from '../../verify/full-scan.ts';
@@ -143,6 +144,22 @@ describe('verifyStores', () => {
       },
     ]);
   });
+
+  test.each([-1, 1])(
+    'an age is by the clock of the store that leads, not by one that is %i hours off',
+    async (hours) => {
+      const clock = new InstantClock();
+      const stores = await twoStores(clock);
+      for (const side of ['old', 'new'] as const) stores.data[side].skewMs = hours * 3_600_000;
+      const written = makeStamp(stores.data.old.now() - 20_000, 0, 1);
+      stores.data.old.load([entryOf('ada', 1, written, { n: 2 })]);
+      const report = await verifyStores(optionsFor(clock, stores));
+      // Twenty seconds are too short to say that its mirror was lost.
+      expect(report.divergences).toMatchObject([{ kind: 'missing', cause: 'in flight for too long' }]);
+      expect(report.divergences[0]?.ageMs).toBeGreaterThanOrEqual(20_000);
+      expect(report.divergences[0]?.ageMs).toBeLessThan(60_000);
+    },
+  );
 
   test('dirt and skipped ranges make a clean result inconclusive and leave a divergent one divergent', async () => {
     const clock = new InstantClock();

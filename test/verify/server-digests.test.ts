@@ -1,16 +1,14 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SqlOptions } from '../../adapters/sql/index.ts';
-import { systemClock } from '../../src/core/clock.ts';
 import { Interrupted, StoreFault } from '../../src/core/errors.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { makeStamp } from '../../src/core/stamp.ts';
-import type { Codec, Digests, Entry, Store } from '../../src/core/store.ts';
-import { type VerifyOptions, verifyStores } from '../../verify/full-scan.ts';
-import type { VerifyReport } from '../../verify/verify-report.ts';
+import type { Codec, Entry, Store } from '../../src/core/store.ts';
+import type { VerifyOptions } from '../../verify/full-scan.ts';
 import { onPostgres, type PostgresPlace } from '../adapters/postgres-harness.ts';
 import { testServer } from '../support/servers.ts';
-import { withMethods } from './data-set.ts';
+import { unread, verifications, withDigests } from './by-digests.ts';
 
 const ROWS = 900;
 const SEED = 20260105;
@@ -67,38 +65,7 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
   });
   afterAll(() => place?.[Symbol.asyncDispose]());
 
-  const verify = (options: Partial<VerifyOptions> = {}): Promise<VerifyReport> =>
-    verifyStores({
-      migration: 'things',
-      old,
-      new: fresh,
-      keys: BY_TENANT,
-      authority: () => 'old',
-      includes: null,
-      rules: {},
-      clock: systemClock,
-      revision: 1,
-      mappingHash: 'm',
-      ttlMs: 600_000,
-      dirty: { ranges: 0, rejected: 0 },
-      recheckMs: [5, 10],
-      maxDivergences: 10_000,
-      ...options,
-    });
-  const told = ({ verdict, counts, divergences }: VerifyReport) => ({
-    verdict,
-    counts,
-    divergences: divergences.map(({ key, kind, fields }) => ({ key, kind, paths: fields.map(({ path }) => path) })),
-  });
-  /** What a verification says by digests, which must be what it says without. */
-  async function both(options: Partial<VerifyOptions> = {}): Promise<VerifyReport> {
-    const [by, without] = [await verify(options), await verify({ ...options, byDigests: false })];
-    expect(told(by)).toEqual(told(without));
-    expect(by.scanned.old.records).toBe(without.scanned.old.records);
-    expect(by.scanned.new.records).toBe(without.scanned.new.records);
-    expect(without.scanned.byDigests).toBe(0);
-    return by;
-  }
+  const { verify, both } = verifications(() => ({ old, new: fresh, keys: BY_TENANT }));
   /** Does something to a table for as long as a check takes. */
   async function whileSo(statements: readonly string[], check: () => Promise<void>): Promise<void> {
     try {
@@ -110,14 +77,6 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
       await place.rows(fill('b'));
     }
   }
-
-  const unread = (store: Store): Store =>
-    withMethods(store, {
-      scan: () => {
-        throw new Error('it was scanned');
-      },
-      getMany: () => Promise.reject(new Error('it was read')),
-    });
 
   test('reads nothing where all is equal, whatever it is and however sessions print it', async () => {
     const report = await verify({ old: unread(old), new: unread(fresh) });
@@ -252,40 +211,6 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
     });
   });
 
-  const KEYS_OF: readonly (readonly [type: string, value: string, rest: string])[] = [
-    ['int', 'i', ''],
-    ['uuid', 'md5(i::text)::uuid', ''],
-    ['timestamptz', "timestamptz '2026-01-01' + i * interval '1 s'", ', v int'],
-    ['char(8)', "lpad(i::text, 8, 'x')", ', v int'],
-    ['bytea', "decode(md5(i::text), 'hex')", ', v float8, w text'],
-    ['bigint', 'i * 10000000000', ', v smallint, PRIMARY KEY (k)) PARTITION BY HASH (k'],
-  ];
-
-  test.each(KEYS_OF)('a key of type %s', async (type, value, rest) => {
-    const keys = new KeySpec(['k'], ['k']);
-    const sides: Store[] = [];
-    for (const name of ['p', 'q']) {
-      await place.rows(`CREATE TABLE ${name} (k ${type}${rest.includes('KEY') ? '' : ' PRIMARY KEY'}${rest})`);
-      if (rest.includes('PARTITION')) {
-        for (const n of [0, 1]) {
-          await place.rows(
-            `CREATE TABLE ${name}_${n} PARTITION OF ${name} FOR VALUES WITH (MODULUS 2, REMAINDER ${n})`,
-          );
-        }
-      }
-      await place.rows(`INSERT INTO ${name} (k) SELECT ${value} FROM generate_series(1, 500) AS i`);
-      sides.push(await place.open({ table: name }, keys));
-    }
-    const [p, q] = sides as [Store, Store];
-    const all = { keys, old: unread(p), new: unread(q) };
-    expect(await verify(all)).toMatchObject({ verdict: 'consistent', scanned: { byDigests: 500, candidates: 0 } });
-    await place.rows('DELETE FROM q WHERE k = (SELECT k FROM p ORDER BY k OFFSET 300 LIMIT 1)');
-    const one = await verify({ ...all, old: p, new: q });
-    expect(one).toMatchObject({ counts: { missing: 1, equal: 499 }, scanned: { byDigests: 499, candidates: 1 } });
-    await place.rows('DROP TABLE p');
-    await place.rows('DROP TABLE q');
-  });
-
   test('are not asked for where they would not tell what a scan does', async () => {
     const codec: Codec = { encode: (record) => record, decode: (stored) => stored };
     for (const statement of [
@@ -311,21 +236,11 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
     expect((await verify()).scanned.byDigests).toBe(ROWS);
   });
 
-  const failing = (store: Store, method: 'cut' | 'of' | 'keys', fault: () => Promise<never>): Store =>
-    withMethods(store, {
-      digests: new Proxy(store.digests as Digests, {
-        get: (target, name) => {
-          if (name === method) return fault;
-          const value: unknown = Reflect.get(target, name);
-          return typeof value === 'function' ? value.bind(target) : value;
-        },
-      }),
-    });
-
   test.each(['cut', 'of'] as const)('where a server cannot (%s), everything is scanned', async (method) => {
     const fault = (): Promise<never> =>
       Promise.reject(new StoreFault('it took too long', { outcome: 'nothing-written' }));
-    const report = await verify({ old: failing(old, method, fault), random: () => 0 });
+    const side = method === 'cut' ? 'old' : 'new';
+    const report = await verify({ [side]: withDigests(side === 'old' ? old : fresh, method, fault), random: () => 0 });
     expect(report).toMatchObject({ verdict: 'consistent', counts: COUNTS(ROWS), scanned: { byDigests: 0 } });
   });
 
@@ -335,7 +250,7 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
       abort.abort();
       throw new StoreFault('it was in the middle of it', { outcome: 'nothing-written' });
     };
-    await expect(verify({ old: failing(old, 'cut', cut), signal: abort.signal })).rejects.toThrow(Interrupted);
+    await expect(verify({ old: withDigests(old, 'cut', cut), signal: abort.signal })).rejects.toThrow(Interrupted);
   });
 
   test('shares that are left can be scanned by others', async () => {

@@ -196,5 +196,5 @@ function group(kind: Kind, lines: readonly DivergenceLine[], valuesShown: boolea
 }
 
 function foot({ scanned }: ReportDocument): string {
-  return `<footer>Scanned: ${whole(scanned.old.records)} records of the old store, ${whole(scanned.new.records)} of the new one${scanned.byDigests > 0 ? `; ${whole(scanned.byDigests)} of each by digests of the servers` : ''}. Looked at again: ${whole(scanned.candidates)} keys. Kept in files meanwhile: ${bytes(scanned.spilledBytes)}.</footer>`;
+  return `<footer>Scanned: ${whole(scanned.old.records)} records of the old store, ${whole(scanned.new.records)} of the new one${scanned.byDigests > 0 ? `; ${whole(scanned.byDigests)} of each by the databases themselves` : ''}. Looked at again: ${whole(scanned.candidates)} keys. Kept in files meanwhile: ${bytes(scanned.spilledBytes)}.</footer>`;
 }

@@ -135,6 +135,13 @@ export const fieldTexts = ({ fields }: DivergenceLine, valuesShown: boolean): re
 
 export const fieldLine = (field: FieldText): string => `${field.path}: old ${field.old}, new ${field.new}`;
 
+/** What a terminal shows of a key or a value that may be megabytes long. */
+const LONGEST = 300;
+
+/** The beginning of a text that is too long for a line of a terminal. */
+export const clip = (text: string): string =>
+  text.length <= LONGEST ? text : `${text.slice(0, LONGEST)}… (${text.length} characters)`;
+
 /** Characters that steer a terminal, a log or a table, or that no document may hold, written out. */
 export const printable = (text: string): string =>
   text

@@ -1,5 +1,15 @@
 import type { ReportDocument } from './report-document.ts';
-import { age, COUNTS, causeText, fieldLine, fieldTexts, printable, proofText, scopeText } from './report-words.ts';
+import {
+  age,
+  COUNTS,
+  causeText,
+  clip,
+  fieldLine,
+  fieldTexts,
+  printable,
+  proofText,
+  scopeText,
+} from './report-words.ts';
 
 /** The report as a terminal shows it: the verdict first, then what led to it. */
 export function textReport(document: ReportDocument): string {
@@ -18,7 +28,7 @@ export function textReport(document: ReportDocument): string {
   for (const divergence of divergences) {
     const { kind, cause, ageMs } = divergence;
     const since = ageMs === undefined ? '' : `, ${age(ageMs)} old`;
-    lines.push(`  ${kind.padEnd(9)} ${printable(divergence.keyText)} (${causeText(cause)}${since})`);
+    lines.push(`  ${kind.padEnd(9)} ${printable(clip(divergence.keyText))} (${causeText(cause)}${since})`);
     for (const field of fieldTexts(divergence, valuesShown)) lines.push(`            ${printable(fieldLine(field))}`);
   }
   if (document.truncated) lines.push(`  … the first ${divergences.length} are listed`);

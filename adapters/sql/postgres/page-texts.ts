@@ -7,9 +7,14 @@ export interface PageShape {
   /** There is a stamp table. */
   readonly stamped: boolean;
   readonly stampsOnly: boolean;
+  /** No tombstones, and all the stamps from the page's beginning to the end of its range are less than a page. */
+  readonly fewStamps: boolean;
   readonly after: boolean;
   readonly upTo: boolean;
 }
+
+/** Said in the place of that 1 where a page of `fewStamps` has met more stamps than that: some may be missing. */
+export const MORE_STAMPS = '2';
 
 const list = (parts: readonly string[], between = ', '): string => parts.join(between);
 
@@ -22,7 +27,7 @@ const marks = (columns: readonly unknown[], from: number): string => list(column
  * them, so that a page costs no more than two of its size, however few tombstones there are. A join of the tables
  * themselves would be planned as one over all that is behind the page, and all that is before it.
  */
-export function pageText(plan: Plan, { stamped, stampsOnly, after, upTo }: PageShape): string {
+export function pageText(plan: Plan, { stamped, stampsOnly, fewStamps, after, upTo }: PageShape): string {
   const { scanKeys, layout, records, stamps } = plan;
   const columns = scanKeys.map(({ name }) => quote(name));
   const row = `ROW(${list(columns)})`;
@@ -45,6 +50,14 @@ export function pageText(plan: Plan, { stamped, stampsOnly, after, upTo }: PageS
     k.map((name) => `s.${name} = r.${name}`),
     ' AND ',
   );
+  if (fewStamps) {
+    // Those of one table alone are in order as they come; what is sorted here is a whole page of records.
+    const more = `CASE WHEN (SELECT count(*) FROM (${stampPage}) AS f) = $${1 + bounds.length * columns.length}::int8 THEN ${MORE_STAMPS} END`;
+    return (
+      `SELECT ${list(cells.map((cell) => `r.${cell}`))}, ${more}, s.stamp ` +
+      `FROM (${live}) AS r LEFT JOIN (${stampPage}) AS s ON ${same} ORDER BY ${list(k.map((cell) => `r.${cell}`))}`
+    );
+  }
   const either = (cell: string): string => (k.includes(cell) ? `coalesce(r.${cell}, s.${cell})` : `r.${cell}`);
   return (
     `SELECT ${list(cells.map(either))}, CASE WHEN r.${k[0]} IS NULL THEN 1 END, s.stamp ` +

@@ -1,12 +1,14 @@
-import type { RangeDigest, RangeSeed } from '../../../src/core/store.ts';
+import type { RangeDigest, RangeSeed } from '../../../src/core/digests.ts';
 import type { Bound } from '../column-codec.ts';
 import type { KeyRange, RangeAccess } from '../dialect.ts';
 import type { KeyColumn } from '../layout.ts';
+import { arrayOf } from './binary-array.ts';
 import { type PgColumn, quote } from './catalog.ts';
 import type { PgDatabase } from './database.ts';
 import { classify } from './faults.ts';
 import { PipelineFailed, type Rows, type Step } from './pipeline.ts';
 import type { Plan } from './plan.ts';
+import { RecordHash } from './record-hash.ts';
 
 /**
  * For the transaction: how values are printed, whatever role and database have set; ranges by the index and nothing else,
@@ -41,10 +43,6 @@ const orderOf = (plan: Plan, { name, codec }: KeyColumn): string | null =>
 export const rangesOf = (database: PgDatabase, plan: Plan): PgRanges | undefined =>
   plan.scanKeys.some((key) => orderOf(plan, key) === null) ? undefined : new PgRanges(database, plan);
 
-/** Types whose values are hashed as they are: text by its bytes, and integers that a double holds. */
-const TEXTS: ReadonlySet<string> = new Set(['text', 'varchar']);
-const SMALL_INTEGERS: ReadonlySet<string> = new Set(['int2', 'int4']);
-
 /**
  * Digests of ranges of one table's records. What is hashed are the columns as PostgreSQL prints them: the very text that a
  * scan would read, so that equal texts are equal records wherever columns are held and decoded alike. Stamps are left
@@ -54,10 +52,7 @@ class PgRanges implements RangeAccess {
   readonly form: string;
   readonly #database: PgDatabase;
   readonly #plan: Plan;
-  /** Columns that are read for a record's digest, as `v0`, `v1`… and, of all types without a hash of their own, `t`. */
-  readonly #values: readonly string[];
-  /** Turns a seed into one half of the digest of such columns; `nothing` is a text that no value is. */
-  readonly #hash: (seed: string, nothing: string) => string;
+  readonly #hash: RecordHash;
 
   constructor(database: PgDatabase, plan: Plan) {
     this.#database = database;
@@ -74,27 +69,24 @@ class PgRanges implements RangeAccess {
       document: document && typeOf(document.name),
       nulls,
     });
-    const all = [...columns.map(({ name }) => name), ...(document === null ? [] : [document.name])];
-    const apart = all.filter((name) => TEXTS.has(typeOf(name)) || SMALL_INTEGERS.has(typeOf(name)));
-    const printed = all.filter((name) => !apart.includes(name));
-    this.#values = [
-      ...apart.map((name, i) => `${quote(name)} AS v${i}`),
-      ...(printed.length === 0 ? [] : [`ROW(${list(printed.map(quote))})::text AS t`]),
-    ];
-    this.#hash = (seed, nothing) =>
-      apart.reduce(
-        (before, name, i) =>
-          TEXTS.has(typeOf(name))
-            ? `hashtextextended(coalesce(v${i}, ${nothing}) COLLATE "C", ${before})`
-            : `hashfloat8extended(coalesce(v${i}::float8, 'Infinity'), ${before})`,
-        // A parameter must be of use in every statement.
-        `hashtextextended(${printed.length === 0 ? nothing : `coalesce(t, ${nothing})`} COLLATE "C", ${seed})`,
-      );
+    const names = [...columns, ...(document === null ? [] : [document])].map(({ name }) => name);
+    this.#hash = new RecordHash(
+      names.map((name) => ({ name, type: typeOf(name), nullable: columnOf(plan, name)?.nullable ?? true })),
+    );
   }
 
-  /** Both halves of a digest, and their parameters: `$1` and `$2` the seeds, `$3` what stands for NULL. */
+  /** Both halves of a record's digest. What should not be NULL, as the table said when it was opened, is no digest. */
   get #halves(): readonly string[] {
-    return ['$1::int8', '$2::int8'].map((seed) => this.#hash(seed, '$3::text'));
+    return this.#hash.halves.map((half) => `coalesce(${half}, (random() * 1e18)::int8)`);
+  }
+
+  /** The digest of a range: no two of its records have the same key, so nothing cancels out. */
+  get #sums(): readonly string[] {
+    return ['count(*) AS n', ...this.#halves.map((half, i) => `bit_xor(${half}) AS d${i}`)];
+  }
+
+  #parameters(seed: RangeSeed): readonly Bound[] {
+    return [...seed, seed.join(' ')];
   }
 
   /** Records in scan order: the key's columns as `c0`, `c1`…, and what else is asked of them. */
@@ -137,39 +129,63 @@ class PgRanges implements RangeAccess {
     return layout.keys.map(({ name }, i) => (cells[i] == null ? null : reader(name)(cells[i] as string)));
   }
 
-  async cut(range: KeyRange, size: number, count: number): Promise<(readonly unknown[])[]> {
+  /** Range by range behind the last key of the one before, so that the records are read once for both. */
+  async cut(range: KeyRange, size: number, count: number, seed: RangeSeed): ReturnType<RangeAccess['cut']> {
     const { scanKeys, layout } = this.#plan;
+    const keys = layout.keys.map((_, i) => `(array_agg(c${i}))[count(*)::int4] AS k${i}`);
+    const last = scanKeys.map((column) => `w.k${layout.keys.indexOf(column)}`);
     const marks = (from: number): readonly string[] => scanKeys.map((_, i) => `$${from + i}`);
-    const after = range.after && marks(3);
-    const upTo = range.upTo && marks(3 + (after?.length ?? 0));
-    const keys = list(layout.keys.map((_, i) => `c${i}`));
-    const order = list(scanKeys.map((column) => `c${layout.keys.indexOf(column)}`));
-    const rows = this.#rows(this.#within(after, upTo), '$1::int8', []);
+    const after = range.after && marks(6);
+    const upTo = range.upTo && marks(6 + (after?.length ?? 0));
+    const digest = (from: readonly string[] | null): string =>
+      `LATERAL (SELECT ${list([...this.#sums, ...keys])} FROM (${this.#rows(this.#within(from, upTo), '$4::int8', this.#hash.values)}) AS r) AS q`;
     const sql =
-      `SELECT ${keys} FROM (SELECT ${keys}, row_number() OVER (ORDER BY ${order}) AS n FROM (${rows}) AS r) AS q ` +
-      'WHERE n % $2::int8 = 0 ORDER BY n';
+      `WITH RECURSIVE w AS (SELECT 1 AS i, q.* FROM ${this.#hash.start}, ${digest(after)} UNION ALL ` +
+      `SELECT w.i + 1, q.* FROM w, ${this.#hash.start}, ${digest(last)} WHERE w.i < $5::int8 AND w.n = $4::int8) ` +
+      'SELECT * FROM w ORDER BY i';
     const bounds = [...this.#inScanOrder(range.after), ...this.#inScanOrder(range.upTo)];
-    const [found = []] = await this.#ask([
-      { sql, values: [BigInt(size * count), BigInt(size), ...bounds], fresh: true },
-    ]);
-    return found.map((row) => this.#key(row));
+    const values = [...this.#parameters(seed), BigInt(size), BigInt(count), ...bounds];
+    const [found = []] = await this.#ask([{ sql, values, fresh: true }]);
+    return found.map(([, records, a, b, ...cells]) => ({
+      records: Number(records),
+      digest: `${a}:${b}`,
+      key: () => this.#key(cells),
+    }));
   }
 
   async of(ranges: readonly KeyRange[], most: number, seed: RangeSeed): Promise<readonly RangeDigest[]> {
-    const sums = `SELECT count(*) AS n, ${list(this.#halves.map((half) => `sum(${half})`))}`;
+    const sums = (rows: string): string => `SELECT ${list(this.#sums)} FROM (${rows}) AS r`;
     const found: RangeDigest[] = new Array(ranges.length);
-    for (const [i, records, a, b] of await this.#each(ranges, (rows) => `${sums} FROM (${rows}) AS r`, most, seed)) {
+    for (const [i, records, a, b] of await this.#each(ranges, sums, most, seed)) {
       found[Number(i)] = { records: Number(records), digest: `${a}:${b}` };
     }
     return found;
   }
 
   async keys(ranges: readonly KeyRange[], most: number, seed: RangeSeed): ReturnType<RangeAccess['keys']> {
-    const keys = list(this.#plan.layout.keys.map((_, i) => `c${i}`));
-    const rows = (source: string): string => `SELECT ${list(this.#halves)}, ${keys} FROM (${source}) AS r`;
-    const found = ranges.map((): { readonly key: readonly unknown[]; readonly digest: string }[] => []);
-    for (const [i, a, b, ...cells] of await this.#each(ranges, rows, most, seed)) {
-      found[Number(i)]?.push({ digest: `${a}:${b}`, key: this.#key(cells) });
+    const digest = list(
+      this.#halves.map((half) => `int8send(${half})`),
+      ' || ',
+    );
+    // A row of its own for each record would cost more than its digest; `concat` prints as a page does.
+    const cells = this.#plan.layout.keys.map((_, i) => `json_agg(concat(c${i}))`);
+    const packed = `SELECT count(*), string_agg(${digest}, ''), ${list(cells)}`;
+    const found: Awaited<ReturnType<RangeAccess['keys']>>[number][] = new Array(ranges.length);
+    for (const [i, records, digests, ...keys] of await this.#each(
+      ranges,
+      (rows) => `${packed} FROM (${rows}) AS r`,
+      most,
+      seed,
+    )) {
+      let columns: readonly (readonly string[])[] | undefined;
+      found[Number(i)] = {
+        records: Number(records),
+        digests: digests?.slice(2) ?? '',
+        key: (place) => {
+          columns ??= keys.map((texts) => JSON.parse(texts ?? '[]'));
+          return this.#key(columns.map((texts) => texts[place]));
+        },
+      };
     }
     return found;
   }
@@ -195,15 +211,23 @@ class PgRanges implements RangeAccess {
         const given = ['int8', ...casts].map((cast, n) => `$${n + 5}::${cast}[]`);
         const named = (name: string, there: unknown): readonly string[] | null =>
           there === null ? null : scanKeys.map((_, column) => `g.${name}${column}`);
-        const rows = this.#rows(this.#within(named('after', after), named('upto', upTo)), '$4::int8', this.#values);
+        const rows = this.#rows(
+          this.#within(named('after', after), named('upto', upTo)),
+          '$4::int8',
+          this.#hash.values,
+        );
         const columns = bounds.flatMap(([name]) =>
           scanKeys.map((_, column) =>
-            group.map((range) => this.#inScanOrder(name === 'after' ? range.after : range.upTo)[column] as Bound),
+            arrayOf(
+              this.#plan.cast(scanKeys[column]?.name ?? ''),
+              group.map((range) => this.#inScanOrder(name === 'after' ? range.after : range.upTo)[column] as Bound),
+            ),
           ),
         );
+        const places = group.map(({ i }) => BigInt(i));
         return {
-          sql: `SELECT g.i, q.* FROM unnest(${list(given)}) AS g(${list(['i', ...names])}), LATERAL (${select(rows)}) AS q`,
-          values: [...seed, seed.join(' '), BigInt(most + 1), group.map(({ i }) => BigInt(i)), ...columns],
+          sql: `SELECT g.i, q.* FROM ${this.#hash.start}, unnest(${list(given)}) AS g(${list(['i', ...names])}), LATERAL (${select(rows)}) AS q`,
+          values: [...this.#parameters(seed), BigInt(most + 1), arrayOf('bigint', places), ...columns],
         };
       },
     );

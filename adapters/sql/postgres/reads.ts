@@ -5,7 +5,7 @@ import { arrayOf } from './binary-array.ts';
 import type { ReadCell } from './cell.ts';
 import type { PgDatabase } from './database.ts';
 import { classify } from './faults.ts';
-import { listText, pageText } from './page-texts.ts';
+import { listText, MORE_STAMPS, pageText } from './page-texts.ts';
 import { PipelineFailed, type Rows, type Step } from './pipeline.ts';
 import type { Plan } from './plan.ts';
 import { IS_TABLE, type ReadTexts, readTexts, stampsText } from './texts.ts';
@@ -30,6 +30,8 @@ export class Reads {
   readonly #texts = new Map<string, ReadTexts>();
   readonly #stampsText: string;
   #stamped = false;
+  /** A page that was read as if there were few stamps has met as many as it has records. */
+  #manyStamps = false;
 
   constructor(database: PgDatabase, plan: Plan) {
     this.#database = database;
@@ -152,19 +154,23 @@ export class Reads {
   }
 
   /** A page of a range in scan order: that of the unique index, by the collations of its own columns. */
-  async page(range: KeyRange, limit: number, stampsOnly: boolean): Promise<HeldAt[]> {
+  async page(range: KeyRange, limit: number, stampsOnly: boolean, recordsOnly: boolean): Promise<HeldAt[]> {
     const { scanOrder } = this.#plan;
     const ordered = (key: readonly Bound[] | null): Bound[] =>
       key === null ? [] : scanOrder.map((place) => key[place] as Bound);
     const values = [...ordered(range.after), ...ordered(range.upTo), BigInt(limit)];
     const bounds = { after: range.after !== null, upTo: range.upTo !== null };
     // Planned for its bounds, as a plan for any would read from the beginning of the table.
+    const fewStamps = recordsOnly && !stampsOnly && !this.#manyStamps;
     const rows = await this.#read((stamped) => ({
-      sql: pageText(this.#plan, { stamped, stampsOnly, ...bounds }),
+      sql: pageText(this.#plan, { stamped, stampsOnly, fewStamps, ...bounds }),
       values,
       fresh: true,
     }));
-    return rows.map((row) => this.#heldAt(row, stampsOnly));
+    if (!fewStamps || rows[0]?.[this.#names.length] !== MORE_STAMPS)
+      return rows.map((row) => this.#heldAt(row, stampsOnly));
+    this.#manyStamps = true;
+    return this.page(range, limit, stampsOnly, recordsOnly);
   }
 
   async list(unit: readonly Bound[], after: readonly Bound[] | null, limit: number): Promise<HeldAt[]> {

@@ -122,8 +122,8 @@ export class PgTableAccess implements TableAccess {
     return this.#reads.stamps(keys);
   }
 
-  page(range: KeyRange, limit: number, stampsOnly: boolean): Promise<HeldAt[]> {
-    return this.#reads.page(range, limit, stampsOnly);
+  page(range: KeyRange, limit: number, stampsOnly: boolean, recordsOnly: boolean): Promise<HeldAt[]> {
+    return this.#reads.page(range, limit, stampsOnly, recordsOnly);
   }
 
   list(unit: readonly Bound[], after: readonly Bound[] | null, limit: number): Promise<HeldAt[]> {
