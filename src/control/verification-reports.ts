@@ -4,6 +4,8 @@ import type { Transaction, VerificationRow } from './storage.ts';
 
 /** How many reports of a migration are kept; verdicts are kept for good. */
 export const KEPT_REPORTS = 20;
+/** A verdict that is younger or older than this when it comes is of a machine whose clock is wrong. */
+const MOST_SKEW_MS = 60_000;
 
 /** A verdict, and whether its report can still be looked at. */
 export type VerificationLine = VerificationRow & { readonly reportKept: boolean };
@@ -17,13 +19,21 @@ export async function recordVerification(
   now: number,
 ): Promise<number> {
   const { migration } = row;
-  const verification = await tx.insert('verifications', row);
+  const verification = await tx.insert('verifications', byOwnClock(row, now));
   if (document !== undefined) {
     await tx.insert('verification_reports', { id: 0, migration, verification, document });
     await tx.remove('verification_reports', { migration, verification: { lt: await oldestKept(tx, migration) } });
   }
   await remember(tx, migration, { ...authorship, kind: 'verification', summary: `verified: ${row.verdict}` }, now);
   return verification;
+}
+
+/** A verdict holds as long as it should, however wrong the clock of the machine is that came to it. */
+function byOwnClock(row: VerificationRow, now: number): VerificationRow {
+  const wrongMs = now - row.finishedAt;
+  if (Math.abs(wrongMs) < MOST_SKEW_MS) return row;
+  const { startedAt, finishedAt, expiresAt } = row;
+  return { ...row, startedAt: startedAt + wrongMs, finishedAt: finishedAt + wrongMs, expiresAt: expiresAt + wrongMs };
 }
 
 /** Newest first. */

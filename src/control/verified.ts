@@ -33,7 +33,8 @@ export function verifiedAs(facts: Facts, positions: Intervals, mapping: string):
     open = subtract(open, positions);
     if (open.length === 0) return [true, `consistent at revision ${newest.revision}`];
   }
-  if (why !== null) return [false, why];
+  // Some of the positions have a verdict that counts: it is the others that lack one.
+  if (why !== null) return [false, newest === null ? why : `${describePositions(open)}: ${why}`];
   if (facts.verifications.length === 0) return [false, 'never verified'];
   return [false, `the last verdict is about other positions than ${describePositions(open)}`];
 }
@@ -63,8 +64,12 @@ function standsFor({ cohortMoves }: Facts, { verdict, positions, revision }: Ver
   return left;
 }
 
+/** What two mappings differ in; behind the dot stands the schema's. */
+export const otherThan = (a: string, b: string): 'schema' | 'mapping' =>
+  a.split('.')[0] === b.split('.')[0] ? 'schema' : 'mapping';
+
 function holdsNoMore({ row, now }: Facts, verdict: VerificationRow, mapping: string): string | null {
-  if (verdict.mapping !== mapping) return 'the last verdict is about another mapping';
+  if (verdict.mapping !== mapping) return `the last verdict is about another ${otherThan(verdict.mapping, mapping)}`;
   if (verdict.revision < row.mirrorOnRevision) return 'dual-write was raised since the last verdict';
   return verdict.expiresAt <= now ? 'the last verdict has expired' : null;
 }

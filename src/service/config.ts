@@ -20,8 +20,8 @@ export interface MigrationOptions<R extends object> {
   /** Checks records before they are written: any Standard Schema, synchronous. */
   readonly schema?: StandardSchema;
   /**
-   * Names what the schema demands: change it when that changes. Replays and verdicts are bound to it. Without it they are
-   * bound to its JSON Schema, or to the text of its validating function.
+   * Names what the schema demands, of whatever library or none: change it when that changes. Replays and verdicts are
+   * bound to it. Without it they are bound to the JSON Schema of `schema`, or to the text of its validating function.
    */
   readonly schemaVersion?: string;
   /** How each store holds a record, where that is not the record itself. */
@@ -147,7 +147,7 @@ export function migration<R extends object>(options: MigrationOptions<R>): Migra
         JSON.stringify(rules),
         String(rules.custom),
       ]),
-      ...(options.schema === undefined ? [] : [schemaIdentity(options.schema, options.schemaVersion)]),
+      ...schemaIdentity(options.schema, options.schemaVersion),
     ].join('.'),
   });
 }

@@ -2,6 +2,7 @@ import type { Controller } from '../control/controller.ts';
 import type { ProcessProbe } from '../control/controller-parts.ts';
 import type { ScanDesk } from '../control/scan-desk.ts';
 import type { OpenScan, ScanLease } from '../control/scan-row.ts';
+import { otherThan } from '../control/verified.ts';
 import type { Clock } from '../core/clock.ts';
 import type { NodeInfo } from '../core/control-client.ts';
 import type { PartitionJobs, TakenJob } from '../replay/partition-jobs.ts';
@@ -64,10 +65,11 @@ export class ScanRounds {
   }
 
   #mayWorkOn({ id, migration, mapping }: OpenScan): boolean {
-    if (this.#parts.mappings.get(migration) === mapping) return true;
+    const own = this.#parts.mappings.get(migration) ?? '';
+    if (own === mapping) return true;
     if (!this.#refused.has(id)) {
       this.#refused.add(id);
-      const message = `the verification of ${migration} was begun under another mapping than this worker's`;
+      const message = `the verification of ${migration} was begun under another ${otherThan(mapping, own)} than this worker's`;
       this.#parts.onEvent({ event: 'refused', migration, message });
     }
     return false;

@@ -8,12 +8,13 @@ interface WithJsonSchema {
 
 /**
  * Names what a schema demands: by the version that the configuration gives it, by its JSON Schema where its library can
- * tell, or else by the text of its validating function.
+ * tell, or else by the text of its validating function. Nothing where there is neither schema nor version.
  */
-export function schemaIdentity(schema: StandardSchema, version: string | undefined): string {
+export function schemaIdentity(schema: StandardSchema | undefined, version: string | undefined): readonly string[] {
+  if (schema === undefined) return version === undefined ? [] : [canonicalHash(['version', version])];
   const { vendor, validate } = schema['~standard'];
-  if (version !== undefined) return canonicalHash([vendor, 'version', version]);
-  return canonicalHash([vendor, jsonSchemaOf(schema) ?? String(validate)]);
+  if (version !== undefined) return [canonicalHash([vendor, 'version', version])];
+  return [canonicalHash([vendor, jsonSchemaOf(schema) ?? String(validate)])];
 }
 
 function jsonSchemaOf(schema: StandardSchema): string | null {

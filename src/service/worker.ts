@@ -5,6 +5,7 @@ import { isFree, type OpenReplay, type PartitionLease } from '../control/replay-
 import type { ReplayRow } from '../control/replay-row.ts';
 import type { ScanDesk } from '../control/scan-desk.ts';
 import { freeEnded, LEASE_MS } from '../control/shared-replay.ts';
+import { otherThan } from '../control/verified.ts';
 import { type Clock, sleep } from '../core/clock.ts';
 import type { NodeInfo } from '../core/control-client.ts';
 import { ChangeoverError, ControlUnavailable, InvalidConfiguration } from '../core/errors.ts';
@@ -144,10 +145,11 @@ export class Worker {
   }
 
   #mayWorkOn({ id, migration, kind, mapping }: ReplayRow): boolean {
-    if (this.#parts.mappings.get(migration) === mapping) return !this.#isBlocked(migration);
+    const own = this.#parts.mappings.get(migration) ?? '';
+    if (own === mapping) return !this.#isBlocked(migration);
     if (!this.#refused.has(id)) {
       this.#refused.add(id);
-      const message = `the ${kind} of ${migration} was begun under another mapping than this worker's`;
+      const message = `the ${kind} of ${migration} was begun under another ${otherThan(mapping, own)} than this worker's`;
       this.#parts.onEvent({ event: 'refused', migration, message });
     }
     return false;

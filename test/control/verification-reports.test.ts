@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { expect, test } from 'vitest';
-import { KEPT_REPORTS } from '../../src/control/verification-reports.ts';
+import { KEPT_REPORTS, type VerificationLine } from '../../src/control/verification-reports.ts';
 import type { ReportDocument } from '../../verify/reports/report-document.ts';
 import { REPORT_FORMATS, writeReport } from '../../verify/reports/write-report.ts';
 import { item, startService, until } from '../support/memory-service.ts';
@@ -88,10 +88,29 @@ test('the newest reports are kept, verdicts for good', async () => {
   expect(older.map(({ id }) => id)).toEqual(lines.slice(6, 9).map(({ id }) => id));
 });
 
+test('a verdict of a machine whose clock is days off holds as long as any other', async () => {
+  await using service = await startService();
+  const { plane } = service.operations;
+  await service.to('dualwrite');
+  await service.controller.verify(verify);
+  const [{ reportKept: _, ...row }] = (await plane.verifications('items', { limit: 1 })) as [VerificationLine];
+  const ttlMs = row.expiresAt - row.finishedAt;
+  for (const off of [-3, 3].map((days) => days * 86_400_000)) {
+    const { startedAt, finishedAt, expiresAt } = row;
+    const skewed = { startedAt: startedAt + off, finishedAt: finishedAt + off, expiresAt: expiresAt + off };
+    await plane.recordVerification({ ...row, ...skewed }, why);
+    const [line] = (await plane.verifications('items', { limit: 1 })) as [VerificationLine];
+    expect(line.expiresAt - line.finishedAt).toBe(ttlMs);
+    expect(line.finishedAt - line.startedAt).toBe(finishedAt - startedAt);
+    expect(Math.abs(line.finishedAt - finishedAt)).toBeLessThan(3_600_000);
+  }
+});
+
 test.each([
   ['counts', {}, 'consistent'],
   ['has expired', { expiresAt: 1 }, 'expired'],
   ['is about another mapping', { mapping: 'another' }, 'another mapping'],
+  ['is about another schema', (mapping: string) => ({ mapping: `${mapping.split('.')[0]}.another` }), 'another schema'],
   ['is about other positions', { positions: [[0, 10]] as [number, number][] }, 'other positions'],
   ['says divergent', { verdict: 'divergent' as const }, 'divergent'],
   ['says inconclusive', { verdict: 'inconclusive' as const }, 'inconclusive'],
@@ -105,8 +124,9 @@ test.each([
   await verified.controller.verify(verify);
   const [newest] = await verified.operations.plane.verifications('items', { limit: 1 });
   const { reportKept: _, ...row } = newest!;
+  const changed = typeof change === 'function' ? change(row.mapping) : change;
   await using service = await ready();
-  await service.operations.plane.recordVerification({ ...row, ...change }, why);
+  await service.operations.plane.recordVerification({ ...row, ...changed }, why);
   const { gates } = await service.controller.set({ dial: 'cutover', to: 100_000 }, { ...why, dryRun: true });
   expect(gates.find(({ gate }) => gate === 'verification')).toMatchObject({
     passed: what === 'counts',

@@ -75,6 +75,11 @@ describe('what a verification is about', () => {
     expect(await gate()).toEqual([false, expect.stringContaining('other positions than 50–100 %'), expect.anything()]);
     await verify({ positions: [[50_000, 100_000]] });
     expect((await gate())[0]).toBe(true);
+    // What a raise of dual-write voids is verified again in part: the evidence is about the rest.
+    await service.controller.set({ dial: 'dual-write', to: 50_000 }, WHY);
+    await service.cover(100_000);
+    await verify({ positions: [[-1, 50_000]] });
+    expect(await gate()).toEqual([false, expect.stringMatching(/^50–100 %: dual-write was raised/), expect.anything()]);
   });
 
   test('what is asked for and not mirrored is said, and leaves the verdict open', async () => {

@@ -33,13 +33,13 @@ test('a mapping is bound to its schema: by version, by JSON Schema, or by the te
         ...(json === undefined ? {} : { jsonSchema: { input: () => json } }),
       },
     }) as StandardSchema;
-  const of = (given: StandardSchema, schemaVersion?: string): string =>
+  const of = (given: StandardSchema | null, schemaVersion?: string): string =>
     migration({
       key: ['id'],
       unit: 'id',
       old: memory(),
       new: memory(),
-      schema: given,
+      ...(given === null ? {} : { schema: given }),
       ...(schemaVersion === undefined ? {} : { schemaVersion }),
     }).mapping;
   const one = (value: unknown) => ({ value });
@@ -52,6 +52,9 @@ test('a mapping is bound to its schema: by version, by JSON Schema, or by the te
   expect(of(schema(one, { type: 'object' }))).not.toBe(of(schema(one, { type: 'array' })));
   expect(of(schema(one), '1')).toBe(of(schema(other), '1'));
   expect(of(schema(one), '1')).not.toBe(of(schema(one), '2'));
+  expect(of(null), 'no schema, no version').toBe(mappingOf());
+  expect(of(null, '1').split('.')[0]).toBe(mappingOf());
+  expect(of(null, '1')).not.toBe(of(null, '2'));
 });
 
 test.each([
