@@ -3,7 +3,7 @@ import { type Contender, paired } from '../paired.ts';
 import { type BenchPlace, mongodbBench, postgresBench, sqliteBench } from '../replay-places.ts';
 import { openPlace, plainCopy, rate, readRate, timedReplay } from '../replay-runs.ts';
 
-const RECORDS = 50_000;
+const RECORDS = 150_000;
 /** Writes of a plain script that are under way at once. */
 const IN_FLIGHT = 4;
 
