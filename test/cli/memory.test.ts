@@ -3,10 +3,10 @@ import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { CONFIG, Project } from './project.ts';
 
-/** Says by which process, and with which limits of V8, it was loaded. */
+/** Says by which process, and with which limits of V8 and of the C library, it was loaded. */
 const TELLING = `${CONFIG}
 import { writeFileSync } from 'node:fs';
-writeFileSync('loaded.json', JSON.stringify({ id: process.pid, args: process.execArgv }));
+writeFileSync('loaded.json', JSON.stringify({ id: process.pid, args: process.execArgv, arenas: process.env.MALLOC_ARENA_MAX }));
 `;
 
 test.skipIf(process.platform === 'win32')(
@@ -25,9 +25,14 @@ test.skipIf(process.platform === 'win32')(
       const [code] = (await once(child, 'exit')) as [number];
       expect(code).toBe(3);
       expect(await said).toContain('"UNKNOWN_MIGRATION"');
-      const { id, args } = JSON.parse(project.read('loaded.json')) as { id: number; args: string[] };
+      const { id, args, arenas } = JSON.parse(project.read('loaded.json')) as {
+        id: number;
+        args: string[];
+        arenas?: string;
+      };
       expect(id).toBe(child.pid);
       expect(args.some((arg) => arg.startsWith('--max-semi-space-size='))).toBe(lean);
+      expect(arenas).toBe(process.env['MALLOC_ARENA_MAX'] ?? (lean ? '1' : undefined));
     }
   },
 );
