@@ -13,6 +13,7 @@ import {
   type Store,
 } from '../src/core/store.ts';
 import { replay } from '../src/replay/replay.ts';
+import { newShares } from '../src/replay/replay-share.ts';
 import { recordOf } from './replay-places.ts';
 
 const KEYS = new KeySpec(['user_key', 'id'], ['user_key']);
@@ -64,16 +65,7 @@ const forgetful = (): Promise<Store> =>
 
 /** Replays so many records within one process and prints what memory it took at the most, MB. */
 const records = Number(argv[2] ?? 2_000_000);
-const share = {
-  id: 1,
-  partition: { id: 'all' },
-  cursor: null,
-  done: false,
-  scanned: 0,
-  applied: 0,
-  skipped: 0,
-  rejected: 0,
-};
+const shares = newShares([{ id: 'all' }]);
 let most = 0;
 const look = setInterval(() => {
   most = Math.max(most, memoryUsage.rss());
@@ -81,7 +73,7 @@ const look = setInterval(() => {
 await replay({
   source: await endless(records),
   target: await forgetful(),
-  shares: [share],
+  shares,
   includes: null,
   journal: { checkpoint: async () => ({ yours: true, settings: DEFAULT_SETTINGS }) },
   settings: DEFAULT_SETTINGS,
@@ -90,5 +82,6 @@ await replay({
   onRejected: async () => {},
 });
 clearInterval(look);
-if (share.applied !== records) throw new Error(`${share.applied} of ${records} records arrived`);
+const applied = shares.reduce((sum, share) => sum + share.applied, 0);
+if (applied !== records) throw new Error(`${applied} of ${records} records arrived`);
 stdout.write(`${Math.round(most / 1_048_576)}\n`);

@@ -4,6 +4,7 @@ import { DEFAULT_SETTINGS } from '../src/core/settings.ts';
 import type { Side } from '../src/core/stage.ts';
 import { identityCodec, type Store } from '../src/core/store.ts';
 import { replay } from '../src/replay/replay.ts';
+import { newShares } from '../src/replay/replay-share.ts';
 import type { BenchPlace } from './replay-places.ts';
 
 const KEYS = new KeySpec(['user_key', 'id'], ['user_key']);
@@ -21,16 +22,7 @@ export async function openPlace({ store }: Pick<BenchPlace, 'store'>, side: Side
 
 /** Replays everything, without a control plane; how long it took, ms. @throws when not every record arrived */
 export async function timedReplay(source: Store, target: Store, records: number): Promise<number> {
-  const shares = (await source.partitions(PARTITIONS)).map((partition, id) => ({
-    id,
-    partition,
-    cursor: null,
-    done: false,
-    scanned: 0,
-    applied: 0,
-    skipped: 0,
-    rejected: 0,
-  }));
+  const shares = newShares(await source.partitions(PARTITIONS));
   const begun = performance.now();
   await replay({
     source,

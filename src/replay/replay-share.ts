@@ -19,3 +19,16 @@ export interface ReplayShare {
   skipped: number;
   rejected: number;
 }
+
+/** Shares of which nothing has been replayed. */
+export const newShares = (partitions: readonly Partition[]): ReplayShare[] =>
+  partitions.map((partition, id) => ({
+    id,
+    partition,
+    cursor: null,
+    done: false,
+    scanned: 0,
+    applied: 0,
+    skipped: 0,
+    rejected: 0,
+  }));

@@ -8,7 +8,7 @@ import { makeStamp } from '../../src/core/stamp.ts';
 import { type Entry, identityCodec, type Store } from '../../src/core/store.ts';
 import type { ReplayReceipt } from '../../src/replay/checkpoints.ts';
 import { type ReplayOptions, replay } from '../../src/replay/replay.ts';
-import type { ReplayShare } from '../../src/replay/replay-share.ts';
+import { newShares, type ReplayShare } from '../../src/replay/replay-share.ts';
 import { SeededRandom } from '../simulation/random.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
@@ -76,16 +76,7 @@ export class Rig {
         clock,
       });
     const stores = { old: await store('old'), new: await store('new') };
-    const shares = (await stores.old.partitions(partitions)).map((partition, id) => ({
-      id,
-      partition,
-      cursor: null,
-      done: false,
-      scanned: 0,
-      applied: 0,
-      skipped: 0,
-      rejected: 0,
-    }));
+    const shares = newShares(await stores.old.partitions(partitions));
     ready = true;
     return new Rig(databases, stores, shares, clock, { ...DEFAULT_SETTINGS, ...settings });
   }

@@ -9,7 +9,7 @@ import { makeStamp } from '../../src/core/stamp.ts';
 import type { Entry, Store } from '../../src/core/store.ts';
 import type { StorePair } from '../../src/core/store-pair.ts';
 import { type ReplayOptions, replay } from '../../src/replay/replay.ts';
-import type { ReplayShare } from '../../src/replay/replay-share.ts';
+import { newShares, type ReplayShare } from '../../src/replay/replay-share.ts';
 import { Throttle } from '../../src/replay/throttle.ts';
 import { onFile, type SqliteFile } from '../adapters/sql-harness.ts';
 
@@ -51,17 +51,7 @@ describe('a replay between stores that one database reads', () => {
   async function put(entries: readonly Entry[], ...sides: readonly Side[]): Promise<void> {
     for (const { store } of sides) await store.putManyIfNewer(entries, store.now() + 60_000);
   }
-  const shares = async (): Promise<ReplayShare[]> =>
-    (await source.store.partitions(5)).map((partition, id) => ({
-      id,
-      partition,
-      cursor: null,
-      done: false,
-      scanned: 0,
-      applied: 0,
-      skipped: 0,
-      rejected: 0,
-    }));
+  const shares = async (): Promise<ReplayShare[]> => newShares(await source.store.partitions(5));
   async function copy(to: Store, options: Partial<ReplayOptions> = {}) {
     const its = options.shares ?? (await shares());
     await replay({

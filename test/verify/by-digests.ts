@@ -42,6 +42,18 @@ export function verifications(stores: () => Partial<VerifyOptions>) {
   return { verify, both };
 }
 
+/** The counts of a verification that found so many records equal, and nothing else. */
+export const equalCounts = (equal: number) => ({
+  old: equal,
+  new: equal,
+  equal,
+  missing: 0,
+  extra: 0,
+  different: 0,
+  stale: 0,
+  pending: 0,
+});
+
 /** A store whose digests answer otherwise. */
 export const withDigests = <K extends 'cut' | 'of' | 'keys'>(store: Store, method: K, answer: Digests[K]): Store =>
   withMethods(store, {

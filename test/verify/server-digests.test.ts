@@ -8,7 +8,7 @@ import type { Codec, Entry, Store } from '../../src/core/store.ts';
 import type { VerifyOptions } from '../../verify/full-scan.ts';
 import { onPostgres, type PostgresPlace } from '../adapters/postgres-harness.ts';
 import { testServer } from '../support/servers.ts';
-import { unread, verifications, withDigests } from './by-digests.ts';
+import { equalCounts, unread, verifications, withDigests } from './by-digests.ts';
 
 const ROWS = 900;
 const SEED = 20260105;
@@ -35,17 +35,6 @@ const fill = (name: string, rows = ROWS): string =>
 /** What another session prints otherwise, unless it is told how. */
 const ODD =
   '-c TimeZone=Asia/Kolkata -c DateStyle=German -c IntervalStyle=iso_8601 -c extra_float_digits=-3 -c bytea_output=escape';
-
-const COUNTS = (equal: number) => ({
-  old: equal,
-  new: equal,
-  equal,
-  missing: 0,
-  extra: 0,
-  different: 0,
-  stale: 0,
-  pending: 0,
-});
 
 describe.skipIf(testServer('postgres').missing !== undefined)('verification by digests of PostgreSQL', () => {
   let place: PostgresPlace;
@@ -80,7 +69,7 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
 
   test('reads nothing where all is equal, whatever it is and however sessions print it', async () => {
     const report = await verify({ old: unread(old), new: unread(fresh) });
-    expect(report).toMatchObject({ verdict: 'consistent', counts: COUNTS(ROWS) });
+    expect(report).toMatchObject({ verdict: 'consistent', counts: equalCounts(ROWS) });
     expect(report.scanned).toMatchObject({
       old: { records: ROWS },
       new: { records: ROWS },
@@ -164,7 +153,7 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
       expect(await both()).toMatchObject({ verdict: 'divergent', counts: { missing: 1, equal: ROWS - 1 } });
       await put(old, 10, 3, true);
       await place.rows('DELETE FROM b_changeover');
-      expect(await both()).toMatchObject({ verdict: 'consistent', counts: COUNTS(ROWS - 1) });
+      expect(await both()).toMatchObject({ verdict: 'consistent', counts: equalCounts(ROWS - 1) });
     });
   });
 
@@ -195,11 +184,11 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
   test('compare rules say what is equal, and planted records are found and removed', async () => {
     await whileSo(['UPDATE b SET n = 1, amount = amount + 0.5 WHERE id % 5 = 1 AND id < 200'], async () => {
       const rules = { ignore: ['n'], numericTolerance: { amount: 1 } };
-      expect(await both({ rules })).toMatchObject({ verdict: 'consistent', counts: COUNTS(ROWS) });
+      expect(await both({ rules })).toMatchObject({ verdict: 'consistent', counts: equalCounts(ROWS) });
       const proven = await verify({ rules, prove: true });
       expect(proven).toMatchObject({
         verdict: 'consistent',
-        counts: COUNTS(ROWS),
+        counts: equalCounts(ROWS),
         proof: { missed: [], refused: null },
       });
       expect(proven.proof?.planted).toBeGreaterThan(0);
@@ -241,7 +230,7 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
       Promise.reject(new StoreFault('it took too long', { outcome: 'nothing-written' }));
     const side = method === 'cut' ? 'old' : 'new';
     const report = await verify({ [side]: withDigests(side === 'old' ? old : fresh, method, fault), random: () => 0 });
-    expect(report).toMatchObject({ verdict: 'consistent', counts: COUNTS(ROWS), scanned: { byDigests: 0 } });
+    expect(report).toMatchObject({ verdict: 'consistent', counts: equalCounts(ROWS), scanned: { byDigests: 0 } });
   });
 
   test('end with the verification', async () => {
@@ -277,7 +266,7 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
             return true;
           },
         });
-        expect(equal.counts).toEqual(COUNTS(ROWS));
+        expect(equal.counts).toEqual(equalCounts(ROWS));
       });
       expect(asked).toBe(false);
     });
@@ -297,7 +286,7 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
       try {
         for (let n = 0; n < 5; n += 1) {
           const { counts } = await verify({ recheckMs: [50, 200, 1_000, 3_000] });
-          expect({ ...counts, pending: 0 }).toEqual(COUNTS(ROWS));
+          expect({ ...counts, pending: 0 }).toEqual(equalCounts(ROWS));
         }
       } finally {
         going = false;

@@ -1,15 +1,14 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { SqlOptions } from '../../adapters/sql/index.ts';
-import { systemClock } from '../../src/core/clock.ts';
 import { Interrupted, StoreFault } from '../../src/core/errors.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { makeStamp } from '../../src/core/stamp.ts';
 import type { Codec, Entry, Partition, Store } from '../../src/core/store.ts';
 import type { StorePair } from '../../src/core/store-pair.ts';
-import { type VerifyOptions, verifyStores } from '../../verify/full-scan.ts';
-import type { VerifyReport } from '../../verify/verify-report.ts';
+import type { VerifyOptions } from '../../verify/full-scan.ts';
 import { onFile, type SqliteFile } from '../adapters/sql-harness.ts';
+import { equalCounts, verifications } from './by-digests.ts';
 
 const ROWS = 700;
 const SEED = 20260111;
@@ -51,17 +50,6 @@ const OPTIONS: Partial<SqlOptions> = {
   },
 };
 
-const COUNTS = (equal: number) => ({
-  old: equal,
-  new: equal,
-  equal,
-  missing: 0,
-  extra: 0,
-  different: 0,
-  stale: 0,
-  pending: 0,
-});
-
 describe('verification by a database that reads both stores', () => {
   let place: SqliteFile;
   let old: Store;
@@ -81,36 +69,7 @@ describe('verification by a database that reads both stores', () => {
   });
   afterEach(() => place[Symbol.asyncDispose]());
 
-  const verify = (options: Partial<VerifyOptions> = {}): Promise<VerifyReport> =>
-    verifyStores({
-      migration: 'things',
-      old,
-      new: fresh,
-      keys: BY_TENANT,
-      authority: () => 'old',
-      includes: null,
-      rules: {},
-      clock: systemClock,
-      revision: 1,
-      mappingHash: 'm',
-      ttlMs: 600_000,
-      dirty: { ranges: 0, rejected: 0 },
-      recheckMs: [5, 10],
-      maxDivergences: 10_000,
-      ...options,
-    });
-  const told = ({ verdict, counts, divergences }: VerifyReport) => ({
-    verdict,
-    counts,
-    divergences: divergences.map(({ key, kind, fields }) => ({ key, kind, paths: fields.map(({ path }) => path) })),
-  });
-  /** What a verification says, which must be what it says by scanning. */
-  async function both(options: Partial<VerifyOptions> = {}): Promise<VerifyReport> {
-    const [by, without] = [await verify(options), await verify({ ...options, byDigests: false })];
-    expect(told(by)).toEqual(told(without));
-    expect(without.scanned.byDigests).toBe(0);
-    return by;
-  }
+  const { verify, both } = verifications(() => ({ old, new: fresh, keys: BY_TENANT }));
   /** From now on nobody may read these. */
   const unread = (...stores: readonly Store[]): void => {
     for (const store of stores) {
@@ -124,7 +83,7 @@ describe('verification by a database that reads both stores', () => {
   test('reads nothing where all is equal, wherever the columns stand', async () => {
     unread(old, fresh);
     const report = await verify();
-    expect(report).toMatchObject({ verdict: 'consistent', counts: COUNTS(ROWS) });
+    expect(report).toMatchObject({ verdict: 'consistent', counts: equalCounts(ROWS) });
     expect(report.scanned).toMatchObject({ byDigests: ROWS, candidates: 0 });
   });
 
@@ -269,7 +228,7 @@ describe('verification by a database that reads both stores', () => {
     expect(await both()).toMatchObject({ verdict: 'divergent', counts: { missing: 1, equal: ROWS - 1 } });
     await put(old, 3, true);
     run('DELETE FROM b_changeover');
-    expect(await both()).toMatchObject({ verdict: 'consistent', counts: COUNTS(ROWS - 1) });
+    expect(await both()).toMatchObject({ verdict: 'consistent', counts: equalCounts(ROWS - 1) });
   });
 
   test('what differs in heaps is scanned, and says the same', async () => {
@@ -335,7 +294,7 @@ describe('verification by a database that reads both stores', () => {
     const pairs = old.pair?.bind(old);
     const paired = vi.spyOn(old, 'pair').mockRejectedValue(fault);
     const none = await verify({ random: () => 0 });
-    expect(none).toMatchObject({ verdict: 'consistent', counts: COUNTS(ROWS), scanned: { byDigests: 0 } });
+    expect(none).toMatchObject({ verdict: 'consistent', counts: equalCounts(ROWS), scanned: { byDigests: 0 } });
     paired.mockImplementation(async (other) => {
       const pair = (await pairs?.(other)) as StorePair;
       let asked = 0;
@@ -347,7 +306,7 @@ describe('verification by a database that reads both stores', () => {
       return { records, stamped: () => Promise.reject(fault), close: () => pair.close() };
     });
     const half = await verify({ random: () => 0 });
-    expect(half).toMatchObject({ verdict: 'consistent', counts: COUNTS(ROWS) });
+    expect(half).toMatchObject({ verdict: 'consistent', counts: equalCounts(ROWS) });
     expect(half.scanned.byDigests).toBeGreaterThan(0);
     expect(half.scanned.byDigests).toBeLessThan(ROWS);
   });
@@ -370,10 +329,14 @@ describe('verification by a database that reads both stores', () => {
 
   test('planted records are found and removed', async () => {
     const proven = await verify({ prove: true });
-    expect(proven).toMatchObject({ verdict: 'consistent', counts: COUNTS(ROWS), proof: { missed: [], refused: null } });
+    expect(proven).toMatchObject({
+      verdict: 'consistent',
+      counts: equalCounts(ROWS),
+      proof: { missed: [], refused: null },
+    });
     expect(proven.proof?.planted).toBeGreaterThan(0);
     expect(proven.scanned.byDigests).toBe(ROWS);
-    expect(await verify()).toMatchObject({ verdict: 'consistent', counts: COUNTS(ROWS) });
+    expect(await verify()).toMatchObject({ verdict: 'consistent', counts: equalCounts(ROWS) });
   });
 
   test('takes no write on its way for a divergence', async () => {
@@ -392,7 +355,7 @@ describe('verification by a database that reads both stores', () => {
     try {
       for (let n = 0; n < 5; n += 1) {
         const { counts } = await verify({ recheckMs: [50, 200, 1_000, 3_000] });
-        expect({ ...counts, pending: 0 }).toEqual(COUNTS(ROWS));
+        expect({ ...counts, pending: 0 }).toEqual(equalCounts(ROWS));
       }
     } finally {
       going = false;
