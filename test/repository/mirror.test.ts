@@ -1,79 +1,13 @@
 import { expect, test } from 'vitest';
-import { type FaultPlan, MemoryDatabase, memory } from '../../adapters/memory/index.ts';
 import type { Clock } from '../../src/core/clock.ts';
-import type { DirtReport } from '../../src/core/control-client.ts';
-import { KeySpec } from '../../src/core/record-key.ts';
-import { initialRuleset } from '../../src/core/ruleset.ts';
-import type { Settings } from '../../src/core/settings.ts';
-import type { Side } from '../../src/core/stage.ts';
-import { identityCodec, type Store } from '../../src/core/store.ts';
-import { silentLogger } from '../../src/core/telemetry.ts';
-import { DeadlineSweep } from '../../src/repository/deadline-sweep.ts';
-import { FleetSession } from '../../src/repository/fleet-session.ts';
-import { Mirror } from '../../src/repository/mirror.ts';
-import { Repository } from '../../src/repository/repository.ts';
-import { ShadowReads } from '../../src/repository/shadow-reads.ts';
-import { NO_RULES } from '../../verify/compare.ts';
-import { type Item, item } from '../support/memory-service.ts';
+import { item } from '../support/memory-service.ts';
+import { oneProcess } from '../support/one-process.ts';
 import { settle, VirtualClock } from '../support/virtual-clock.ts';
-
-/** A process on a virtual clock whose old store leads and whose writes are mirrored; `told` is what it reported. */
-async function mirroring(clock: Clock, settings: Partial<Settings>, faults: Partial<Record<Side, FaultPlan>>) {
-  const keys = new KeySpec(['user', 'id'], ['user']);
-  const told: DirtReport[] = [];
-  const ruleset = {
-    ...initialRuleset('items', settings),
-    dials: { dualWrite: 100_000, shadowRead: 0, cutover: 0, retireOld: false },
-    stamping: 'on' as const,
-  };
-  const session = new FleetSession({
-    control: {
-      join: async () => ({ incarnation: 7, rulesets: [ruleset] }),
-      report: async ({ dirt }) => {
-        told.push(...dirt);
-        return { standing: 'member' };
-      },
-      leave: async () => {},
-      rulesets: async () => [ruleset],
-      watch: () => () => {},
-    },
-    migrations: ['items'],
-    node: { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' },
-    session: 's',
-    clock,
-    random: () => 0.5,
-    logger: silentLogger,
-  });
-  const store = (side: Side): Promise<Store> =>
-    memory({ database: new MemoryDatabase({ clock, prepared: true }), faults: faults[side] }).create({
-      migration: 'items',
-      side,
-      keys,
-      codec: identityCodec,
-      clock,
-      logger: silentLogger,
-    });
-  const stores = { old: await store('old'), new: await store('new') };
-  await session.open();
-  const migration = session.migration('items');
-  const sweep = new DeadlineSweep(clock);
-  const items = new Repository<Item>({
-    session: migration,
-    keys,
-    stores,
-    sweep,
-    mirror: new Mirror(migration, stores, sweep),
-    shadow: new ShadowReads(migration, stores, sweep, NO_RULES, (field) => field),
-    schema: null,
-    queries: {},
-  });
-  return { items, migration, told, close: () => session.close() };
-}
 
 test('an answer of the lead put that comes while the mirror put is under way is not taken for the mirror’s', async () => {
   const clock = new VirtualClock();
   let copies = 0;
-  const process = await mirroring(
+  const process = await oneProcess(
     clock,
     { putTimeoutMs: 1_000, mirrorTimeoutMs: 20_000 },
     {
@@ -101,7 +35,7 @@ test('an answer of the lead put that comes while the mirror put is under way is 
 test('a queue that is given up becomes dirty a part at a time, and all of it', async () => {
   const virtual = new VirtualClock();
   const left: number[] = [];
-  let process: Awaited<ReturnType<typeof mirroring>> | undefined;
+  let process: Awaited<ReturnType<typeof oneProcess>> | undefined;
   const clock: Clock = {
     now: () => virtual.now(),
     monotonic: () => virtual.monotonic(),
@@ -115,7 +49,7 @@ test('a queue that is given up becomes dirty a part at a time, and all of it', a
         background,
       ),
   };
-  process = await mirroring(
+  process = await oneProcess(
     clock,
     { mirrorConcurrency: 1, mirrorTimeoutMs: 1_000, breakerFailures: 1, breakerResetMs: 600_000 },
     { new: () => ({ kind: 'hang', applied: false }) },
@@ -130,5 +64,32 @@ test('a queue that is given up becomes dirty a part at a time, and all of it', a
   const steps = left.map((pending, i) => (left[i - 1] ?? writes) - pending);
   expect(Math.max(...steps)).toBeLessThan(writes / 4);
   expect(new Set(process.told.map(({ key }) => key?.['id'])).size).toBe(writes);
+  await process.close();
+});
+
+test('a mirror put that fails again and again among others that arrive is dirty once its time is over', async () => {
+  const clock = new VirtualClock();
+  let failures = 0;
+  const process = await oneProcess(
+    clock,
+    { mirrorTimeoutMs: 3_000, breakerFailures: 5 },
+    {
+      new: ({ ids }) => {
+        if (!ids.some((id) => id.includes('bad'))) return undefined;
+        failures += 1;
+        return { kind: 'fail' };
+      },
+    },
+  );
+  await process.items.put(item('ada', 'bad'));
+  for (let n = 0; n < 100; n += 1) {
+    await clock.advance(100);
+    // What arrives in between keeps the breaker shut.
+    await process.items.put(item('ada', String(n)));
+  }
+  expect(failures).toBeGreaterThan(5);
+  expect(process.told.map(({ key, cause }) => [key?.['id'], cause])).toEqual([
+    ['bad', 'mirror failed: the database refused the request'],
+  ]);
   await process.close();
 });
