@@ -6,7 +6,7 @@ import { remember } from './publish.ts';
 import { progressOf } from './replay-progress.ts';
 import type { ReplayRow } from './replay-row.ts';
 import { sameIntervals } from './replays.ts';
-import type { Transaction } from './storage.ts';
+import type { DirtRow, Transaction } from './storage.ts';
 
 /**
  * Ends a replay whose partitions are all done: what it could cover is covered, and lost dirt that stood at its start is
@@ -70,32 +70,32 @@ export async function forgetComparisons(tx: Transaction, migration: string, now:
   await tx.update('migrations', { name: migration }, { shadowCompared: 0, shadowDivergent: 0, shadowSince: now });
 }
 
+const PAGE = 5_000;
+
 async function clearLost(tx: Transaction, row: ReplayRow): Promise<number> {
-  const lines = await tx.select('dirt', {
-    migration: row.migration,
-    target: row.target,
-    kind: 'lost',
-    id: { lte: row.dirtUpTo },
-  });
-  // A source write without an answer may still come after the scan passed it: such dirt outlives this replay.
-  const ripe = lines.filter((line) => line.notBefore === null || line.notBefore <= row.sourceTime);
   let cleared = 0;
-  const gone: number[] = [];
-  for (const line of ripe) {
-    const range = intervals([[line.fromPosition, line.toPosition]]);
-    const left = subtract(range, row.positions);
-    if (left.length === 1 && sameIntervals(left, range)) continue;
-    gone.push(line.id);
-    cleared += 1;
-    await tx.insertMany(
+  for (let after = 0; ; ) {
+    const lines = await tx.select(
       'dirt',
-      left.map(([fromPosition, toPosition]) => ({ ...line, id: 0, fromPosition, toPosition })),
+      { migration: row.migration, target: row.target, kind: 'lost', id: { gt: after, lte: row.dirtUpTo } },
+      { orderBy: 'id', limit: PAGE },
     );
+    if (lines.length === 0) return cleared;
+    after = lines.at(-1)?.id ?? after;
+    // A source write without an answer may still come after the scan passed it: such dirt outlives this replay.
+    const ripe = lines.filter((line) => line.notBefore === null || line.notBefore <= row.sourceTime);
+    const gone: number[] = [];
+    const rests: DirtRow[] = [];
+    for (const line of ripe) {
+      const range = intervals([[line.fromPosition, line.toPosition]]);
+      const left = subtract(range, row.positions);
+      if (left.length === 1 && sameIntervals(left, range)) continue;
+      gone.push(line.id);
+      rests.push(...left.map(([fromPosition, toPosition]) => ({ ...line, id: 0, fromPosition, toPosition })));
+    }
+    await tx.insertMany('dirt', rests);
+    cleared += await clearDirt(tx, row.migration, gone);
   }
-  for (let at = 0; at < gone.length; at += 500) {
-    await tx.remove('dirt', { id: { in: gone.slice(at, at + 500) } });
-  }
-  return cleared;
 }
 
 /** Removes dirt by its ids: keys whose present entry the target has accepted. */

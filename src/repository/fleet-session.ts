@@ -12,40 +12,22 @@ import { ChangeoverError, Closed, ControlUnavailable, NotRegistered } from '../c
 import { StampClock, stampMs } from '../core/stamp.ts';
 import type { Logger, Metrics } from '../core/telemetry.ts';
 import type { Traffic } from '../core/traffic.ts';
+import type { FleetSessionOptions } from './fleet-session-options.ts';
 import { limitStamp, type Membership } from './membership.ts';
 import { MigrationSession, type Taken } from './migration-session.ts';
 import { residentMemory } from './resident-memory.ts';
 
-export interface FleetSessionOptions {
-  readonly control: ControlClient;
-  readonly migrations: readonly string[];
-  readonly node: NodeInfo;
-  /** Told apart from every other session, of this process too. */
-  readonly session: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  /** A report at least this often, ms. @default 1000 */
-  readonly heartbeatMs?: number;
-  /**
-   * How far ahead deadlines and stamps are promised, ms: for so long the process goes on without its control plane,
-   * and for so long the end of a process that nobody can prove blocks handovers. @default 86400000
-   */
-  readonly leaseMs?: number;
-  readonly memoryBytes?: () => number;
-  /** @default null */
-  readonly metrics?: Metrics | null;
-}
-
 const DEFAULT_HEARTBEAT_MS = 1_000;
 const DEFAULT_LEASE_MS = 86_400_000;
+const DEFAULT_NAMED_KEYS = 10_000;
 const FAREWELLS = 4;
 const FAREWELL_PAUSE_MS = 100;
 /** A report carries at most this much dirt and this many divergences; the rest goes with the next one. */
 const REPORT_BATCH = 2_000;
 /**
- * Dirt waits so long for company: while a follower is away each report is a transaction that takes the processor from
- * the callers. What an acknowledgement carries does not wait, nor does the first of a while.
+ * Dirt waits so long for company, and one ms more for each line of the report before, at most for the next heartbeat:
+ * while a follower is away each report is a transaction that takes the processor from the callers. What an
+ * acknowledgement carries does not wait, nor does the first of a while.
  */
 const COLLECT_MS = 50;
 
@@ -58,6 +40,7 @@ export class FleetSession {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: Metrics | null;
+  readonly namedKeys: number;
   readonly #control: ControlClient;
   readonly #node: NodeInfo;
   readonly #session: string;
@@ -70,6 +53,7 @@ export class FleetSession {
   #timer: TimerHandle | undefined;
   #collecting: TimerHandle | undefined;
   #reportedAt = Number.NEGATIVE_INFINITY;
+  #collectMs = COLLECT_MS;
   #reporting: Promise<void> | undefined;
   #again = false;
   #fetching = false;
@@ -87,6 +71,7 @@ export class FleetSession {
     this.random = options.random;
     this.logger = options.logger;
     this.metrics = options.metrics ?? null;
+    this.namedKeys = options.namedKeys ?? DEFAULT_NAMED_KEYS;
     this.#control = options.control;
     this.#node = options.node;
     this.#session = options.session;
@@ -141,7 +126,7 @@ export class FleetSession {
   reportCollected(): void {
     if (this.#collecting !== undefined) return;
     // What is due already is not later than the next turn of the event loop.
-    const ms = Math.max(0, this.#reportedAt + COLLECT_MS - this.clock.monotonic());
+    const ms = Math.max(0, this.#reportedAt + this.#collectMs - this.clock.monotonic());
     this.#collecting = this.clock.after(ms, () => {
       this.#collecting = undefined;
       this.reportSoon();
@@ -356,6 +341,7 @@ export class FleetSession {
       if (calls !== null) traffic[name] = calls;
       shed += migration.shed;
     }
+    this.#collectMs = Math.min(COLLECT_MS + dirt.length + divergences.length, this.#heartbeatMs);
     const now = this.clock.now();
     const deadlineLimit =
       membership.deadlineLimit - now < this.#leaseMs / 2 ? now + this.#leaseMs : membership.deadlineLimit;

@@ -1,5 +1,4 @@
 import { DeadlineExceeded, NotRegistered, OutcomeUnknown, StoreFault, StoreUnavailable } from '../core/errors.ts';
-import { keyToJson } from '../core/key-json.ts';
 import type { Route } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import { type CasOutcome, type Entry, type Expected, type PutOutcome, type Store, settledAt } from '../core/store.ts';
@@ -244,11 +243,10 @@ export class LeadWrite implements Watched, InFlightWrite {
   markDirty(cause: string, kind: 'lost' | 'rejected' = 'lost', notBefore: number | null = null): void {
     if (this.#phase === 'settled') return;
     this.#shared.session.markDirty({
-      migration: this.#shared.session.name,
       target: this.follower,
       kind,
       position: this.epoch.ruleset.position(this.unit),
-      key: keyToJson(this.entry.key),
+      key: this.entry.key,
       revision: this.epoch.revision,
       cause,
       notBefore,

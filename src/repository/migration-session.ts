@@ -1,15 +1,24 @@
 import type { DirtReport, DivergenceReport, ShadowCounts } from '../core/control-client.ts';
 import { HandoverInProgress, NotRegistered } from '../core/errors.ts';
+import { keyToJson } from '../core/key-json.ts';
 import { type Route, Ruleset, type RulesetDocument } from '../core/ruleset.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { MigrationMetrics } from '../core/telemetry.ts';
+import type { Key } from '../core/value.ts';
 import { TrafficMeter } from './call-meter.ts';
 import { acknowledgeable, Epoch, type InFlightWrite } from './epoch.ts';
 import type { FleetSession } from './fleet-session.ts';
 import type { Membership } from './membership.ts';
 
-/** Dirt by key beyond this many lines not yet handed over becomes dirt by position. */
-const MOST_DIRTY_KEYS = 10_000;
+/** What a trouble loses beyond the keys that are named is over when nothing was lost for so long. */
+const CALM_MS = 60_000;
+/** More than there are. */
+const POSITIONS = 2 ** 18;
+
+/** A write that the target may be missing, or that it refuses. */
+export interface Lost extends Omit<DirtReport, 'migration' | 'key'> {
+  readonly key: Key;
+}
 
 interface Held {
   readonly unit: string;
@@ -45,8 +54,10 @@ export class MigrationSession {
   #newest: Epoch | undefined;
   #membership: Membership | undefined;
   #held = new Set<Held>();
-  #dirt: DirtReport[] = [];
-  #dirtSeen = new Set<string>();
+  /** Lines not yet handed over, each once. */
+  #dirt = new Map<string | number, DirtReport>();
+  #named = 0;
+  #lostAt = Number.NEGATIVE_INFINITY;
   #divergences: DivergenceReport[] = [];
   #compared = 0;
   #divergent = 0;
@@ -63,7 +74,7 @@ export class MigrationSession {
     this.#unobserve = this.metrics?.observe(() => ({
       mirrorQueue: this.mirrorPending,
       shed: this.shed,
-      unreported: this.#dirt.length,
+      unreported: this.#dirt.size,
       revision: this.#newest?.revision ?? 0,
     }));
   }
@@ -159,19 +170,33 @@ export class MigrationSession {
     if (epoch.reads === 0 && this.#epochs.length > 1) this.#advance();
   }
 
-  /** Remembers a key or position whose write the target may be missing, until the control plane has it. */
-  markDirty(dirt: DirtReport): void {
-    // A key that is dirty under the same revision already, and not yet handed over, needs no second line.
-    const line = this.#dirt.length < MOST_DIRTY_KEYS || dirt.kind === 'rejected' ? dirt : { ...dirt, key: null };
-    const seen = JSON.stringify([line.target, line.kind, line.position, line.key, line.revision, line.notBefore]);
-    if (this.#dirtSeen.has(seen)) return;
-    this.#dirtSeen.add(seen);
-    this.#dirt.push(line);
+  /**
+   * Remembers a key whose write the target may be missing, until the control plane has it. While a trouble lasts only so
+   * many keys are named, and of the others the position: what is known of it stays bounded, however long it lasts.
+   */
+  markDirty(lost: Lost): void {
+    const { target, kind, position, key, revision, notBefore } = lost;
+    const named = kind === 'rejected' || notBefore !== null || this.#namesOne();
+    // What is dirty under the same revision already, and not yet handed over, needs no second line.
+    const place = named
+      ? JSON.stringify([target, kind, position, keyToJson(key), revision, notBefore])
+      : (revision * 2 + (target === 'old' ? 0 : 1)) * POSITIONS + position;
+    if (this.#dirt.has(place)) return;
+    this.#dirt.set(place, { migration: this.name, ...lost, key: named ? keyToJson(key) : null });
     this.fleet.reportCollected();
   }
 
+  #namesOne(): boolean {
+    const now = this.fleet.clock.monotonic();
+    if (now - this.#lostAt >= CALM_MS) this.#named = 0;
+    this.#lostAt = now;
+    if (this.#named >= this.fleet.namedKeys) return false;
+    this.#named += 1;
+    return true;
+  }
+
   hasDirt(): boolean {
-    return this.#dirt.length > 0;
+    return this.#dirt.size > 0;
   }
 
   /** Counts a finished comparison; one of records that diverged comes with its report. */
@@ -191,20 +216,20 @@ export class MigrationSession {
 
   /** Takes up to `most` lines of dirt and divergences out, for a report. */
   take(most: number): Taken {
-    const dirt = this.#dirt.splice(0, most);
-    // What is reported from here on may concern a newer loss of the same key, which an ending replay must not clear.
-    this.#dirtSeen.clear();
+    // A loss from here on gets a line of its own: it may be newer than a replay that clears what is taken now.
+    const taken = [...this.#dirt.entries().take(most)];
+    for (const [place] of taken) this.#dirt.delete(place);
     const divergences = this.#divergences.splice(0, most);
     const shadow = { migration: this.name, compared: this.#compared, divergent: this.#divergent };
     this.#compared = 0;
     this.#divergent = 0;
     return {
-      dirt,
+      dirt: taken.map(([, line]) => line),
       divergences,
       shadow,
       end: (delivered) => {
         if (delivered) return;
-        this.#dirt.unshift(...dirt);
+        this.#dirt = new Map([...taken, ...this.#dirt]);
         this.#divergences.unshift(...divergences);
         this.#compared += shadow.compared;
         this.#divergent += shadow.divergent;
@@ -229,8 +254,7 @@ export class MigrationSession {
   orphan(error: unknown): void {
     this.rejectHeld(error);
     for (const epoch of this.#epochs) epoch.writes.clear();
-    this.#dirt = [];
-    this.#dirtSeen.clear();
+    this.#dirt.clear();
   }
 
   close(): void {

@@ -74,7 +74,7 @@ scenario(
     const session = a!.session.migration(MIGRATION);
     const before = session.epoch.revision;
     for (let n = 0; n < 4_500; n += 1) {
-      const line = { migration: MIGRATION, target: 'new', kind: 'lost', cause: 'test', notBefore: null } as const;
+      const line = { target: 'new', kind: 'lost', cause: 'test', notBefore: null } as const;
       session.markDirty({ ...line, position: n, key: keyOf('ada', String(n)), revision: before });
     }
     await fleet.plane.changeSettings(MIGRATION, { breakerFailures: 6 }, why);
@@ -176,11 +176,11 @@ describe('dirt of units that changed their cohort (R18)', () => {
       const bucket = new Ruleset(initialRuleset(MIGRATION)).position('ada');
       const first = await change(tx, { cohorts: { canary: ['ada'], keptBack: [] } }, COHORT_CHANGE);
       const second = await change(tx, { cohorts: { canary: [], keptBack: ['ada'] } }, COHORT_CHANGE);
-      const line = { migration: MIGRATION, target: 'new', kind: 'lost', key: null, notBefore: null } as const;
+      const line = { migration: MIGRATION, target: 'new', kind: 'lost', notBefore: null } as const;
       const dirt = [
-        { ...line, cause: 'now', position: KEPT_BACK_POSITION, revision: second.revision },
-        { ...line, cause: 'between', position: -1, revision: first.revision },
-        { ...line, cause: 'before', position: bucket, revision: first.revision - 1 },
+        { ...line, cause: 'now', key: { id: '1' }, position: KEPT_BACK_POSITION, revision: second.revision },
+        { ...line, cause: 'between', key: { id: '2' }, position: -1, revision: first.revision },
+        { ...line, cause: 'before', key: { id: '3' }, position: bucket, revision: first.revision - 1 },
       ];
       await report(tx, { ...silent, incarnation, dirt }, 0);
       const positionsOf = async (cause: string) =>

@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
-import type { Change, ControlClient, DirtReport, NodeReport } from '../../src/core/control-client.ts';
+import type { Change, ControlClient, NodeReport } from '../../src/core/control-client.ts';
 import { NotRegistered } from '../../src/core/errors.ts';
 import { initialRuleset } from '../../src/core/ruleset.ts';
 import { makeStamp, type Stamp, stampMs } from '../../src/core/stamp.ts';
 import { silentLogger } from '../../src/core/telemetry.ts';
 import { FleetSession } from '../../src/repository/fleet-session.ts';
+import type { Lost } from '../../src/repository/migration-session.ts';
 import { settle, VirtualClock } from '../support/virtual-clock.ts';
 
 /** A process on a virtual clock, and the control plane that it hears. */
@@ -55,8 +56,7 @@ test('a process reads its rulesets when they may have changed, and not for every
   await session.close();
 });
 
-const dirty = (id: number): DirtReport => ({
-  migration: 'items',
+const dirty = (id: number): Lost => ({
   target: 'new',
   kind: 'lost',
   position: id,

@@ -13,7 +13,7 @@ test('where operations go is logged from when the log’s level says so until it
     isLevelEnabled: (asked) => asked === level,
     debug: (fields) => routed.push((fields as { operation?: unknown }).operation),
   };
-  const process = await oneProcess(clock, {}, {}, logger);
+  const process = await oneProcess(clock, {}, {}, { logger });
   for (const [now, told] of [
     ['info', []],
     ['debug', ['write', 'read']],

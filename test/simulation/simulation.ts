@@ -17,6 +17,8 @@ export interface SimulationOptions {
   readonly seed: number;
   /** With emergencies the guarantee is R17's, not linearizability. @default false */
   readonly emergencies?: boolean;
+  /** The fleet ends its work so long after an emergency, virtual ms: nobody writes over what is wrong. @default never */
+  readonly endsAfterEmergencyMs?: number;
   /** Operators turn dual-write off again and again, and preload before they turn it on. @default false */
   readonly preloads?: boolean;
   /** How long the fleet works, virtual ms. @default 20000 */
@@ -75,7 +77,11 @@ class Simulation {
 
   constructor(options: SimulationOptions) {
     this.#options = options;
-    this.#world = new World(options.seed, options.storage === undefined ? {} : { storage: options.storage });
+    this.#world = new World(options.seed, {
+      // Some name all that they lose, some the first few keys, some none.
+      namedKeys: (process) => [1_000, 2, 0][process % 3] as number,
+      ...(options.storage === undefined ? {} : { storage: options.storage }),
+    });
     this.#random = this.#world.random.fork();
     // Some fleets are busy, for a shorter time: only there two calls meet within a handover's milliseconds.
     const busy = options.busy ?? this.#random.chance(0.3);
@@ -315,6 +321,13 @@ class Simulation {
     this.#emergencyBegun = this.#world.clock.monotonic();
     await controller.emergency(why);
     this.#emergencyDone = this.#world.clock.monotonic();
+    const { endsAfterEmergencyMs } = this.#options;
+    if (endsAfterEmergencyMs === undefined) return;
+    // Those who have worked together know each other's stamps; a new one knows only what it is told.
+    void this.#startNode();
+    void this.#sleep(endsAfterEmergencyMs).then(() => {
+      this.#over = true;
+    });
   }
 
   /** Somebody clears up behind the dead, as every service's janitor does. */

@@ -70,6 +70,8 @@ export interface WorldOptions {
   readonly line?: (process: SimProcess, side: Side, store: Store) => Store;
   /** Stands between a process and the control plane. */
   readonly control?: (process: SimProcess, plane: ControlPlaneApi) => ControlPlaneApi;
+  /** How many lost keys the nth process names. @default {@link FleetSessionOptions.namedKeys} */
+  readonly namedKeys?: (process: number) => number;
   /** @default {@link FleetSessionOptions.leaseMs} */
   readonly leaseMs?: number;
   /** What can be known of a process. @default whether it has ended */
@@ -166,6 +168,7 @@ export class World {
       logger: silentLogger,
       heartbeatMs,
       memoryBytes: () => 0,
+      ...(this.#options.namedKeys === undefined ? {} : { namedKeys: this.#options.namedKeys(this.#started) }),
       ...(this.#options.leaseMs === undefined ? {} : { leaseMs: this.#options.leaseMs }),
     });
     const node: SimNode = { process, session, repository: this.#repository(process, stores, session), closed: false };

@@ -1,14 +1,16 @@
 import { type FaultPlan, MemoryDatabase, memory } from '../../adapters/memory/index.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import type { DirtReport, ShadowCounts } from '../../src/core/control-client.ts';
+import { ControlUnavailable } from '../../src/core/errors.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { initialRuleset } from '../../src/core/ruleset.ts';
 import type { Settings } from '../../src/core/settings.ts';
 import type { Side } from '../../src/core/stage.ts';
 import { identityCodec, type Store } from '../../src/core/store.ts';
-import { type Logger, silentLogger } from '../../src/core/telemetry.ts';
+import { silentLogger } from '../../src/core/telemetry.ts';
 import { DeadlineSweep } from '../../src/repository/deadline-sweep.ts';
 import { FleetSession } from '../../src/repository/fleet-session.ts';
+import type { FleetSessionOptions } from '../../src/repository/fleet-session-options.ts';
 import { Mirror } from '../../src/repository/mirror.ts';
 import { Repository } from '../../src/repository/repository.ts';
 import { ShadowReads } from '../../src/repository/shadow-reads.ts';
@@ -23,12 +25,12 @@ export async function oneProcess(
   clock: Clock,
   settings: Partial<Settings>,
   faults: Partial<Record<Side, FaultPlan>>,
-  logger: Logger = silentLogger,
+  { logger = silentLogger, ...more }: Partial<FleetSessionOptions> = {},
 ) {
   const keys = new KeySpec(['user', 'id'], ['user']);
   const told: DirtReport[] = [];
   const compared: ShadowCounts[] = [];
-  let errors = 0;
+  let [errors, away] = [0, false];
   const ruleset = {
     ...initialRuleset('items', settings),
     dials: { dualWrite: 100_000, shadowRead: 100_000, cutover: 0, retireOld: false },
@@ -38,6 +40,7 @@ export async function oneProcess(
     control: {
       join: async () => ({ incarnation: 7, rulesets: [ruleset] }),
       report: async ({ dirt, shadow, health }) => {
+        if (away) throw new ControlUnavailable('away');
         told.push(...dirt);
         compared.push(...shadow);
         errors = health.errors;
@@ -53,6 +56,7 @@ export async function oneProcess(
     clock,
     random: () => 0.5,
     logger,
+    ...more,
   });
   const store = (side: Side): Promise<Store> =>
     memory({ database: new MemoryDatabase({ clock, prepared: true }), faults: faults[side] }).create({
@@ -77,5 +81,16 @@ export async function oneProcess(
     schema: null,
     queries: {},
   });
-  return { items, migration, told, compared, errors: () => errors, close: () => session.close() };
+  return {
+    items,
+    migration,
+    told,
+    compared,
+    errors: () => errors,
+    /** The control plane does not answer any more, or does again. */
+    away: (now: boolean) => {
+      away = now;
+    },
+    close: () => session.close(),
+  };
 }
