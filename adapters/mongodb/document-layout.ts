@@ -79,6 +79,8 @@ export class DocumentLayout {
   readonly #places: FieldPlaces;
   /** The stamp that was written last: a replay of what never had one writes the same with every record. */
   #stamp: { readonly text: Stamp; readonly bytes: unknown } | null = null;
+  /** The stamp that was read last. */
+  #read: { readonly text: Stamp; readonly bytes: Uint8Array } | null = null;
   /** What the names of the key take in a document, and whether BSON can hold them at all. */
   readonly #keyNameBytes: number;
   readonly #keyNamesFit: boolean;
@@ -245,7 +247,13 @@ export class DocumentLayout {
         remedy: 'choose another "stampField"',
       });
     }
-    return stampFromBytes(held);
+    // What was filled at once has one stamp, and its text costs more than a look.
+    let last = this.#read;
+    if (last === null || !last.bytes.every((byte, i) => byte === held[i])) {
+      last = { bytes: Uint8Array.from(held), text: stampFromBytes(held) };
+      this.#read = last;
+    }
+    return last.text;
   }
 
   /** What a document, or the part of it that {@link stampFields} names, says of its version. */
