@@ -1,10 +1,12 @@
 import type { Knex } from 'knex';
 
-/** Each dirty position is one line, which is looked up whenever something of it is lost again. */
+/** What is dirty is asked for by position, and may be a line for each of them. */
+const COLUMNS = ['migration', 'kind', 'target', 'from_position', 'to_position'];
+
 export async function up(knex: Knex): Promise<void> {
-  await knex.schema.alterTable('dirt', (t) => t.index(['migration', 'from_position']));
+  await knex.schema.alterTable('dirt', (t) => t.index(COLUMNS));
 }
 
 export async function down(knex: Knex): Promise<void> {
-  await knex.schema.alterTable('dirt', (t) => t.dropIndex(['migration', 'from_position']));
+  await knex.schema.alterTable('dirt', (t) => t.dropIndex(COLUMNS));
 }

@@ -71,7 +71,7 @@ async function emergency(session: Session, migration: string, options: RollbackO
   terminal.say(
     `${terminal.style('bold', migration)} cutover ${from} → ${terminal.style('bold', describeDial(dials.cutover))}, revision ${revision}; the old store leads ${leads} after ${duration(result.tookMs)}`,
   );
-  const missing = (await plane.dirt(migration, 'old', 10_000)).map(
+  const missing = (await plane.dirt(migration, 'old', 4)).map(
     ({ fromPosition, toPosition }) => [fromPosition, toPosition] as const,
   );
   if (dirty.ranges + dirty.rejected > 0) {

@@ -13,7 +13,6 @@ import { ago, count, duration, keyText, percent, plural, printable, share } from
 const WIDTH = 14;
 /** Examples of what is wrong; the rest is counted. */
 const EXAMPLES = 5;
-const MOST_DIRT = 2_000;
 
 /** A migration as somebody reads it at three in the morning: what is off the normal is coloured and named. */
 export async function sayStatus(session: Session, plane: ControlPlaneApi, status: MigrationStatus): Promise<void> {
@@ -36,7 +35,7 @@ export async function sayStatus(session: Session, plane: ControlPlaneApi, status
   line('complete', `old store ${share(status.coverage.old)}, new store ${share(status.coverage.new)}`);
   const { ranges, rejected } = status.dirty;
   const dirty = [
-    ...(ranges === 0 ? [] : [`${plural(ranges, 'entry', 'entries')} to replay`]),
+    ...(ranges === 0 ? [] : [`${plural(ranges, 'key or position', 'keys and positions')} to replay`]),
     ...(rejected === 0 ? [] : [`${plural(rejected, 'key')} rejected by a store`]),
   ];
   line('dirty', dirty.join(', ') || 'nothing', dirty.length === 0);
@@ -143,7 +142,7 @@ function extraLines({ stamping, cohorts, settings }: RulesetDocument): readonly 
 }
 
 async function sayRejected(terminal: Terminal, plane: ControlPlaneApi, name: string): Promise<void> {
-  const rows = (await plane.dirt(name, null, MOST_DIRT)).filter((row) => row.kind === 'rejected');
+  const rows = await plane.dirt(name, null, EXAMPLES + 1, 0, 'rejected');
   terminal.say(`\n  rejected${rows.length > EXAMPLES ? ` (the first ${EXAMPLES})` : ''}`);
   for (const { key, target, cause } of rows.slice(0, EXAMPLES)) {
     const what = key === null ? 'keys that were too many to keep' : keyText(key);

@@ -57,7 +57,14 @@ export interface PagePlan {
 export function planPage(
   table: TableName,
   primary: string,
-  page: { readonly orderBy?: string; readonly descending?: boolean; readonly limit?: number } | undefined,
+  page:
+    | {
+        readonly orderBy?: string;
+        readonly descending?: boolean;
+        readonly limit?: number;
+        readonly columns?: readonly string[];
+      }
+    | undefined,
 ): PagePlan {
   const column = page?.orderBy ?? primary;
   const limit = page?.limit ?? null;

@@ -16,7 +16,8 @@ import type { Settings } from '../core/settings.ts';
 import type { Side } from '../core/stage.ts';
 import type { Traffic } from '../core/traffic.ts';
 import * as acceptances from './acceptances.ts';
-import { behind, type FleetMember, factsOf, fleetOf, membersBehind, migrationRow } from './facts.ts';
+import * as dirt from './dirt.ts';
+import { behind, type FleetMember, fleetOf, membersBehind, migrationRow, stepFactsOf } from './facts.ts';
 import * as finish from './finish.ts';
 import * as fleetDesk from './fleet-desk.ts';
 import { fleetGate } from './gates.ts';
@@ -167,8 +168,19 @@ export class ControlPlane {
     });
   }
 
-  dirt(name: string, target: Side | null, limit: number, after = 0): Promise<readonly DirtRow[]> {
-    const where = { migration: name, id: { gt: after }, ...(target === null ? {} : { target }) };
+  /** Oldest first. */
+  dirt(
+    name: string,
+    target: Side | null,
+    limit: number,
+    after = 0,
+    kind: DirtRow['kind'] | null = null,
+  ): Promise<readonly DirtRow[]> {
+    const where = {
+      ...{ migration: name, id: { gt: after } },
+      ...(target === null ? {} : { target }),
+      ...(kind === null ? {} : { kind }),
+    };
     return this.#storage.read((tx) => tx.select('dirt', where, { orderBy: 'id', limit }));
   }
 
@@ -473,12 +485,19 @@ export class ControlPlane {
     );
   }
 
-  dirtOf(name: string, target: Side, upTo: number | null, after: number, limit: number): Promise<readonly DirtRow[]> {
-    return this.#storage.read((tx) => replays.dirtOf(tx, name, target, upTo, after, limit));
+  dirtOf(
+    name: string,
+    target: Side,
+    upTo: number | null,
+    after: number,
+    limit: number,
+    within: Intervals | null = null,
+  ): Promise<readonly DirtRow[]> {
+    return this.#storage.read((tx) => dirt.dirtOf(tx, name, target, upTo, after, limit, within));
   }
 
   clearDirt(name: string, ids: readonly number[]): Promise<number> {
-    return this.#storage.transaction((tx) => replayEnd.clearDirt(tx, name, ids));
+    return this.#storage.transaction((tx) => dirt.clearDirt(tx, name, ids));
   }
 
   /** Records that a target refuses a key which a replay brought (R19). */
@@ -646,7 +665,7 @@ export class ControlPlane {
 
   fleetGate(name: string, revision: number): Promise<GateVerdict> {
     return this.#storage.read(async (tx) =>
-      fleetGate(await factsOf(tx, name, this.#clock.now()), revision, `revision ${revision}`),
+      fleetGate(await stepFactsOf(tx, name, this.#clock.now()), revision, `revision ${revision}`),
     );
   }
 

@@ -1,18 +1,11 @@
-import { between } from '../core/dial.ts';
+import { between, WHOLE_LINE } from '../core/dial.ts';
 import { UnknownMigration } from '../core/errors.ts';
 import { type Intervals, includes, NOTHING } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { DialMove, Side } from '../core/stage.ts';
+import { type DirtSummary, dirtIn } from './dirt.ts';
 import { type CohortMove, cohortMovesSince } from './publish.ts';
-import type {
-  AcceptanceRow,
-  CensusRow,
-  DirtRow,
-  MigrationRow,
-  NodeRow,
-  Transaction,
-  VerificationRow,
-} from './storage.ts';
+import type { AcceptanceRow, CensusRow, MigrationRow, NodeRow, Transaction, VerificationRow } from './storage.ts';
 
 /** A process of the fleet, as gates and people name it. */
 export interface FleetMember {
@@ -27,6 +20,7 @@ export interface Facts {
   readonly document: RulesetDocument;
   /** The processes whose acknowledgements are required. */
   readonly fleet: readonly FleetMember[];
+  /** In the positions whose cutover moves, if that is what the facts are for; else all. */
   readonly dirt: readonly DirtSummary[];
   /** Those that a move of the cutover may meet, if that is what the facts are for. */
   readonly openDivergences: readonly { readonly position: number }[];
@@ -47,13 +41,6 @@ export interface PreloadFacts {
   readonly running: boolean;
   /** The latest deadline of a put that is not known to be settled (the new store's time), or 0. */
   readonly looseUntil: number;
-}
-
-export interface DirtSummary {
-  readonly target: Side;
-  readonly kind: DirtRow['kind'];
-  readonly range: readonly [from: number, to: number];
-  readonly cause: string;
 }
 
 export const coverageOf = (row: MigrationRow, side: Side): Intervals =>
@@ -134,14 +121,6 @@ async function preloadFacts(tx: Transaction, name: string): Promise<PreloadFacts
   };
 }
 
-/** Very much dirt of one store must not hide that of the other. */
-async function dirtRows(tx: Transaction, migration: string): Promise<readonly DirtRow[]> {
-  const rows = await tx.select('dirt', { migration }, { limit: MOST_ROWS });
-  if (rows.length < MOST_ROWS) return rows;
-  const old = await tx.select('dirt', { migration, target: 'old' }, { limit: MOST_ROWS });
-  return [...old, ...(await tx.select('dirt', { migration, target: 'new' }, { limit: MOST_ROWS }))];
-}
-
 /** A divergence does not say at which revision it was found, so all moves may matter to it. */
 async function movesSince(
   tx: Transaction,
@@ -172,7 +151,7 @@ async function divergencesIn(
   return found;
 }
 
-/** What the steps of a handover are taken by: writes wait for them, so nothing else is read. */
+/** What the steps of a handover, and all that asks no gates of data, are taken by: writes wait for them. */
 export type StepFacts = Pick<Facts, 'row' | 'document' | 'fleet' | 'now'>;
 
 export async function stepFactsOf(tx: Transaction, name: string, now: number): Promise<StepFacts> {
@@ -184,31 +163,24 @@ export async function stepFactsOf(tx: Transaction, name: string, now: number): P
 export async function factsOf(tx: Transaction, name: string, now: number, move?: DialMove): Promise<Facts> {
   const where = { migration: name };
   const newest = { orderBy: 'id', descending: true } as const;
-  const [row, nodes, verifications, [different], dirt, runningReplays, preload, censuses, acceptances] =
-    await Promise.all([
-      migrationRow(tx, name),
-      aliveNodes(tx),
-      tx.select('verifications', where, { ...newest, limit: MOST_VERDICTS }),
-      tx.select('divergences', where, { limit: 1 }),
-      dirtRows(tx, name),
-      tx.count('replays', { ...where, state: 'running' }),
-      preloadFacts(tx, name),
-      tx.select('censuses', where, { ...newest, limit: MOST_ROWS }),
-      tx.select('acceptances', where),
-    ]);
-  const positions = move?.dial === 'cutover' ? between(row.document.dials.cutover, move.to) : NOTHING;
+  const [row, nodes, verifications, [different], runningReplays, preload, censuses, acceptances] = await Promise.all([
+    migrationRow(tx, name),
+    aliveNodes(tx),
+    tx.select('verifications', where, { ...newest, limit: MOST_VERDICTS }),
+    tx.select('divergences', where, { limit: 1 }),
+    tx.count('replays', { ...where, state: 'running' }),
+    preloadFacts(tx, name),
+    tx.select('censuses', where, { ...newest, limit: MOST_ROWS }),
+    tx.select('acceptances', where),
+  ]);
+  const moving = move?.dial === 'cutover' ? between(row.document.dials.cutover, move.to) : null;
   const cohortMoves = await movesSince(tx, row, different !== undefined, verifications, now);
   return {
     row,
     document: row.document,
     fleet: await membersOf(tx, name, nodes),
-    dirt: dirt.map(({ target, kind, fromPosition, toPosition, cause }) => ({
-      target,
-      kind,
-      range: [fromPosition, toPosition],
-      cause,
-    })),
-    openDivergences: await divergencesIn(tx, name, positions, cohortMoves),
+    dirt: await dirtIn(tx, name, moving ?? WHOLE_LINE),
+    openDivergences: await divergencesIn(tx, name, moving ?? NOTHING, cohortMoves),
     verifications,
     cohortMoves,
     runningReplays,

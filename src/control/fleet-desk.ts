@@ -6,10 +6,10 @@ import { type Intervals, intervals, NOTHING, subtract, union } from '../core/int
 import { initialRuleset, mirroredTo, type RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import { STAMP_MIN } from '../core/stamp.ts';
+import { insertDirt } from './dirt.ts';
 import { migrationRow, nameOf } from './facts.ts';
 import { type Authorship, along, carried, cohortMovesSince, remember } from './publish.ts';
-import { clearDirt } from './replay-end.ts';
-import type { DirtRow, DivergenceRow, NodeRow, Transaction, Where } from './storage.ts';
+import type { DirtRow, DivergenceRow, NodeRow, Transaction } from './storage.ts';
 import { foldTraffic, keepKnownTraffic, keepTraffic } from './traffic-desk.ts';
 
 /** The id of a key in its JSON form: enough to tell the rows of one migration apart. */
@@ -187,51 +187,6 @@ async function addReported(tx: Transaction, lines: readonly DirtReport[], at: nu
     }
   }
   await insertDirt(tx, rows);
-}
-
-/** Keys or positions of one question. */
-const MOST_ASKED = 500;
-
-const placeOf = ({ migration, target, kind, keyId, fromPosition, toPosition }: DirtRow): string =>
-  JSON.stringify([migration, target, kind, keyId, fromPosition, toPosition]);
-
-/** A key that was lost, or a write that may still come, is a line of its own; all else is of a place. */
-const isOfPlace = ({ kind, keyId, notBefore }: DirtRow): boolean =>
-  kind === 'rejected' || (keyId === null && notBefore === null);
-
-/**
- * Dirt, each place once: however often a key is written that the follower refuses, it is one key, and however much is
- * lost of a position, one position. The new line stands for older ones of the same place, and is not cleared by whoever
- * looked at those.
- */
-async function insertDirt(tx: Transaction, rows: readonly DirtRow[]): Promise<void> {
-  const places = new Map(rows.filter(isOfPlace).map((row) => [placeOf(row), row]));
-  for (const [migration, its] of Map.groupBy(places.values(), (row) => row.migration)) {
-    const keys = its.filter(({ kind }) => kind === 'rejected').map(({ keyId }) => keyId ?? '');
-    for (const some of inParts(new Set(keys))) {
-      await removePlaces(tx, places, { migration, kind: 'rejected', keyId: { in: some } });
-    }
-    const positions = its.filter(({ kind }) => kind !== 'rejected').map(({ fromPosition }) => fromPosition);
-    for (const some of inParts(new Set(positions))) {
-      await removePlaces(tx, places, { migration, keyId: null, notBefore: null, fromPosition: { in: some } });
-    }
-  }
-  await tx.insertMany('dirt', [...rows.filter((row) => !isOfPlace(row)), ...places.values()]);
-}
-
-const inParts = <T>(all: ReadonlySet<T>): readonly (readonly T[])[] =>
-  Array.from({ length: Math.ceil(all.size / MOST_ASKED) }, (_, i) =>
-    [...all].slice(i * MOST_ASKED, (i + 1) * MOST_ASKED),
-  );
-
-async function removePlaces(
-  tx: Transaction,
-  places: ReadonlyMap<string, DirtRow>,
-  where: Where<DirtRow> & { readonly migration: string },
-): Promise<void> {
-  const known = await tx.select('dirt', where);
-  const stale = known.filter((row) => places.has(placeOf(row))).map(({ id }) => id);
-  await clearDirt(tx, where.migration, stale);
 }
 
 type DirtLine = Omit<DirtRow, 'id' | 'migration' | 'target' | 'fromPosition' | 'toPosition'>;

@@ -14,7 +14,8 @@ import { shellWord } from '../core/shell-word.ts';
 import { type DialMove, type Dials, dialsConflict, type Side } from '../core/stage.ts';
 import type { Finding } from '../core/store.ts';
 import { number, openFindings, openLosses, standingCensus } from './acceptances.ts';
-import { behind, coverageOf, type DirtSummary, type Facts, MOST_ROWS } from './facts.ts';
+import type { DirtSummary } from './dirt.ts';
+import { behind, coverageOf, type Facts, MOST_ROWS, type StepFacts } from './facts.ts';
 import { along } from './publish.ts';
 import { moreDivergeIn, verifiedAs } from './verified.ts';
 
@@ -96,7 +97,11 @@ export function gatesOf(facts: Facts, move: DialMove, evidence: CallerEvidence):
 }
 
 /** The gates of giving positions to a side: what must be true of its data (R12: enter). Pure. */
-export function handoverGates(facts: Facts, positions: Intervals, to: Side): readonly GateVerdict[] {
+export function handoverGates(
+  facts: Pick<Facts, 'row' | 'document' | 'dirt'>,
+  positions: Intervals,
+  to: Side,
+): readonly GateVerdict[] {
   const name = facts.document.migration;
   const missing = subtract(positions, coverageOf(facts.row, to));
   const dirt = facts.dirt.filter(({ range }) => overlaps([range], positions));
@@ -122,7 +127,7 @@ export function handoverGates(facts: Facts, positions: Intervals, to: Side): rea
 }
 
 /** Every process of the fleet must be there to acknowledge. Pure. */
-export function fleetGate(facts: Facts, revision: number, what: string): GateVerdict {
+export function fleetGate(facts: StepFacts, revision: number, what: string): GateVerdict {
   const late = behind(facts.fleet, revision);
   return gate(
     'fleet',
@@ -153,7 +158,8 @@ function describeDirt(dirt: readonly DirtSummary[]): string {
   if (dirt.length === 0) return 'nothing is dirty';
   const positions = dirt.map(({ range }) => range);
   const causes = [...new Set(dirt.map(({ cause }) => cause))].slice(0, 3).join('; ');
-  return `${dirt.length} dirty entr${dirt.length === 1 ? 'y' : 'ies'} at ${describePositions(positions.slice(0, 3))}${positions.length > 3 ? ', …' : ''}: ${causes}`;
+  const lines = dirt.reduce((sum, each) => sum + each.lines, 0);
+  return `${lines} dirty entr${lines === 1 ? 'y' : 'ies'} at ${describePositions(positions.slice(0, 3))}${positions.length > 3 ? ', …' : ''}: ${causes}`;
 }
 
 function preparedGate(evidence: CallerEvidence): GateVerdict {
@@ -363,7 +369,7 @@ function retireGates(facts: Facts, evidence: CallerEvidence): readonly GateVerdi
     gate(
       'coverage',
       covers(facts.row.coverageNew, everything),
-      'the new store must be complete',
+      `the new store is ${covers(facts.row.coverageNew, everything) ? '' : 'not known to be '}complete`,
       'changeover backfill',
     ),
     gate('dirty', toNew.length === 0, describeDirt(toNew), `changeover repair ${facts.document.migration} ${REASON}`),
@@ -379,7 +385,7 @@ function retireGates(facts: Facts, evidence: CallerEvidence): readonly GateVerdi
 }
 
 /** The furthest value a dial may take towards `to` by coverage alone, for a refusal to offer; null is none. */
-export function furthest(facts: Facts, from: Threshold, to: Threshold): Threshold | null {
+export function furthest(facts: Pick<Facts, 'row' | 'dirt'>, from: Threshold, to: Threshold): Threshold | null {
   const side: Side = to > from ? 'new' : 'old';
   const blocked = [
     ...subtract(between(from, to), coverageOf(facts.row, side)),

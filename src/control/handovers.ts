@@ -4,11 +4,12 @@ import { covers, type Intervals, includes, intersect, intervals, subtract, union
 import type { Cohort, Handover, RulesetDocument } from '../core/ruleset.ts';
 import { type Side, STAGE_TABLE, stageAt } from '../core/stage.ts';
 import { parseStamp } from '../core/stamp.ts';
-import { behind, coverageOf, type Facts, type FleetMember, factsOf, type StepFacts, stepFactsOf } from './facts.ts';
+import { copyDirt, type DirtSummary, dirtIn } from './dirt.ts';
+import { behind, coverageOf, type FleetMember, type StepFacts, stepFactsOf } from './facts.ts';
 import { stampCeiling } from './fleet-desk.ts';
 import { furthest, handoverGates } from './gates.ts';
 import { type Authorship, COHORT_CHANGE, publish, uncover, unitPosition } from './publish.ts';
-import type { DirtRow, Transaction } from './storage.ts';
+import type { Transaction } from './storage.ts';
 
 /** Where a handover stands after a step, and what the next one waits for. */
 export interface HandoverProgress {
@@ -31,7 +32,7 @@ const authorityAt = (document: RulesetDocument, position: number): Side =>
 /** R12 step 1: HOLD, if its gates let it. */
 export async function beginCutover(
   tx: Transaction,
-  facts: Facts,
+  facts: StepFacts,
   to: Threshold,
   authorship: Authorship,
   gates: readonly GateVerdict[],
@@ -58,7 +59,7 @@ export async function beginCutover(
 /** What a unit's change of cohort needs, and does to coverage (R18). */
 export async function changeCohort(
   tx: Transaction,
-  facts: Facts,
+  facts: StepFacts,
   unit: string,
   to: Cohort | null,
   authorship: Authorship,
@@ -82,7 +83,7 @@ export async function changeCohort(
     );
   }
   const positions = intervals([[oldPosition, oldPosition + 1]]);
-  const gates = handoverGates(facts, positions, target);
+  const gates = handoverGates({ ...facts, dirt: await dirtIn(tx, row.name, positions) }, positions, target);
   refuse(`the unit cannot change its store yet`, gates);
   const handover: Handover = {
     kind: 'fenced',
@@ -129,11 +130,7 @@ async function movePosition(tx: Transaction, facts: StepFacts, from: number, to:
     // A replay under way may have passed the unit while it stood elsewhere.
     await uncover(tx, row.name, side, point);
   }
-  const dirt = await tx.select('dirt', { migration: row.name, fromPosition: { lte: from }, toPosition: { gt: from } });
-  await tx.insertMany(
-    'dirt',
-    dirt.map((line) => ({ ...line, id: 0, fromPosition: to, toPosition: to + 1 })),
-  );
+  await copyDirt(tx, row.name, from, to);
 }
 
 /** @throws GatesRefused unless all gates that are not advice pass. */
@@ -244,18 +241,8 @@ async function moveAuthority(
   return progress('stepped', 'move', { document: after });
 }
 
-async function dirtIn(tx: Transaction, migration: string, positions: Intervals): Promise<readonly DirtRow[]> {
-  const rows: DirtRow[] = [];
-  for (const [from, to] of positions) {
-    rows.push(
-      ...(await tx.select('dirt', { migration, fromPosition: { lt: to }, toPosition: { gt: from } }, { limit: 1_000 })),
-    );
-  }
-  return rows;
-}
-
-const dirtySides = (rows: readonly DirtRow[]): readonly Side[] =>
-  (['old', 'new'] as const).filter((side) => rows.some((row) => row.target === side));
+const dirtySides = (dirt: readonly DirtSummary[]): readonly Side[] =>
+  (['old', 'new'] as const).filter((side) => dirt.some(({ target }) => target === side));
 
 /**
  * Turns a handover round: before authority moved it just ends; afterwards authority goes back under the same hold, with
@@ -301,7 +288,9 @@ export async function cancelHandover(
 }
 
 /** What an emergency roll-back would take back, and how far; or the gate that is in its way. Pure. @throws Busy */
-export function planEmergency(facts: Facts): { readonly positions: Intervals; readonly to: Threshold } | GateVerdict {
+export function planEmergency(
+  facts: StepFacts,
+): { readonly positions: Intervals; readonly to: Threshold } | GateVerdict {
   const { document, row } = facts;
   const { dials, migration } = document;
   const coverageGate = (evidence: string, remedy: string): GateVerdict => ({
@@ -338,7 +327,7 @@ export async function beginEmergency(
   authorship: Authorship,
   now: number,
 ): Promise<RulesetDocument> {
-  const facts = await factsOf(tx, name, now);
+  const facts = await stepFactsOf(tx, name, now);
   const { document, row } = facts;
   const { dials } = document;
   if (document.handover?.kind === 'emergency') return document;

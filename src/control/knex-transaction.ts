@@ -95,20 +95,22 @@ export class KnexTransaction implements Transaction {
     }
   }
 
-  async select<T extends keyof Tables>(
+  async select<T extends keyof Tables, C extends keyof Tables[T] = keyof Tables[T]>(
     table: T,
     where: Where<Tables[T]>,
-    page?: Page<Tables[T]>,
-  ): Promise<Tables[T][]> {
+    page?: Page<Tables[T], C>,
+  ): Promise<Pick<Tables[T], C>[]> {
     const { primary } = RULES[table];
     const { column, descending, limit } = planPage(table, primary, page);
     const direction = descending ? 'desc' : 'asc';
     const slots = new Slots();
     const conditions = this.#conditions(table, where, slots);
     const most = limit === null ? null : slots.take(limit);
-    const shape = `select ${table} ${conditions.shape} ${column} ${direction} ${most !== null}`;
+    const wanted = page?.columns?.map((field) => ({ field, name: snake(field), kind: kindOf(table, field) }));
+    const shape = `select ${table} ${wanted?.map(({ field }) => field)} ${conditions.shape} ${column} ${direction} ${most !== null}`;
     const { rows } = await this.#run(shape, slots, (knex) => {
-      const query = conditions.apply(knex(this.#dialect.tableName(table)).select('*'));
+      const names = wanted?.map(({ name }) => name) ?? ['*'];
+      const query = conditions.apply(knex(this.#dialect.tableName(table)).select(names));
       this.#dialect.orderBy(query, snake(column), direction, kindOf(table, column).endsWith('?'));
       if (column !== primary) query.orderBy(snake(primary), direction);
       if (most !== null) query.limit(most);
@@ -116,8 +118,10 @@ export class KnexTransaction implements Transaction {
     });
     return rows.map((row) => {
       const decoded: Cells = {};
-      for (const { field, name, kind } of layoutOf(table)) decoded[field] = decode(this.#dialect, kind, row[name]);
-      return decoded as unknown as Tables[T];
+      for (const { field, name, kind } of wanted ?? layoutOf(table)) {
+        decoded[field] = decode(this.#dialect, kind, row[name]);
+      }
+      return decoded as unknown as Pick<Tables[T], C>;
     });
   }
 

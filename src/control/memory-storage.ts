@@ -27,12 +27,12 @@ class MemoryTransaction implements Transaction {
     for (const row of rows) target.insert(row, this.#undo);
   }
 
-  async select<T extends keyof Tables>(
+  async select<T extends keyof Tables, C extends keyof Tables[T] = keyof Tables[T]>(
     table: T,
     where: Where<Tables[T]>,
-    page?: Page<Tables[T]>,
-  ): Promise<Tables[T][]> {
-    return this.#table(table).select(where, page) as unknown as Tables[T][];
+    page?: Page<Tables[T], C>,
+  ): Promise<Pick<Tables[T], C>[]> {
+    return this.#table(table).select(where, page) as unknown as Pick<Tables[T], C>[];
   }
 
   async count<T extends keyof Tables>(table: T, where: Where<Tables[T]>): Promise<number> {

@@ -93,7 +93,9 @@ export class MemoryTable {
     if (rows.some((row, i) => i > 0 && inOrder(rows[i - 1] as MemoryRow, row) > 0)) rows.sort(inOrder);
     if (descending) rows.reverse();
     if (limit !== null && rows.length > limit) rows.length = limit;
-    return rows.map((row) => ({ ...row }));
+    const columns = page?.columns;
+    if (columns === undefined) return rows.map((row) => ({ ...row }));
+    return rows.map((row) => Object.fromEntries(columns.map((name) => [name, row[name]])));
   }
 
   count(where: object): number {

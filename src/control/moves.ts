@@ -1,9 +1,10 @@
-import { describeDial, type Threshold } from '../core/dial.ts';
+import { between, describeDial, type Threshold } from '../core/dial.ts';
 import { type GatesRefused, type GateVerdict, MigrationFinished, RevisionConflict } from '../core/errors.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { DEFAULT_SETTINGS, type Settings, validateSettings } from '../core/settings.ts';
 import type { DialMove } from '../core/stage.ts';
-import { behind, type FleetMember, factsOf, migrationRow } from './facts.ts';
+import { lastDirtIn } from './dirt.ts';
+import { behind, type Facts, type FleetMember, factsOf, migrationRow, stepFactsOf } from './facts.ts';
 import { type CallerEvidence, furthest, gatesOf, moved } from './gates.ts';
 import * as handovers from './handovers.ts';
 import { type Authorship, publish, remember } from './publish.ts';
@@ -83,7 +84,7 @@ export async function move(tx: Transaction, request: MoveRequest, now: number): 
     !allowed &&
     move.dial === 'cutover' &&
     gates.every((gate) => gate.passed || !['order', 'handover', 'fleet'].includes(gate.gate))
-      ? furthest(facts, document.dials.cutover, move.to)
+      ? furthest(await withLastDirt(tx, facts, move.to), document.dials.cutover, move.to)
       : null;
   if (dryRun) return { gates, allowed, document: null, next, furthest: furthestValue };
   if (!allowed) {
@@ -114,6 +115,12 @@ export async function move(tx: Transaction, request: MoveRequest, now: number): 
   };
 }
 
+/** How far back a cutover may go is known by what is dirty last, of however many lines. */
+async function withLastDirt(tx: Transaction, facts: Facts, to: Threshold): Promise<Facts> {
+  const last = await lastDirtIn(tx, facts.row.name, between(facts.document.dials.cutover, to));
+  return { ...facts, dirt: [...facts.dirt, ...last] };
+}
+
 /**
  * The next step of R16 towards stamping on: `off` → `starting` → `on`, each only when all have acknowledged the one
  * before. Null when it is on; otherwise who is waited for.
@@ -124,7 +131,7 @@ export async function advanceStamping(
   authorship: Authorship,
   now: number,
 ): Promise<StampingStep | null> {
-  const facts = await factsOf(tx, name, now);
+  const facts = await stepFactsOf(tx, name, now);
   const { document, row } = facts;
   if (document.stamping === 'on') return null;
   const waitingFor = behind(facts.fleet, row.revision);
@@ -162,7 +169,7 @@ export async function changeCohort(
   authorship: Authorship,
   now: number,
 ): Promise<CohortChange> {
-  const facts = await factsOf(tx, name, now);
+  const facts = await stepFactsOf(tx, name, now);
   if (facts.document.finished) throw new MigrationFinished(`${name} is finished; its units do not move any more`);
   if (facts.document.handover !== null) {
     throw new RevisionConflict(`a handover of ${name} is going on`, { remedy: 'try again when it has ended' });

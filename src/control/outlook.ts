@@ -1,10 +1,11 @@
 import { CANARY_POSITION, type DialValue, dialValue, KEPT_BACK_POSITION } from '../core/dial.ts';
 import type { GateVerdict } from '../core/errors.ts';
-import { type Intervals, includes, intervals, overlaps } from '../core/intervals.ts';
+import { type Intervals, includes, intervals } from '../core/intervals.ts';
 import type { KeyJson } from '../core/key-json.ts';
 import type { Handover } from '../core/ruleset.ts';
 import type { Dials, Side } from '../core/stage.ts';
-import { factsOf, migrationRow, nameOf } from './facts.ts';
+import { countDirt, dirtOf, dirtyPositions } from './dirt.ts';
+import { migrationRow, nameOf, stepFactsOf } from './facts.ts';
 import { planEmergency } from './handovers.ts';
 import type { ReplayRow } from './replay-row.ts';
 import { SPANS } from './series.ts';
@@ -31,19 +32,12 @@ export interface LineView {
   readonly handover: Handover | null;
 }
 
-/** More dirt than this is not drawn. */
-const MOST_DIRT = 20_000;
 const MOST_RANGES = 1_000;
 
 export async function lineOf(tx: Transaction, migration: string): Promise<LineView> {
   const { document, revision, coverageOld, coverageNew } = await migrationRow(tx, migration);
-  const dirt = await tx.select('dirt', { migration }, { orderBy: 'id', limit: MOST_DIRT });
-  const ranges = (kind: DirtRow['kind'], target: Side): Intervals =>
-    joined(
-      dirt
-        .filter((row) => row.kind === kind && row.target === target)
-        .map(({ fromPosition, toPosition }) => [fromPosition, toPosition]),
-    );
+  const ranges = async (kind: DirtRow['kind'], target: Side): Promise<Intervals> =>
+    joined(await dirtyPositions(tx, migration, kind, target));
   const replays = [];
   for (const { id, kind, target, positions, estimate } of await tx.select('replays', { migration, state: 'running' })) {
     const partitions = await tx.select('replay_partitions', { replay: id });
@@ -57,16 +51,16 @@ export async function lineOf(tx: Transaction, migration: string): Promise<LineVi
     dials: document.dials,
     cohorts: { canary: document.cohorts.canary.length, keptBack: document.cohorts.keptBack.length },
     covered: { old: coverageOld, new: coverageNew },
-    dirty: { old: ranges('lost', 'old'), new: ranges('lost', 'new') },
-    rejected: { old: ranges('rejected', 'old'), new: ranges('rejected', 'new') },
+    dirty: { old: await ranges('lost', 'old'), new: await ranges('lost', 'new') },
+    rejected: { old: await ranges('rejected', 'old'), new: await ranges('rejected', 'new') },
     replays,
     handover: document.handover,
   };
 }
 
 /** Few enough to draw: gaps that nobody would see are closed. The cohorts' positions stay apart from the buckets. */
-function joined(ranges: readonly (readonly [number, number])[]): Intervals {
-  let all = intervals(ranges);
+function joined(ranges: Intervals): Intervals {
+  let all = ranges;
   for (let gap = 8; all.length > MOST_RANGES; gap *= 2) {
     const wide = all.map(([from, to]): [number, number] =>
       from === CANARY_POSITION || to > KEPT_BACK_POSITION ? [from, to] : [from, Math.min(to + gap, KEPT_BACK_POSITION)],
@@ -154,14 +148,13 @@ const MOST_SHOWN = 50;
 
 /** @throws Busy where the old store leads everything already */
 export async function emergencyOutlook(tx: Transaction, migration: string, now: number): Promise<EmergencyOutlook> {
-  const facts = await factsOf(tx, migration, now);
+  const facts = await stepFactsOf(tx, migration, now);
   const { document, row, fleet } = facts;
   const plan = planEmergency(facts);
   const allowed = !('gate' in plan);
   const positions = allowed ? plan.positions : [];
-  const dirt = (await tx.select('dirt', { migration, target: 'old' }, { orderBy: 'id', limit: MOST_DIRT })).filter(
-    ({ fromPosition, toPosition }) => overlaps([[fromPosition, toPosition]], positions),
-  );
+  const lines = await countDirt(tx, migration, 'old', positions);
+  const first = await dirtOf(tx, migration, 'old', null, 0, MOST_SHOWN, positions);
   const members = await tx.select('nodes', { id: { in: fleet.map(({ incarnation }) => incarnation) } });
   const [sample] = await tx.select(
     'samples',
@@ -177,8 +170,8 @@ export async function emergencyOutlook(tx: Transaction, migration: string, now: 
     to: allowed ? dialValue(plan.to) : null,
     positions,
     behind: {
-      lines: dirt.length,
-      first: dirt.slice(0, MOST_SHOWN).map(({ key, fromPosition: from, toPosition: to, kind, cause, at }) => ({
+      lines,
+      first: first.map(({ key, fromPosition: from, toPosition: to, kind, cause, at }) => ({
         ...{ key, from, to, kind, cause, at },
       })),
     },

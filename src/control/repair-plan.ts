@@ -1,9 +1,10 @@
 import { BUCKETS } from '../core/bucket.ts';
-import { type Intervals, intervals, size } from '../core/intervals.ts';
+import { type Intervals, intervals, type Range, size } from '../core/intervals.ts';
 import { type KeyJson, keyFromJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import type { ControllerParts } from './controller-parts.ts';
+import { isSingle, rangesOf } from './repair.ts';
 import type { DirtRow, DivergenceRow } from './storage.ts';
 
 /** What a repair would do. */
@@ -20,7 +21,7 @@ export interface PlannedReplay {
   readonly positions: Intervals;
   /** About how many records of the source are in them; null where it cannot say. */
   readonly records: number | null;
-  /** Single keys that are read one by one; `rejected` those of them that the target refused. */
+  /** Single keys out of these positions that are read one by one; `rejected` those of them that the target refused. */
   readonly keys: number;
   readonly rejected: number;
   /** Lines of dirt that would be gone, if nothing is refused. */
@@ -62,21 +63,19 @@ export async function planRepair(parts: ControllerParts): Promise<RepairPlan> {
 
 async function planReplay(parts: ControllerParts, target: Side): Promise<PlannedReplay> {
   const { plane, migration, stores, keys } = parts;
-  const ranges: [number, number][] = [];
-  const single = new Map<string, DirtRow>();
+  const ranges: Range[] = [];
+  const named = new Map<string, DirtRow>();
   let lines = 0;
   for (let after = 0; ; ) {
     const rows = await plane.dirtOf(migration, target, null, after, PAGE);
     if (rows.length === 0) break;
     after = rows.at(-1)?.id ?? after;
     lines += rows.length;
-    for (const row of rows) {
-      if (row.key === null) ranges.push([row.fromPosition, row.toPosition]);
-      else single.set(keys.id(keyFromJson(row.key)), row);
-    }
+    ranges.push(...rangesOf(rows));
+    for (const row of rows) if (row.key !== null) named.set(keys.id(keyFromJson(row.key)), row);
   }
-  const rows = [...single.values()];
   const positions = intervals(ranges);
+  const rows = [...named.values()].filter((row) => isSingle(row, positions));
   const all = positions.length === 0 ? 0 : await stores[otherSide(target)].estimate();
   return {
     target,

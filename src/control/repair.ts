@@ -1,6 +1,6 @@
 import { sleep } from '../core/clock.ts';
 import { ChangeoverError, Interrupted } from '../core/errors.ts';
-import { type Intervals, intervals, overlaps } from '../core/intervals.ts';
+import { covers, type Intervals, intervals, overlaps, type Range } from '../core/intervals.ts';
 import { keyFromJson } from '../core/key-json.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry, KeyRef } from '../core/store.ts';
@@ -42,6 +42,14 @@ export interface RepairOptions extends Authorship {
 }
 
 const PAGE = 500;
+
+/** The positions that have to be scanned. */
+export const rangesOf = (rows: readonly DirtRow[]): readonly Range[] =>
+  rows.flatMap(({ key, fromPosition: from, toPosition: to }) => (key === null ? [[from, to] as const] : []));
+
+/** Whether a line's key is to be read by itself: a scan finds what was lost, but ends no rejection. */
+export const isSingle = ({ key, kind, fromPosition: from, toPosition: to }: DirtRow, scanned: Intervals): boolean =>
+  key !== null && (kind === 'rejected' || !covers(scanned, [[from, to]]));
 
 /**
  * Replays what is dirty (R10): single keys by point reads, ranges by a scan; towards the old store first, as after an
@@ -104,19 +112,13 @@ export class Repair {
   ): Promise<{ applied: number; cleared: number; rejected: number }> {
     const { plane, migration } = this.#parts;
     const total = { applied: 0, cleared: 0, rejected: 0 };
-    const ranges: [number, number][] = [];
+    const ranges: Range[] = [];
+    for await (const rows of this.#dirt(target, within)) ranges.push(...rangesOf(rows));
+    const scanned = intervals(ranges);
     const single = { done: 0, mended: 0, refused: 0 };
-    const wanted = (row: DirtRow): boolean => within === null || overlaps([[row.fromPosition, row.toPosition]], within);
-    for (let after = 0; ; ) {
-      const page = await plane.dirtOf(migration, target, null, after, PAGE);
-      if (page.length === 0) break;
-      after = page.at(-1)?.id ?? after;
-      const rows = page.filter(wanted);
-      // A range line is a scan, and so is a key that is dirty in more than its own position.
-      ranges.push(
-        ...rows.filter((row) => row.key === null).map((row): [number, number] => [row.fromPosition, row.toPosition]),
-      );
-      const keys = rows.filter((row) => row.key !== null);
+    for await (const rows of this.#dirt(target, within)) {
+      ranges.push(...rangesOf(rows));
+      const keys = rows.filter((row) => isSingle(row, scanned));
       if (keys.length > 0) {
         const done = await this.#replayKeys(target, keys, options.signal);
         total.applied += done.applied;
@@ -155,6 +157,17 @@ export class Repair {
     total.cleared += done.clearedDirt;
     total.rejected += done.rejected;
     return total;
+  }
+
+  /** Page by page, oldest first. */
+  async *#dirt(target: Side, within: Intervals | null): AsyncGenerator<readonly DirtRow[]> {
+    const { plane, migration } = this.#parts;
+    for (let after = 0; ; ) {
+      const page = await plane.dirtOf(migration, target, null, after, PAGE, within);
+      if (page.length === 0) return;
+      after = page.at(-1)?.id ?? after;
+      yield within === null ? page : page.filter((row) => overlaps([[row.fromPosition, row.toPosition]], within));
+    }
   }
 
   /** A source write without an answer may still be applied: what is read before that proves nothing. */

@@ -1,6 +1,7 @@
 import { describePositions } from '../core/dial.ts';
 import { Busy, InvalidArgument } from '../core/errors.ts';
 import { type Intervals, intervals, subtract, union } from '../core/intervals.ts';
+import { removeDirt } from './dirt.ts';
 import { coverageOf } from './facts.ts';
 import { remember } from './publish.ts';
 import { progressOf } from './replay-progress.ts';
@@ -77,13 +78,16 @@ async function clearLost(tx: Transaction, row: ReplayRow): Promise<number> {
   for (let after = 0; ; ) {
     const lines = await tx.select(
       'dirt',
-      { migration: row.migration, target: row.target, kind: 'lost', id: { gt: after, lte: row.dirtUpTo } },
+      // In the order of an index: with its kind, SQLite would sort all that is dirty for each page.
+      { migration: row.migration, target: row.target, id: { gt: after, lte: row.dirtUpTo } },
       { orderBy: 'id', limit: PAGE },
     );
     if (lines.length === 0) return cleared;
     after = lines.at(-1)?.id ?? after;
     // A source write without an answer may still come after the scan passed it: such dirt outlives this replay.
-    const ripe = lines.filter((line) => line.notBefore === null || line.notBefore <= row.sourceTime);
+    const ripe = lines.filter(
+      ({ kind, notBefore }) => kind === 'lost' && (notBefore === null || notBefore <= row.sourceTime),
+    );
     const gone: number[] = [];
     const rests: DirtRow[] = [];
     for (const line of ripe) {
@@ -94,15 +98,6 @@ async function clearLost(tx: Transaction, row: ReplayRow): Promise<number> {
       rests.push(...left.map(([fromPosition, toPosition]) => ({ ...line, id: 0, fromPosition, toPosition })));
     }
     await tx.insertMany('dirt', rests);
-    cleared += await clearDirt(tx, row.migration, gone);
+    cleared += await removeDirt(tx, gone);
   }
-}
-
-/** Removes dirt by its ids: keys whose present entry the target has accepted. */
-export async function clearDirt(tx: Transaction, migration: string, ids: readonly number[]): Promise<number> {
-  let cleared = 0;
-  for (let at = 0; at < ids.length; at += 500) {
-    cleared += await tx.remove('dirt', { migration, id: { in: ids.slice(at, at + 500) } });
-  }
-  return cleared;
 }

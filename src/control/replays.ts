@@ -4,12 +4,12 @@ import { covers, type Intervals, intersect, NOTHING } from '../core/intervals.ts
 import { mirroredTo, type RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import type { Partition } from '../core/store.ts';
-import { behind, factsOf, migrationRow } from './facts.ts';
+import { behind, migrationRow, stepFactsOf } from './facts.ts';
 import { fleetGate } from './gates.ts';
 import { type Authorship, remember } from './publish.ts';
 import { measured } from './replay-rate.ts';
 import type { ReplayPartitionRow, ReplayRow } from './replay-row.ts';
-import type { DirtRow, Transaction } from './storage.ts';
+import type { Transaction } from './storage.ts';
 import { otherThan } from './verified.ts';
 
 export interface ReplayRequest extends Authorship {
@@ -59,7 +59,7 @@ export const followerPositions = (document: RulesetDocument, target: Side): Inte
  */
 export async function beginReplay(tx: Transaction, request: ReplayRequest, now: number): Promise<ReplayWork> {
   const { migration, kind, target, runner } = request;
-  const facts = await factsOf(tx, migration, now);
+  const facts = await stepFactsOf(tx, migration, now);
   refuseAfterStamping(facts.document);
   const running = await runningReplay(tx, migration, kind, target);
   const follower = followerPositions(facts.document, target);
@@ -90,7 +90,11 @@ export async function beginReplay(tx: Transaction, request: ReplayRequest, now: 
     const gate = fleetGate(facts, needed, `revision ${needed}`);
     throw new GatesRefused(`the replay of ${migration} cannot begin yet`, [gate]);
   }
-  const [newest] = await tx.select('dirt', { migration }, { orderBy: 'id', descending: true, limit: 1 });
+  const [newest] = await tx.select(
+    'dirt',
+    { migration },
+    { orderBy: 'id', descending: true, limit: 1, columns: ['id'] },
+  );
   const id = await tx.insert('replays', {
     id: 0,
     migration,
@@ -341,22 +345,6 @@ export async function checkpoint(
 /** Lets go of a replay that was interrupted, so that anybody may go on with it at once. */
 export async function releaseReplay(tx: Transaction, replay: number, runner: string): Promise<void> {
   await tx.update('replays', { id: replay, runner, state: 'running' }, { runner: null });
-}
-
-/** The dirt that a repair towards a target is to replay, oldest first. */
-export async function dirtOf(
-  tx: Transaction,
-  migration: string,
-  target: Side,
-  upTo: number | null,
-  after: number,
-  limit: number,
-): Promise<readonly DirtRow[]> {
-  return tx.select(
-    'dirt',
-    { migration, target, id: upTo === null ? { gt: after } : { gt: after, lte: upTo } },
-    { orderBy: 'id', limit },
-  );
 }
 
 export async function cancelReplay(

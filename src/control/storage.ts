@@ -307,10 +307,12 @@ export type Condition<T> =
 
 export type Where<R> = { readonly [C in keyof R]?: Condition<R[C]> };
 
-export interface Page<R> {
+export interface Page<R, C extends keyof R = keyof R> {
   readonly orderBy?: keyof R & string;
   readonly descending?: boolean;
   readonly limit?: number;
+  /** Where there are many rows and little of each is wanted. @default all columns */
+  readonly columns?: readonly (C & string)[];
 }
 
 export interface UpdateOptions<R> {
@@ -330,7 +332,11 @@ export interface Transaction {
   insert<T extends keyof Tables>(table: T, row: Tables[T]): Promise<number>;
   insertMany<T extends keyof Tables>(table: T, rows: readonly Tables[T][]): Promise<void>;
   /** In order of `orderBy`, by default the primary key. */
-  select<T extends keyof Tables>(table: T, where: Where<Tables[T]>, page?: Page<Tables[T]>): Promise<Tables[T][]>;
+  select<T extends keyof Tables, C extends keyof Tables[T] = keyof Tables[T]>(
+    table: T,
+    where: Where<Tables[T]>,
+    page?: Page<Tables[T], C>,
+  ): Promise<Pick<Tables[T], C>[]>;
   count<T extends keyof Tables>(table: T, where: Where<Tables[T]>): Promise<number>;
   /** Changes the named columns and returns how many rows it met. */
   update<T extends keyof Tables>(

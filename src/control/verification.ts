@@ -77,19 +77,7 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
       remedy: `changeover set ${migration} dual-write … --reason "…", then changeover backfill ${migration} --reason "…"`,
     });
   }
-  const [dirt, { covered }] = await Promise.all([
-    plane.dirt(migration, null, MOST_DIVERGENCES),
-    plane.status(migration),
-  ]);
-  const dirty = dirt.filter((row) => positions.some(([from, to]) => row.fromPosition < to && row.toPosition > from));
-  const dirtyRanges = intervals(
-    dirty.flatMap(({ key, fromPosition, toPosition }) => (key === null ? [[fromPosition, toPosition] as const] : [])),
-  );
-  const byId = new Map(
-    dirty.flatMap(({ key, kind }) =>
-      key === null ? [] : [[keys.id(keyFromJson(key)), kind === 'rejected' ? 'rejected' : 'lost mirror'] as const],
-    ),
-  );
+  const [dirt, { covered }] = await Promise.all([knownDirt(parts, positions), plane.status(migration)]);
   // Everything needs no position: that of each record costs as much as its digest.
   const compared = covers(positions, WHOLE_LINE) ? null : positions;
   const found = await verifyStores({
@@ -110,12 +98,9 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
     revision: document.revision,
     mappingHash: mapping,
     ttlMs: document.settings.verificationTtlMs,
-    dirty: {
-      ranges: dirty.filter((row) => row.kind === 'lost').length,
-      rejected: dirty.filter((row) => row.kind === 'rejected').length,
-    },
+    dirty: { ranges: dirt.lost, rejected: dirt.rejected },
     knownDirt: (name, id) =>
-      byId.get(id) ?? (includes(dirtyRanges, ruleset.position(name)) ? 'dirty range' : undefined),
+      dirt.byId.get(id) ?? (includes(dirt.ranges, ruleset.position(name)) ? 'dirty range' : undefined),
     covered: (name) => includes(covered[otherSide(ruleset.route(name).authority)], ruleset.position(name)),
     signal: options.signal,
     onProgress: options.onProgress,
@@ -153,6 +138,28 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
     reportDocument(report, { most: MOST_KEPT }),
   );
   return report;
+}
+
+const PAGE = 500;
+
+/** What is dirty, all of it: what a verification of some positions did not know of could make its verdict another. */
+async function knownDirt({ plane, migration, keys }: ControllerParts, positions: Intervals) {
+  const ranges: [number, number][] = [];
+  const byId = new Map<string, 'rejected' | 'lost mirror'>();
+  const lines = { lost: 0, rejected: 0 };
+  for (const target of ['old', 'new'] as const) {
+    for (let after = 0; ; ) {
+      const rows = await plane.dirtOf(migration, target, null, after, PAGE, positions);
+      if (rows.length === 0) break;
+      after = rows.at(-1)?.id ?? after;
+      for (const { key, kind, fromPosition, toPosition } of rows) {
+        lines[kind] += 1;
+        if (key === null) ranges.push([fromPosition, toPosition]);
+        else byId.set(keys.id(keyFromJson(key)), kind === 'rejected' ? kind : 'lost mirror');
+      }
+    }
+  }
+  return { ...lines, ranges: intervals(ranges), byId };
 }
 
 function remembered({ counts, reasons, truncated, unit, sample, proof }: VerifyReport): RememberedReport {

@@ -65,9 +65,16 @@ export const below = (threshold: Threshold): Intervals => intervals([[CANARY_POS
 /** The positions that a move between two thresholds concerns. */
 export const between = (a: Threshold, b: Threshold): Intervals => intervals([[Math.min(a, b), Math.max(a, b)]]);
 
+/** Dirt may be tens of thousands of ranges; a text, and the history, name the first. */
+const MOST_NAMED = 20;
+
 /** Positions for people: `canary, 0–25 %, kept-back`. */
 export function describePositions(positions: Intervals): string {
   if (positions.length === 0) return 'nothing';
+  if (positions.length > MOST_NAMED) {
+    const more = (positions.length - MOST_NAMED).toLocaleString('en-US');
+    return `${describePositions(positions.slice(0, MOST_NAMED))} and ${more} more`;
+  }
   const percent = (bucket: number): string => String((bucket * 100) / BUCKETS);
   const parts: string[] = [];
   for (const [from, to] of positions) {

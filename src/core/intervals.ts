@@ -20,9 +20,20 @@ export function intervals(ranges: Iterable<Range>): Intervals {
 
 export const union = (a: Intervals, b: Intervals): Intervals => intervals([...a, ...b]);
 
+/** The index of the first range that ends behind a point. Dirt may be as many ranges as there are positions. */
+function firstBehind(a: Intervals, point: number): number {
+  let [low, high] = [0, a.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((a[middle] as Range)[1] > point) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
 export function intersect(a: Intervals, b: Intervals): Intervals {
   const result: Range[] = [];
-  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+  for (let i = firstBehind(a, b[0]?.[0] ?? 0), j = firstBehind(b, a[0]?.[0] ?? 0); i < a.length && j < b.length; ) {
     const [aFrom, aTo] = a[i] as Range;
     const [bFrom, bTo] = b[j] as Range;
     const from = Math.max(aFrom, bFrom);
@@ -38,17 +49,21 @@ export function subtract(a: Intervals, b: Intervals): Intervals {
   const result: Range[] = [];
   for (const [aFrom, aTo] of a) {
     let from = aFrom;
-    for (const [bFrom, bTo] of b) {
-      if (bTo <= from || bFrom >= aTo) continue;
+    for (let i = firstBehind(b, aFrom); i < b.length; i += 1) {
+      const [bFrom, bTo] = b[i] as Range;
+      if (bFrom >= aTo) break;
       if (bFrom > from) result.push([from, bFrom]);
-      from = Math.max(from, bTo);
+      from = bTo;
     }
     if (from < aTo) result.push([from, aTo]);
   }
   return result;
 }
 
-export const includes = (a: Intervals, point: number): boolean => a.some(([from, to]) => from <= point && point < to);
+export function includes(a: Intervals, point: number): boolean {
+  const range = a[firstBehind(a, point)];
+  return range !== undefined && range[0] <= point;
+}
 
 /** True when every point of `part` is in `whole`. */
 export const covers = (whole: Intervals, part: Intervals): boolean => subtract(part, whole).length === 0;

@@ -176,23 +176,24 @@ export class MigrationSession {
    */
   markDirty(lost: Lost): void {
     const { target, kind, position, key, revision, notBefore } = lost;
-    const named = kind === 'rejected' || notBefore !== null || this.#namesOne();
+    const counts = kind === 'lost' && notBefore === null;
+    const named = !counts || this.#namesMore();
     // What is dirty under the same revision already, and not yet handed over, needs no second line.
     const place = named
       ? JSON.stringify([target, kind, position, keyToJson(key), revision, notBefore])
       : (revision * 2 + (target === 'old' ? 0 : 1)) * POSITIONS + position;
     if (this.#dirt.has(place)) return;
+    // A key that is lost again and again counts once a report.
+    if (counts && named) this.#named += 1;
     this.#dirt.set(place, { migration: this.name, ...lost, key: named ? keyToJson(key) : null });
     this.fleet.reportCollected();
   }
 
-  #namesOne(): boolean {
+  #namesMore(): boolean {
     const now = this.fleet.clock.monotonic();
     if (now - this.#lostAt >= CALM_MS) this.#named = 0;
     this.#lostAt = now;
-    if (this.#named >= this.fleet.namedKeys) return false;
-    this.#named += 1;
-    return true;
+    return this.#named < this.fleet.namedKeys;
   }
 
   hasDirt(): boolean {

@@ -168,7 +168,10 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
         .map((row) => partOf(row, covers)),
   },
   history: read({ name: NAME, page: calls.PAGE }),
-  dirt: read({ name: NAME, target: nullable(SIDE), limit: LIMIT, 'after?': COUNT }),
+  dirt: read({
+    ...{ name: NAME, target: nullable(SIDE), limit: LIMIT, 'after?': COUNT },
+    'kind?': nullable(oneOf('lost', 'rejected')),
+  }),
   verifications: read({ name: NAME, page: calls.PAGE }),
   verificationReport: read({ name: NAME, verification: ID }),
   line: read({ name: NAME }),
@@ -282,7 +285,10 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
   endReplay: { role: 'service', params: { replay: ID, runner: text(200, 1) }, scope: byReplay },
   cancelReplay: operate({ kind: calls.REPLAY_KINDS, target: SIDE }),
   pauseReplay: operate({ kind: calls.REPLAY_KINDS, target: SIDE, paused: BOOLEAN }),
-  dirtOf: read({ name: NAME, target: SIDE, upTo: nullable(COUNT), after: COUNT, limit: LIMIT }),
+  dirtOf: read({
+    ...{ name: NAME, target: SIDE, upTo: nullable(COUNT), after: COUNT, limit: LIMIT },
+    'within?': nullable(POSITIONS),
+  }),
   clearDirt: { role: 'service', params: { name: NAME, ids: array(ID) }, scope: byName },
   addRejected: {
     role: 'service',

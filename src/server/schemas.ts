@@ -54,8 +54,10 @@ export const REASON: Schema = {
 };
 export const POSITION = whole(CANARY_POSITION, BUCKETS);
 export const THRESHOLD = whole(CANARY_POSITION, BUCKETS + 1);
-/** Half-open ranges of positions. */
-export const POSITIONS: Schema = array({ type: 'array', items: THRESHOLD, minItems: 2, maxItems: 2 });
+/** Every other position. */
+const MOST_RANGES = 50_002;
+/** Half-open ranges of positions: those of a repair may be that many. */
+export const POSITIONS: Schema = array({ type: 'array', items: THRESHOLD, minItems: 2, maxItems: 2 }, MOST_RANGES);
 export const STAMP: Schema = { type: 'string', pattern: '^[0-9a-f]{24}$' };
 
 /** A dial's value: a percentage, `canary` or `all`; of retire-old a boolean. */

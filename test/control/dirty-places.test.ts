@@ -2,7 +2,8 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { ControlPlane } from '../../src/control/control-plane.ts';
 import type { ControlStorage } from '../../src/control/storage.ts';
 import type { DirtReport } from '../../src/core/control-client.ts';
-import { ALL, NOBODY } from '../../src/core/dial.ts';
+import { ALL, NOBODY, WHOLE_LINE } from '../../src/core/dial.ts';
+import { type Intervals, overlaps } from '../../src/core/intervals.ts';
 import { STAMP_MIN } from '../../src/core/stamp.ts';
 import { FreshStorages, STORAGES } from '../support/fresh-storages.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
@@ -44,12 +45,14 @@ async function fleet(kind: (typeof STORAGES)[number]) {
       ({ target, kind, fromPosition, toPosition, key, cause }) =>
         `${target} ${kind} ${toPosition - fromPosition === 1 ? fromPosition : '?'} ${key === null ? '' : key['id']} ${cause}`,
     );
-  const begin = () =>
+  const ids = async () =>
+    (await kept.read((tx) => tx.select('dirt', { migration: 'events' }, { orderBy: 'id' }))).map(({ id }) => id);
+  const begin = (positions: Intervals = WHOLE_LINE) =>
     plane.beginReplay({
-      ...{ migration: 'events', kind: 'repair', target: 'new', positions: [[NOBODY, ALL]], mapping: 'm', runner: 'r' },
+      ...{ migration: 'events', kind: 'repair', target: 'new', positions, mapping: 'm', runner: 'r' },
       ...{ leaseMs: 1_000, estimate: null, sourceTime: 0, partitions: [], ...WHY },
     });
-  return { plane, report, lines, begin };
+  return { plane, report, lines, ids, begin };
 }
 
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i);
@@ -73,8 +76,8 @@ describe.each(STORAGES)('dirt, kept in %s', (kind) => {
         'new lost 5  a',
         'new lost 5  b',
         'new lost 5  c',
-        'new lost 5  c',
-        'old lost 5  c',
+        'new lost 5  a',
+        'old lost 5  a',
       ].sort(),
     );
   });
@@ -89,6 +92,102 @@ describe.each(STORAGES)('dirt, kept in %s', (kind) => {
     const again = await begin();
     expect(await plane.endReplay(again.replay.id, 'r')).toMatchObject({ cleared: 30 });
     expect(await lines()).toEqual([]);
+  });
+
+  test('that is reported again keeps its line while no replay has looked at it', async () => {
+    const { plane, report, ids, begin } = await fleet(kind);
+    const both = () => report([{ position: 3 }, { position: 4, target: 'old' }]);
+    await both();
+    const first = await ids();
+    await both();
+    expect(await ids()).toEqual(first);
+    await begin();
+    await both();
+    const [old, later] = await ids();
+    expect(old).toBe(first[1]);
+    expect(later).toBeGreaterThan(Math.max(...first));
+    await both();
+    expect(await ids()).toEqual([old, later]);
+    await plane.cancelReplay('events', 'repair', 'new', WHY);
+    await both();
+    expect(await ids()).toEqual([old, later]);
+  });
+
+  test('of a key is one new line each time: somebody may just have looked at the old one', async () => {
+    const { report, ids } = await fleet(kind);
+    const both = () =>
+      report([
+        { position: 3, kind: 'rejected', key: { id: 'x' } },
+        { position: 3, key: { id: 'x' } },
+        { position: 3, key: { id: 'x' }, target: 'old' },
+        { position: 3, key: { id: 'x' }, notBefore: 7 },
+      ]);
+    await both();
+    const first = await ids();
+    expect(first).toHaveLength(4);
+    // As where the answer was lost.
+    await both();
+    const second = await ids();
+    expect(second).toHaveLength(4);
+    expect(Math.min(...second)).toBeGreaterThan(Math.max(...first));
+  });
+
+  test('is given by positions too, in the order of its lines', async () => {
+    const { plane, report } = await fleet(kind);
+    await report(upTo(40).map((n) => ({ position: 39 - n, key: { id: `${n}` } })));
+    const of = async (within: Intervals | null, after = 0, limit = 100) =>
+      (await plane.dirtOf('events', 'new', null, after, limit, within)).map(({ key }) => Number(key?.['id']));
+    expect(await of(null)).toEqual(upTo(40));
+    expect(await of([[10, 13]])).toEqual([27, 28, 29]);
+    expect(
+      await of([
+        [10, 13],
+        [30, 31],
+      ]),
+    ).toEqual([9, 27, 28, 29]);
+    expect(
+      await of(
+        [
+          [10, 13],
+          [30, 31],
+        ],
+        0,
+        2,
+      ),
+    ).toEqual([9, 27]);
+    const [, last] = await plane.dirtOf('events', 'new', null, 0, 2, [
+      [10, 13],
+      [30, 31],
+    ]);
+    expect(
+      await of(
+        [
+          [10, 13],
+          [30, 31],
+        ],
+        last?.id,
+      ),
+    ).toEqual([28, 29]);
+    expect(await of([[50, 60]])).toEqual([]);
+    expect(await plane.dirt('events', null, 10, 0, 'rejected')).toEqual([]);
+    await report([{ position: 3, kind: 'rejected', key: { id: 'x' } }]);
+    expect(await plane.dirt('events', null, 10, 0, 'rejected')).toMatchObject([{ key: { id: 'x' } }]);
+  });
+
+  test('of every other position is replayed like any other, and named in short', async () => {
+    const { plane, report, lines, begin } = await fleet(kind);
+    const many = 12_000;
+    for (let at = 0; at < many; at += 2_000) await report(upTo(2_000).map((n) => ({ position: 2 * (at + n) })));
+    const positions = upTo(many).map((n) => [2 * n, 2 * n + 1] as const);
+    await begin(positions);
+    const { replay, resumed } = await begin(positions);
+    expect(resumed).toBe(true);
+    const drawn = (await plane.line('events')).dirty.new;
+    expect(drawn.length).toBeLessThan(1_000);
+    expect(positions.filter((range) => !overlaps(drawn, [range]))).toEqual([]);
+    expect(await plane.endReplay(replay.id, 'r')).toMatchObject({ cleared: many });
+    expect(await lines()).toEqual([]);
+    for (const { summary } of await plane.history('events', { limit: 10 })) expect(summary.length).toBeLessThan(500);
   });
 
   test('is cleared whole, be it more than is read at once', async () => {

@@ -1,11 +1,11 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ControlPlane } from '../../src/control/control-plane.ts';
 import { factsOf } from '../../src/control/facts.ts';
 import { gatesOf, preloadGates } from '../../src/control/gates.ts';
 import { memoryStorage } from '../../src/control/memory-storage.ts';
-import type { ControlStorage, VerificationRow } from '../../src/control/storage.ts';
+import type { ControlStorage, DirtRow, VerificationRow } from '../../src/control/storage.ts';
 import { systemClock } from '../../src/core/clock.ts';
-import { ALL, EVERY_BUCKET, NOBODY } from '../../src/core/dial.ts';
+import { ALL, EVERY_BUCKET, NOBODY, WHOLE_LINE } from '../../src/core/dial.ts';
 import { ControlUnavailable, GatesRefused } from '../../src/core/errors.ts';
 import { initialRuleset } from '../../src/core/ruleset.ts';
 import { dirtRow, migrationRow } from '../support/control-rows.ts';
@@ -27,6 +27,71 @@ test('very much dirt of one store does not hide that of the other', async () => 
   });
   const dirty = preloadGates(facts, evidence).find(({ gate }) => gate === 'dirty');
   expect(dirty).toMatchObject({ passed: false, evidence: expect.stringContaining('1 dirty entry') });
+});
+
+/** The dials' move, and what its gates say where very much is dirty from 50,000 on and something below 100. */
+async function dirtyGates(from: number, to: number, dirty: readonly Partial<DirtRow>[]) {
+  const storage = memoryStorage();
+  const move = { dial: 'cutover', to } as const;
+  const seen = await storage.transaction(async (tx) => {
+    const initial = initialRuleset(MIGRATION);
+    const dials = { ...initial.dials, dualWrite: ALL, shadowRead: EVERY_BUCKET, cutover: from };
+    const document = { ...initial, stamping: 'on' as const, dials };
+    const coverage = { coverageOld: WHOLE_LINE, coverageNew: WHOLE_LINE };
+    await tx.insert('migrations', migrationRow(MIGRATION, { document, ...coverage }));
+    const far = (n: number) => ({ fromPosition: 50_000 + 2 * n, toPosition: 50_001 + 2 * n });
+    for (const target of ['new', 'old'] as const) {
+      await tx.insertMany(
+        'dirt',
+        Array.from({ length: MANY }, (_, n) => dirtRow({ target, ...far(n) })),
+      );
+    }
+    await tx.insertMany('dirt', dirty.map(dirtRow));
+    const facts = await factsOf(tx, MIGRATION, 0, move);
+    const gates = gatesOf(facts, move, evidence);
+    const [lost, rejected] = ['dirty', 'rejected'].map((name) => gates.find(({ gate }) => gate === name));
+    return { lost, rejected };
+  });
+  const plane = new ControlPlane(storage, systemClock);
+  const request = { migration: MIGRATION, move, evidence, force: true, dryRun: true, ifRevision: null };
+  return { ...seen, furthest: (await plane.move({ ...request, actor: 'a', reason: 'r' })).furthest };
+}
+
+describe('however much is dirty elsewhere', () => {
+  test('a move sees what is dirty in its positions, and nothing else', async () => {
+    const at = (position: number) => ({ fromPosition: position, toPosition: position + 1 });
+    const few = [{ ...at(40) }, { ...at(60), target: 'old' as const }, { ...at(70), kind: 'rejected' as const }];
+    for (const [from, to] of [
+      [NOBODY, 40],
+      [40, NOBODY],
+    ] as const) {
+      const clean = await dirtyGates(from, to, few);
+      expect(clean).toMatchObject({ lost: { passed: true }, rejected: { passed: true } });
+    }
+    expect(await dirtyGates(NOBODY, 100, few)).toMatchObject({
+      lost: { passed: false, evidence: expect.stringContaining('2 dirty entries at bucket 60, bucket 40') },
+      rejected: { passed: false, evidence: expect.stringContaining('1 dirty entry at bucket 70') },
+      furthest: 40,
+    });
+    expect(await dirtyGates(100, NOBODY, few)).toMatchObject({ furthest: 71 });
+    // Behind all that is dirty, too.
+    expect(await dirtyGates(90_000, 90_040, [at(90_040)])).toMatchObject({ lost: { passed: true } });
+    expect(await dirtyGates(90_000, 90_050, [at(90_040)])).toMatchObject({
+      lost: { passed: false, evidence: expect.stringContaining('1 dirty entry at bucket 90040') },
+    });
+  });
+
+  test('a move is told how much it is, and how far it may go in spite of it', async () => {
+    expect(await dirtyGates(NOBODY, EVERY_BUCKET, [])).toMatchObject({
+      lost: { passed: false, evidence: expect.stringContaining(`${2 * MANY} dirty entries at bucket 50000`) },
+      rejected: { passed: true },
+      furthest: 50_000,
+    });
+    expect(await dirtyGates(EVERY_BUCKET, NOBODY, [])).toMatchObject({ furthest: 50_000 + 2 * MANY - 1 });
+    // One that begins before all others and ends behind them.
+    const wide = { fromPosition: 1, toPosition: 90_000 };
+    expect(await dirtyGates(EVERY_BUCKET, NOBODY, [wide])).toMatchObject({ furthest: 90_000 });
+  });
 });
 
 /** The gate of a cutover to a threshold, where so many records differ at 90,000 and one at 5. */

@@ -1,10 +1,12 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { RepairProgress } from '../../src/control/repair.ts';
+import { NOBODY } from '../../src/core/dial.ts';
 import { type ChangeoverError, Interrupted } from '../../src/core/errors.ts';
-import { makeStamp, STAMP_MIN } from '../../src/core/stamp.ts';
+import { makeStamp } from '../../src/core/stamp.ts';
 import type { Entry } from '../../src/core/store.ts';
 import type { Control } from '../../src/index.ts';
 import { item, type MemoryService, startService, until } from '../support/memory-service.ts';
+import { lost, reportDirt } from '../support/reported-dirt.ts';
 
 const why = { actor: 'ada', reason: 'test' };
 const verify = { ...why, recheckMs: [] };
@@ -26,6 +28,24 @@ function plant(service: MemoryService, user: string, change: (entry: Entry) => P
 
 /** A record as a store holds it. */
 const held = (user: string, n: number) => ({ user, id: '1', n });
+
+test('a roll-back reads nothing of what is dirty elsewhere', async () => {
+  await using service = await mirrored();
+  const { plane } = service.operations;
+  await service.cover();
+  await service.set('cutover', 50_000);
+  const { revision } = await plane.ruleset('items');
+  const elsewhere = Array.from({ length: 3_000 }, (_, n) => ({ position: 50_000 + n, revision, key: null, ...lost }));
+  await reportDirt(plane, 'items', elsewhere);
+  const read = vi.spyOn(plane, 'dirtOf');
+  await service.controller.rollback({ ...why, force: true });
+  expect((await plane.ruleset('items')).dials.cutover).toBe(NOBODY);
+  const pages = await Promise.all(read.mock.results.map(({ value }) => value));
+  read.mockRestore();
+  expect(pages.length).toBeGreaterThan(0);
+  expect(pages.flat()).toEqual([]);
+  expect(await plane.status('items')).toMatchObject({ dirty: { ranges: 3_000 } });
+});
 
 describe('repair', () => {
   test('mends every kind of divergence, and says before what it would do', { timeout: 240_000 }, async () => {
@@ -116,6 +136,35 @@ describe('repair', () => {
     expect(seen).toEqual([{ phase: 'keys', target: 'new', done: 1, all: null, mended: 1, refused: 0 }]);
     expect(service.stored('new', 'bob', '1')?.value).toEqual(item('bob', '1', 2));
     expect(service.stored('new', 'ada', '1')).toEqual(bystander);
+    expect(await service.dirt()).toEqual([]);
+  });
+
+  test('what was lost in a dirty range is scanned with it; only what was refused there is read by itself', {
+    timeout: 240_000,
+  }, async () => {
+    await using service = await mirrored();
+    const { controller, operations } = service;
+    service.faults.new = ({ op, ids }) =>
+      op !== 'putIfNewer'
+        ? undefined
+        : ids.some((id) => id.includes('ada'))
+          ? { kind: 'reject', reason: 'constraint' }
+          : { kind: 'fail' };
+    for (const user of ['ada', 'bob', 'eve']) await service.items.put(item(user, '1', 2));
+    await until(async () => (await service.dirt()).length === 3, 'the dirt');
+    service.faults.new = () => undefined;
+    for (const user of ['ada', 'bob']) await leaveDirty(operations, (await operations.route('items', user)).position);
+
+    expect((await controller.planRepair()).replays).toMatchObject([{ keys: 2, rejected: 1, lines: 5 }]);
+    const read: number[] = [];
+    service.faults.old = ({ op, ids }) => {
+      if (op === 'getMany') read.push(ids.length);
+      return undefined;
+    };
+    expect(await controller.repair(why)).toMatchObject({ cleared: 5, rejected: { old: 0, new: 0 } });
+    expect(read[0]).toBe(2);
+    for (const user of ['ada', 'bob', 'eve'])
+      expect(service.stored('new', user, '1')?.value).toEqual(item(user, '1', 2));
     expect(await service.dirt()).toEqual([]);
   });
 
@@ -305,43 +354,6 @@ describe('a roll-back', () => {
 
 /** What a process leaves that had to forget which keys of a position its mirrors missed. */
 async function leaveDirty({ plane }: Control, position: number, target: 'old' | 'new' = 'new'): Promise<void> {
-  const limits = { deadlineLimit: 0, stampLimit: STAMP_MIN };
-  const node = { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' };
-  const { incarnation } = await plane.join({
-    session: `s${position}`,
-    attempt: 1,
-    node,
-    migrations: ['items'],
-    ...limits,
-  });
   const { revision } = await plane.ruleset('items');
-  const health = {
-    mirrorQueue: 0,
-    shed: 0,
-    operations: 0,
-    errors: 0,
-    memoryBytes: 1,
-    aheadMs: 0,
-    highWater: STAMP_MIN,
-  };
-  await plane.leave({
-    incarnation,
-    acknowledged: { items: revision },
-    dirt: [
-      {
-        migration: 'items',
-        target,
-        kind: 'lost',
-        position,
-        key: null,
-        revision,
-        cause: 'shed',
-        notBefore: null,
-      },
-    ],
-    divergences: [],
-    shadow: [],
-    health,
-    ...limits,
-  });
+  await reportDirt(plane, 'items', [{ ...lost, target, position, revision, key: null }]);
 }

@@ -119,6 +119,20 @@ describe.each(STORAGES)('control storage in %s', (name) => {
     expect(await ids({ limit: 0 })).toEqual([]);
   });
 
+  test('gives only the columns that are asked for', async () => {
+    await storage.transaction((tx) => tx.insertMany('dirt', [dirt({ fromPosition: 7 }), dirt({ fromPosition: 3 })]));
+    const read = (columns?: readonly ('fromPosition' | 'key')[]) =>
+      storage.read((tx) =>
+        tx.select('dirt', {}, { orderBy: 'fromPosition', ...(columns === undefined ? {} : { columns }) }),
+      );
+    expect(await read(['fromPosition'])).toStrictEqual([{ fromPosition: 3 }, { fromPosition: 7 }]);
+    expect(await read(['key', 'fromPosition'])).toStrictEqual([
+      { key: null, fromPosition: 3 },
+      { key: null, fromPosition: 7 },
+    ]);
+    expect((await read())[0]).toMatchObject({ fromPosition: 3, target: 'new', cause: 'timed out' });
+  });
+
   test('counts, updates and removes what it meets', async () => {
     await storage.transaction((tx) =>
       tx.insertMany(

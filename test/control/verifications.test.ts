@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { VerificationOptions } from '../../src/control/verification.ts';
 import { Busy, InvalidArgument } from '../../src/core/errors.ts';
+import { Ruleset } from '../../src/core/ruleset.ts';
 import { plantedStamp } from '../../verify/planted.ts';
 import { item, type MemoryService, startService, until } from '../support/memory-service.ts';
+import { lost, reportDirt } from '../support/reported-dirt.ts';
 
 const WHY = { actor: 'test', reason: 'test' };
 let service: MemoryService;
@@ -196,6 +198,25 @@ describe('what a verification is about', () => {
     await service.controller.repair(WHY);
     expect(await verify()).toMatchObject({ verdict: 'consistent', counts: { equal: 60 } });
   });
+});
+
+test('however much is dirty elsewhere, a verification knows what is dirty in its positions', async () => {
+  const { plane } = service.operations;
+  const document = await plane.ruleset('items');
+  const position = new Ruleset(document).position('u3');
+  const elsewhere = Array.from({ length: 10_500 }, (_, n) => ({
+    ...{ position: (position + 1 + n) % 100_000, revision: document.revision, key: null },
+    ...lost,
+  }));
+  await reportDirt(plane, 'items', elsewhere);
+  service.faults.new = ({ op }) => (op === 'putIfNewer' ? { kind: 'fail' } : undefined);
+  await service.items.put(item('u3', 'i3', -7));
+  await until(async () => (await plane.status('items')).dirty.ranges > elsewhere.length, 'dirt');
+  service.faults.new = () => undefined;
+  const { verdict, divergences, reasons } = await verify({ unit: 'u3', recheckMs: [] });
+  expect(divergences.map(({ kind, cause }) => [kind, cause])).toEqual([['stale', 'lost mirror']]);
+  expect([verdict, reasons]).toEqual(['divergent', expect.arrayContaining(['1 dirty range(s) wait for repair'])]);
+  expect((await verify({ recheckMs: [] })).reasons).toContain(`${elsewhere.length + 1} dirty range(s) wait for repair`);
 });
 
 describe('a unit that changes its cohort (R18)', () => {

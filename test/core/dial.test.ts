@@ -118,6 +118,8 @@ describe('a dial', () => {
       ]),
     ).toBe('canary, 0–25 %, bucket 50000');
     expect(describePositions([[BUCKETS, ALL]])).toBe('kept-back');
+    const many = Array.from({ length: 30_000 }, (_, n) => [3 * n, 3 * n + 1] as const);
+    expect(describePositions(many)).toMatch(/^bucket 0, bucket 3, bucket 6, .*bucket 57 and 29,980 more$/);
   });
 
   test('is read back from what is said of it', () => {

@@ -76,6 +76,27 @@ describe('sets of intervals', () => {
     );
   });
 
+  test('are compared and taken apart without going through all of one for each of the other', () => {
+    let read = 0;
+    const many = (start: number): Intervals =>
+      new Proxy(
+        Array.from({ length: 20_000 }, (_, n): Range => [start + 4 * n, start + 4 * n + 2]),
+        {
+          get: (ranges, name) => {
+            if (/^\d/.test(String(name))) read += 1;
+            return Reflect.get(ranges, name);
+          },
+        },
+      );
+    const [a, b] = [many(0), many(1)];
+    expect(subtract(a, b)).toHaveLength(20_000);
+    expect(covers(a, a)).toBe(true);
+    expect(intersect(a, b)).toHaveLength(20_000);
+    for (let point = 0; point < 20_000; point += 1) expect(includes(a, point)).toBe(point % 4 < 2);
+    for (let point = 0; point < 20_000; point += 1) expect(overlaps([[point, point + 1]], a)).toBe(point % 4 < 2);
+    expect(read).toBeLessThan(3_000_000);
+  });
+
   test('join what touches: half-open ranges leave no gap', () => {
     expect(
       intervals([

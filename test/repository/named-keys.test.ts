@@ -54,6 +54,14 @@ describe('what a process loses', () => {
     await process.close();
   });
 
+  test('is one name a report, however often the same key is lost', async () => {
+    const process = await losing(20);
+    for (let i = 0; i < 50; i += 1) await process.items.put(item('hot', '1', i));
+    await process.lose(5);
+    expect(process.told()).toMatchObject({ positions: 0 });
+    await process.close();
+  });
+
   test('is told again with each report, as a replay may have begun in between', async () => {
     const process = await losing(0);
     for (let i = 0; i < 3; i += 1) {
