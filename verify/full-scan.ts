@@ -1,5 +1,6 @@
 import type { Clock, Random } from '../src/core/clock.ts';
 import { Interrupted, InvalidArgument } from '../src/core/errors.ts';
+import { PageSize } from '../src/core/page-size.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
 import type { Side } from '../src/core/stage.ts';
 import type { Entry, KeyRef, Partition, Store } from '../src/core/store.ts';
@@ -235,8 +236,10 @@ async function compare(
     tally.leftover();
     if (settings.prove) planting.leftover(side, ref);
   };
+  const pages = { old: new PageSize(), new: new PageSize() };
   const scanOf = (side: Side) => ({
     ...settings,
+    pages: pages[side],
     digests,
     store: settings[side],
     sink: spills[side],

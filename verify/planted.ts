@@ -37,8 +37,9 @@ function uuidText(random: Random): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`;
 }
 
-/** A part of a key like `pattern` that nobody has; truth values stay as they are. */
-function unusedPart(pattern: KeyPart, random: Random): KeyPart {
+/** A part of a key like `pattern` that nobody has; truth values stay as they are, and numbers where it is wanted. */
+function unusedPart(pattern: KeyPart, random: Random, numbers: 'negative' | 'kept'): KeyPart {
+  if (numbers === 'kept' && (typeof pattern === 'number' || typeof pattern === 'bigint')) return pattern;
   const below = (count: number): number => Math.floor(random() * count);
   switch (typeof pattern) {
     case 'string':
@@ -72,9 +73,15 @@ const MOST_TRIES = 100_000;
  * A key like `pattern` that nobody has and whose unit is verified; null where there is none, as where only named units
  * are verified.
  */
-export function unusedKey(pattern: Key, random: Random, isVerified: (key: Key) => boolean): Key | null {
+export function unusedKey(
+  pattern: Key,
+  random: Random,
+  isVerified: (key: Key) => boolean,
+  numbers: 'negative' | 'kept' = 'negative',
+): Key | null {
   for (let tries = 0; tries < MOST_TRIES; tries += 1) {
-    const key = Object.fromEntries(Object.entries(pattern).map(([field, part]) => [field, unusedPart(part, random)]));
+    const parts = Object.entries(pattern).map(([field, part]) => [field, unusedPart(part, random, numbers)]);
+    const key: Key = Object.fromEntries(parts);
     if (isVerified(key)) return key;
   }
   return null;

@@ -135,9 +135,9 @@ export class Planting {
   }
 
   async #plantOne(kind: DivergenceKind, pattern: Entry): Promise<Refused | null> {
-    const { keys, includes, random } = this.#job;
+    const { keys, random } = this.#job;
     const base = pattern.value as StoredRecord;
-    const key = unusedKey(pattern.key, random, (candidate) => includes === null || includes(keys.unit(candidate)));
+    const key = this.#unusedKey(pattern);
     if (key === null) return new Refused('no unit that nobody has stands in what is verified', true);
     const id = keys.id(key);
     if (id === pattern.id) return new Refused('a key of truth values alone leaves none that nobody has', true);
@@ -156,6 +156,20 @@ export class Planting {
       await this.#removeFrom('new', [{ id, key }]);
     }
     return refusal;
+  }
+
+  /** Where a store has no room for numbers below zero they stay, if there is something else in the key. */
+  #unusedKey(pattern: Entry): Key | null {
+    const { keys, includes, random } = this.#job;
+    const isVerified = (key: Key): boolean => includes === null || includes(keys.unit(key));
+    const fits = (key: Key): boolean => {
+      const entry = { id: keys.id(key), key, stamp: null, value: { ...pattern.value, ...key } };
+      return this.#job.old.roundTrip(entry).kind === 'held' && this.#job.new.roundTrip(entry).kind === 'held';
+    };
+    const key = unusedKey(pattern.key, random, isVerified);
+    if (key === null || fits(key)) return key;
+    const other = unusedKey(pattern.key, random, isVerified, 'kept');
+    return other !== null && keys.id(other) !== pattern.id && fits(other) ? other : key;
   }
 
   #plan(kind: DivergenceKind, id: string, key: Key, record: StoredRecord): Plan | Refused {

@@ -1,4 +1,5 @@
 import { sleep } from '../src/core/clock.ts';
+import { PageSize } from '../src/core/page-size.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
 import type { Entry, KeyRef, Store } from '../src/core/store.ts';
 import { type CompareRules, compareRecords } from './compare.ts';
@@ -55,6 +56,7 @@ export class Recheck {
   readonly #job: RecheckJob;
   readonly #chunk: number;
   readonly #span: number;
+  readonly #pages = new PageSize();
   #fresh: Suspect[] = [];
   #waiting: Suspect[] = [];
   #candidates = 0;
@@ -113,10 +115,7 @@ export class Recheck {
   /** One generation; gives those that need another look. */
   async #look(suspects: readonly Suspect[], last: boolean): Promise<Suspect[]> {
     const left: Suspect[] = [];
-    const chunks = Array.from({ length: Math.ceil(suspects.length / this.#chunk) }, (_, i) =>
-      suspects.slice(i * this.#chunk, (i + 1) * this.#chunk),
-    );
-    await inParallel(chunks, this.#job.concurrency, async (chunk) => {
+    await inParallel(this.#chunks(suspects), this.#job.concurrency, async (chunk) => {
       const keys = chunk.map(({ id }) => ({ id, key: keyFromId(id, this.#job.keys.fields) }));
       const [old, fresh] = await this.#read(keys);
       for (const [i, suspect] of chunk.entries()) {
@@ -127,11 +126,22 @@ export class Recheck {
     return left;
   }
 
+  /** Cut when they are due, as what was read before says how many records fit into memory. */
+  *#chunks(suspects: readonly Suspect[]): Iterable<readonly Suspect[]> {
+    for (let at = 0; at < suspects.length; ) {
+      const chunk = suspects.slice(at, at + this.#pages.for(this.#chunk));
+      at += chunk.length;
+      yield chunk;
+    }
+  }
+
   async #read(keys: readonly KeyRef[]): Promise<[(Entry | undefined)[], (Entry | undefined)[]]> {
     const job = this.#job;
     const reads = [job.old, job.new].map((store) => readAgain(job, () => store.getMany(keys)));
     await settleAll(reads);
-    return (await Promise.all(reads)) as [(Entry | undefined)[], (Entry | undefined)[]];
+    const found = await Promise.all(reads);
+    for (const side of found) this.#pages.learn(side.filter((entry) => entry !== undefined));
+    return found as [(Entry | undefined)[], (Entry | undefined)[]];
   }
 
   #judge(

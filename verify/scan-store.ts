@@ -1,5 +1,6 @@
 import { sleep } from '../src/core/clock.ts';
 import { StoreFault } from '../src/core/errors.ts';
+import { isOtherSize, PageSize } from '../src/core/page-size.ts';
 import { isPlanted } from '../src/core/planted.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
 import type { Stamp } from '../src/core/stamp.ts';
@@ -28,6 +29,8 @@ export interface PartitionScan extends RetryContext {
   readonly planted: { has(id: string): boolean; leftover(entry: Entry): void };
   readonly sink: DigestSink;
   readonly pageSize: number;
+  /** What is known of the store's records, for all its partitions. @default what this scan finds out */
+  readonly pages?: PageSize;
   readonly onPage: (records: number) => void;
 }
 
@@ -73,24 +76,30 @@ export async function scanPartition(
   partition: Partition,
   from: string | null = null,
 ): Promise<void> {
-  const { store, sink, signal, clock, pageSize } = job;
+  const { store, sink, signal, clock, pageSize, pages = new PageSize() } = job;
   let cursor: string | undefined = from ?? undefined;
   let sliceFrom = clock.monotonic();
   for (let attempt = 1; ; attempt += 1) {
     signal.throwIfAborted();
+    const wanted = pages.for(pageSize);
+    let other = false;
     try {
-      for await (const page of store.scan(partition, { cursor, pageSize, signal, recordsOnly: true })) {
+      for await (const page of store.scan(partition, { cursor, pageSize: wanted, signal, recordsOnly: true })) {
         signal.throwIfAborted();
         attempt = 1;
         takeEntries(job, page.entries);
         cursor = page.cursor;
         await sink.relieve(cursor);
+        pages.learn(page.entries);
         if (clock.monotonic() - sliceFrom >= SLICE_MS) {
           await sleep(clock, 0, signal);
           sliceFrom = clock.monotonic();
         }
+        other = isOtherSize(pages.for(pageSize), wanted);
+        if (other) break;
       }
-      return;
+      if (!other) return;
+      attempt = 0;
     } catch (error) {
       if (signal.aborted || !(error instanceof StoreFault) || attempt >= STORE_ATTEMPTS) throw error;
       await backOff(job, attempt);
@@ -99,12 +108,13 @@ export async function scanPartition(
 }
 
 async function listUnit(job: ScanJob, unit: Key): Promise<void> {
-  const { store, sink, signal, pageSize } = job;
+  const { store, sink, signal, pageSize, pages = new PageSize() } = job;
   for (let after: Key | null = null; ; ) {
     signal.throwIfAborted();
     const from: Key | null = after;
-    const entries: readonly Entry[] = await readAgain(job, () => store.list(unit, from, pageSize));
+    const entries: readonly Entry[] = await readAgain(job, () => store.list(unit, from, pages.for(pageSize)));
     takeEntries(job, entries);
+    pages.learn(entries);
     await sink.relieve(null);
     after = entries.at(-1)?.key ?? null;
     // A page that is not full may be one from which the store took entries that are not the unit's.

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { STAMP_MIN } from '../../src/core/stamp.ts';
 import type { Entry, PutFault, PutOutcome, Store } from '../../src/core/store.ts';
 import { expectEntry, expectSameEntries, type Fixture, seeded, shuffled, stampOf } from './fixture.ts';
 
@@ -28,6 +29,24 @@ export function describeBatches(kit: Fixture): void {
       const store = await kit.open();
       expect(await store.putManyIfNewer([], kit.later(store))).toEqual([]);
       expect(await store.getMany([])).toEqual([]);
+    });
+
+    it('hold what had no stamp under the least one, which is known again and which any other replaces', async () => {
+      const store = await kit.open();
+      const least = [1, 2, 3].map((n) => kit.entryOf(kit.record(n, 1), STAMP_MIN));
+      const [first] = least as [Entry];
+      expect(await kit.put(store, first)).toEqual({ kind: 'applied', previous: 'absent' });
+      expect(await kit.put(store, first)).toEqual({ kind: 'applied', previous: 'same' });
+      for (const previous of ['absent', 'same']) {
+        const outcomes = await putMany(kit, store, least);
+        expect(outcomes).toEqual(['same', previous, previous].map((each) => ({ kind: 'applied', previous: each })));
+      }
+      expect((await store.getMany(least, { stampsOnly: true })).map((entry) => entry?.stamp)).toEqual(
+        least.map(() => STAMP_MIN),
+      );
+      for (const [i, entry] of (await store.getMany(least)).entries()) expectEntry(entry, least[i] as Entry);
+      expect(await kit.put(store, kit.entry(1, 10))).toEqual({ kind: 'applied', previous: 'record' });
+      expect(await kit.put(store, first)).toMatchObject({ kind: 'superseded' });
     });
 
     it('of a thousand, some of them superseded, answer for each in order', async () => {

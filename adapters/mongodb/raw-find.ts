@@ -18,6 +18,14 @@ export interface RawFind {
   /** In the words of the command. */
   readonly options: FindOptions;
   readonly signal: AbortSignal;
+  /** Ends with the answer, each of at most 16 MB, that brings so many. Null: with the last. */
+  readonly atLeast: number | null;
+}
+
+export interface Found {
+  readonly documents: RawDocument[];
+  /** There may be more of what was asked for. */
+  readonly more: boolean;
 }
 
 /**
@@ -32,7 +40,8 @@ export async function findRaw({
   filter,
   options,
   signal,
-}: RawFind): Promise<RawDocument[]> {
+  atLeast,
+}: RawFind): Promise<Found> {
   const session = client.startSession({ causalConsistency: false });
   const how = { raw: true, session, readPreference: 'primary' } as const;
   const send = async (command: Document): Promise<RawCursor> => {
@@ -48,11 +57,12 @@ export async function findRaw({
     const { batchSize } = options;
     while (!cursor.id.isZero()) {
       open = cursor.id;
+      if (atLeast !== null && documents.length >= atLeast) return { documents, more: true };
       cursor = await send({ getMore: open, collection, ...(batchSize === undefined ? {} : { batchSize }) });
       for (const document of cursor.nextBatch ?? []) documents.push(document);
     }
     open = null;
-    return documents;
+    return { documents, more: false };
   } finally {
     // What is left open ends by itself too, only later.
     if (open !== null) await db.command({ killCursors: collection, cursors: [open] }, how).catch(() => null);

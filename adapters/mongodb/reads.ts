@@ -14,6 +14,9 @@ const MAX_PARTITIONS = 4_096;
 /** So many samples a partition even out where they fall. */
 const SAMPLES_A_CUT = 20;
 
+/** The first document of a page may be the last of the one before. */
+const SEEN_AND_NEXT = 2;
+
 /** Where a scan stands in the order of `_id`, which is one order over values of all types. */
 interface Place {
   readonly native: unknown;
@@ -123,7 +126,7 @@ export class Reads {
     // A cursor names the last document that was seen, the bound of a partition the first that was not.
     let seen = options.cursor === undefined ? null : from;
     for (;;) {
-      const documents = await this.#wire.find(
+      const { documents, more } = await this.#wire.page(
         {},
         {
           ...(stampsOnly ? { projection: this.#layout.stampFields } : {}),
@@ -133,6 +136,7 @@ export class Reads {
           ...(from === null ? {} : { min: { _id: from.native } }),
           ...(below === null ? {} : { max: { _id: below.native } }),
         } as FindOptions,
+        SEEN_AND_NEXT,
         signal,
       );
       const again = documents[0] !== undefined && seen?.text === this.#placeOf(documents[0]).text;
@@ -141,7 +145,7 @@ export class Reads {
       if (last === undefined) return;
       from = seen = this.#placeOf(last);
       yield { entries: page.map((raw) => this.#layout.decode(raw, stampsOnly)), cursor: from.bytes };
-      if (documents.length <= size) return;
+      if (documents.length <= size && !more) return;
     }
   }
 

@@ -5,7 +5,7 @@ import { ServerClock } from '../../src/core/server-clock.ts';
 import type { DriverModule, RawDocument } from './bson-reader.ts';
 import { classify, faultOf, isRepeatable, type Verdict } from './faults.ts';
 import type { ResolvedOptions } from './options.ts';
-import { findRaw } from './raw-find.ts';
+import { type Found, findRaw } from './raw-find.ts';
 
 /** A command that writes, made for the moment at which it may start at the latest. */
 export type WriteCommand = (latest: Date) => Document;
@@ -137,10 +137,19 @@ export class Wire {
 
   /** Documents as the server sent them. Repeated once after what passes, as the driver repeats reads. */
   async find(filter: Document, options: FindOptions, signal?: AbortSignal): Promise<RawDocument[]> {
+    return (await this.#found(filter, options, null, signal)).documents;
+  }
+
+  /** The first of these documents: `atLeast` so many, and what else the server puts into an answer. Large ones are few. */
+  page(filter: Document, options: FindOptions, atLeast: number, signal?: AbortSignal): Promise<Found> {
+    return this.#found(filter, options, atLeast, signal);
+  }
+
+  #found(filter: Document, options: FindOptions, atLeast: number | null, signal?: AbortSignal): Promise<Found> {
     return this.read(
       'find',
       (abort) => {
-        const find = () => this.#find(filter, options, abort);
+        const find = () => this.#find(filter, options, atLeast, abort);
         return find().catch((error: unknown) => {
           if (abort.aborted || this.#closed || !isRepeatable(error)) throw error;
           return find();
@@ -157,13 +166,13 @@ export class Wire {
     return found[0];
   }
 
-  #find(filter: Document, options: FindOptions, signal: AbortSignal): Promise<RawDocument[]> {
+  #find(filter: Document, options: FindOptions, atLeast: number | null, signal: AbortSignal): Promise<Found> {
     const { driver, client, db } = this;
     const { collection, readTimeoutMs } = this.#options;
     // All of a page in the first answer: unasked the server puts no more than 101 documents there.
     const page = options.limit === undefined ? {} : { batchSize: options.limit + 1 };
     const all = { readConcern: { level: 'majority' }, maxTimeMS: readTimeoutMs, ...page, ...options } as const;
-    return findRaw({ driver, client, db, collection, filter, options: all, signal });
+    return findRaw({ driver, client, db, collection, filter, options: all, signal, atLeast });
   }
 
   /** A read, or a write of which nothing depends on how often it is carried out. */

@@ -115,9 +115,12 @@ export class Statements {
 
   /** The records of a unit; parameters: the unit, the key that it goes on after, the limit. */
   list(stamped: boolean, after: boolean): string {
+    const { keys, unit } = this.#layout;
+    // Of the unit's own columns nothing is compared, or its records would all be read that stand before.
+    const rest = keys.filter((key) => !unit.includes(key));
     const conditions = [
-      this.equal(this.keys('r', this.#layout.unit)),
-      ...(after ? [this.compare(this.keys('r'), '>')] : []),
+      this.equal(this.keys('r', unit)),
+      ...(after ? [rest.length === 0 ? '0' : this.compare(this.keys('r', rest), '>')] : []),
     ];
     return this.#recordsPage({ stamped, stampsOnly: false }, conditions);
   }

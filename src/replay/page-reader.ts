@@ -1,3 +1,4 @@
+import { isOtherSize } from '../core/page-size.ts';
 import { isPlanted } from '../core/planted.ts';
 import type { ScanPage, Store } from '../core/store.ts';
 import { again, type Patience } from './put-newer.ts';
@@ -10,9 +11,6 @@ export interface PageReaderOptions extends Patience {
   /** Whether stamps are enough, because the values would hardly be needed. */
   readonly stampsOnly: () => boolean;
 }
-
-/** A scan is begun anew for a page size that differs by this factor: doing so costs a request in some stores. */
-const WORTHWHILE = 1.5;
 
 /** Reads a share page by page from where it stands, through passing faults, with a page size that may change. */
 export class PageReader {
@@ -49,8 +47,7 @@ export class PageReader {
   async next(): Promise<ScanPage | null> {
     const stampsOnly = this.#options.stampsOnly();
     const wanted = this.#options.pageSize(stampsOnly);
-    const factor = wanted / this.#pageSize;
-    if (stampsOnly !== this.#stampsOnly || factor > WORTHWHILE || factor < 1 / WORTHWHILE) await this.close();
+    if (stampsOnly !== this.#stampsOnly || isOtherSize(wanted, this.#pageSize)) await this.close();
     this.#stampsOnly = stampsOnly;
     const result = await again({ ...this.#options, target: this.#options.source }, () => this.#read(wanted));
     if (result.done === true) return null;

@@ -1,5 +1,6 @@
 import { type Clock, type Random, sleep } from '../core/clock.ts';
 import { StoreFault, StoreUnavailable } from '../core/errors.ts';
+import { isLarge } from '../core/page-size.ts';
 import { STAMP_MIN, type Stamp } from '../core/stamp.ts';
 import { type Entry, isMoot, type PutFault, type PutOutcome, type Rejection, type Store } from '../core/store.ts';
 
@@ -62,29 +63,41 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
   let applied = 0;
   const rejected: { entry: Entry; rejection: Rejection }[] = [];
   let because: string | null = null;
-  for (let attempt = 0; open.length > 0; attempt += 1) {
+  /** So many are sent at once. */
+  let size = open.length;
+  /** The first so many of `open` were sent before. */
+  let sentBefore = 0;
+  let pause = false;
+  for (let attempt = 0; open.length > 0; ) {
     signal?.throwIfAborted();
     if (attempt >= MOST_ATTEMPTS) {
+      const large = open.some(isLarge) ? ' (records of many megabytes may need a longer put-timeout-ms)' : '';
       const what = `${target.label} did not take ${open.length} records in ${attempt} attempts`;
       throw new StoreUnavailable(because === null ? what : `${what}: ${because}`, {
-        remedy: 'see to the store, then run the same command: it goes on from its checkpoint',
+        remedy: `see to the store${large}, then run the same command: it goes on from its checkpoint`,
       });
     }
-    if (attempt > 0) await sleep(clock, backoffMs(attempt - 1, random), signal);
-    const batch = open;
+    if (pause) await sleep(clock, backoffMs(attempt - 1, random), signal);
+    const batch = open.slice(0, size);
     const outcomes = await send(batch, options);
-    because = faultOf(target, outcomes);
-    open = [];
+    because = faultOf(target, outcomes) ?? because;
+    const left: Entry[] = [];
     outcomes.forEach((outcome, i) => {
       const entry = batch[i] as Entry;
       if (outcome.kind === 'applied') {
-        // At the first attempt a copy that was there already is not ours of this time.
-        if (outcome.previous === 'same' && attempt === 0) skipped += 1;
+        // Sent for the first time, a copy that was there already is not ours of this time.
+        if (outcome.previous === 'same' && i >= sentBefore) skipped += 1;
         else applied += 1;
       } else if (outcome.kind === 'superseded' || (outcome.kind === 'rejected' && isMoot(target, entry))) skipped += 1;
       else if (outcome.kind === 'rejected') rejected.push({ entry, rejection: outcome });
-      else open.push(entry);
+      else left.push(entry);
     });
+    pause = left.length > 0;
+    if (pause) attempt += 1;
+    // What is too much for the time that a put has comes in time in parts.
+    if (outcomes.every(isLate)) size = Math.ceil(batch.length / 2);
+    sentBefore = left.length + Math.max(0, sentBefore - batch.length);
+    open = [...left, ...open.slice(batch.length)];
   }
   return { applied, skipped, rejected };
 }
@@ -131,6 +144,10 @@ async function send(batch: readonly Entry[], options: PutNewerOptions): Promise<
   });
   return outcomes;
 }
+
+/** Too late, or without an answer for as long as it had. */
+const isLate = (outcome: PutOutcome | PutFault): boolean =>
+  outcome.kind === 'expired' || (outcome.kind === 'fault' && outcome.outcome === 'unknown');
 
 /** Why some of a batch is not definite. */
 function faultOf({ label }: Pick<Store, 'label'>, outcomes: readonly (PutOutcome | PutFault)[]): string | null {

@@ -142,12 +142,12 @@ export class Putter {
   }
 
   #adapt({ count, sentAt, tookMs, fault, pressed }: PutAnswer): void {
-    const { throttle, window, target, trouble } = this.#options;
+    const { throttle, window, target, trouble, pageSize } = this.#options;
     const late = tookMs > this.latencyBudgetMs;
     if (pressed) throttle.ease(`${target.label} asks for less load`);
     if (fault !== null) trouble.puts.say(fault);
     else if (late) trouble.puts.say(`${target.label} takes ${Math.round(tookMs)} ms a batch`);
-    if (pressed || fault !== null || late) window.narrow(sentAt);
+    if (pressed || fault !== null || late) window.narrow(sentAt, pageSize());
     else window.widen(count);
   }
 }

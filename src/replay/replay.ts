@@ -1,12 +1,12 @@
 import PQueue from 'p-queue';
 import type { Clock, Random } from '../core/clock.ts';
 import { Interrupted } from '../core/errors.ts';
+import { PageSize } from '../core/page-size.ts';
 import type { Settings } from '../core/settings.ts';
 import type { Entry, Rejection, Store } from '../core/store.ts';
 import { Checkpoints, type ReplayJournal, type ReplayReceipt } from './checkpoints.ts';
 import { EqualRuns } from './equal-runs.ts';
 import { LagWatch } from './lag-watch.ts';
-import { PageSize } from './page-size.ts';
 import { Putter } from './putter.ts';
 import type { ReplayShare } from './replay-share.ts';
 import { runShare } from './share-run.ts';
@@ -121,7 +121,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
     const wanted = putter.wanted(lanes);
     const page = pages.for(wanted);
     const held = Math.min(window.limit / page, pages.fitting(wanted) - lanes);
-    if (page >= LARGE_PAGE && held < lanes) return 0;
+    if (held < 0 || (page >= LARGE_PAGE && held < lanes)) return 0;
     return Math.max(1, Math.ceil(held / lanes));
   };
   let pressure = source.pressure ?? 0;
@@ -142,7 +142,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
       ready: () => throttle.unpaused(signal),
       put: (entries, stampsOnly) => putter.put(entries, stampsOnly),
       onPage: (page, wanted, stampsOnly) => {
-        (stampsOnly ? stampPages : pages).learn(page, wanted);
+        (stampsOnly ? stampPages : pages).learn(page.entries, wanted);
         if ((source.pressure ?? 0) > pressure) throttle.ease(`${source.label} asks for less load`);
         pressure = source.pressure ?? 0;
       },

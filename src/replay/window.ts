@@ -102,11 +102,14 @@ export class Window {
     this.#admit();
   }
 
-  /** What was sent at `sentAt` (monotonic) had no good answer. What was sent before the last narrowing says nothing new. */
-  narrow(sentAt: number): void {
+  /**
+   * What was sent at `sentAt` (monotonic) had no good answer. What was sent before the last narrowing says nothing new.
+   * `page`: so many records are large enough for a batch.
+   */
+  narrow(sentAt: number, page = LEAST): void {
     if (sentAt < this.#easedAt) return;
     this.#easedAt = this.#clock.monotonic();
-    this.#limit = Math.min(this.#most, Math.max(LEAST, this.#limit / 2));
+    this.#limit = Math.min(this.#most, Math.max(Math.min(page, LEAST), this.#limit / 2));
   }
 
   #fits(count: number): boolean {

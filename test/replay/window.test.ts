@@ -115,4 +115,13 @@ describe('the window of a replay', () => {
     await other;
     expect(window.inFlight).toBe(5);
   });
+
+  test('narrows to what is worth a batch: to one where records are large', () => {
+    const clock = new VirtualClock();
+    const window = new Window(clock, 500, 4_000);
+    for (const page of [2_000, 1]) {
+      for (let times = 0; times < 12; times += 1) window.narrow(clock.monotonic() + 1, page);
+      expect(window.limit).toBe(page === 1 ? 1 : 16);
+    }
+  });
 });

@@ -43,6 +43,40 @@ function atPage(store: Store, page: number, at: () => void): Store {
 }
 
 describe('verifyStores', () => {
+  test('reads few large records at once, in the scan and when it looks again', async () => {
+    const clock = new InstantClock();
+    const stores = await twoStores(clock, 500);
+    const text = 'x'.repeat(2_000_000);
+    const entries = Array.from({ length: 60 }, (_, i) => entryOf(`user-${i}`, i, stampAgo(clock, 600), { n: i, text }));
+    stores.data.old.load(entries);
+    stores.data.new.load(
+      entries.map(({ key, value }) =>
+        entryOf(String(key['user']), Number(key['id']), stampAgo(clock, 600), { ...value, n: -1 }),
+      ),
+    );
+    let most = 0;
+    const seen = (count: number): void => {
+      most = Math.max(most, count);
+    };
+    const watched = (store: Store): Store =>
+      withMethods(store, {
+        async *scan(partition, options): AsyncIterable<ScanPage> {
+          for await (const page of store.scan(partition, options)) {
+            seen(page.entries.length);
+            yield page;
+          }
+        },
+        async getMany(keys, options) {
+          seen(keys.length);
+          return store.getMany(keys, options);
+        },
+      });
+    const both = { old: watched(stores.old), new: watched(stores.new) };
+    const report = await verifyStores({ ...optionsFor(clock, both), spillDirectory });
+    expect(report).toMatchObject({ verdict: 'divergent', counts: { old: 60, new: 60, different: 60 } });
+    expect(most).toBe(2);
+  });
+
   test('keeps within a small budget by spilling, and by splitting partitions that turn out too large', async () => {
     const clock = new InstantClock();
     const stores = await filled(clock, 20_000);

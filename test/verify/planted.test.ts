@@ -148,6 +148,25 @@ describe('planted records', () => {
     expect(await idsOf(stores.old)).toHaveLength(300);
   });
 
+  test('have no numbers below zero in their keys where a store has no room for such', async () => {
+    const clock = new InstantClock();
+    const stores = await twoStores(clock);
+    const entries = Array.from({ length: 60 }, (_, i) =>
+      entryOf(`user-${i % 30}`, i, stampAgo(clock, 600), { ok: true }),
+    );
+    stores.data.old.load(entries);
+    stores.data.new.load(entries);
+    const refusal = { kind: 'rejected', reason: 'limit', message: 'the key field "id" is below 0' } as const;
+    const unsigned = withMethods(stores.new, {
+      roundTrip: (entry) => (Number(entry.key['id']) < 0 ? refusal : stores.new.roundTrip(entry)),
+      compareAndSet: async (entry, expected, deadline) =>
+        Number(entry.key['id']) < 0 ? refusal : stores.new.compareAndSet(entry, expected, deadline),
+    });
+    const report = await verifyStores({ ...optionsFor(clock, { ...stores, new: unsigned }), prove: true });
+    expect(report).toMatchObject({ verdict: 'consistent', proof: { planted: 12, missed: [], refused: null } });
+    expect(await idsOf(stores.new)).toHaveLength(60);
+  });
+
   test('need a pattern, an alterable field and a unit among those verified', async () => {
     const clock = new InstantClock();
     const empty = await verifyStores({ ...optionsFor(clock, await twoStores(clock)), prove: true });

@@ -37,7 +37,6 @@ export const LEAST_PATIENCE_MS = 1_000;
 /** A packet may wait for a second lock, and the shortest wait that a server knows is a second: better late than unknown. */
 export const LOCK_SLACK_MS = 1_500;
 const BEGIN: Step = ['begin', 'START TRANSACTION'];
-const PLACE_HOLDER = '0'.repeat(24);
 
 /** What a writer works on. */
 export interface Place {
@@ -52,12 +51,8 @@ export interface Place {
   now(): number;
 }
 
-/** A stamp as it is stored; null where there is none, or only its place. */
-export function storedStamp(cell: unknown): Stamp | null {
-  if (!(cell instanceof Uint8Array)) return null;
-  const stamp = stampFromBytes(cell);
-  return stamp === PLACE_HOLDER ? null : stamp;
-}
+/** A stamp as it is stored; null where there is none. */
+export const storedStamp = (cell: unknown): Stamp | null => (cell instanceof Uint8Array ? stampFromBytes(cell) : null);
 
 /** What is found under the key of a put that failed. */
 interface Look {
@@ -237,7 +232,9 @@ export class Writer {
       ['late', statements.late(deadline)],
     ]);
     if (locked.failure !== undefined) return this.#failed(connection, write, locked);
-    const [[cell] = []] = rowsOf(locked.results['stamp of']);
+    // What was just made to hold the place is no stamp, though it reads like the least.
+    const made = affected(locked.results['place']) > 0;
+    const [[cell] = []] = made ? [] : rowsOf(locked.results['stamp of']);
     const [found] = rowsOf(locked.results['record']);
     const [[late] = []] = rowsOf(locked.results['late']);
     const held = heldOf(storedStamp(cell), found?.slice(1) ?? null);

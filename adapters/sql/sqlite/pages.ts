@@ -35,6 +35,8 @@ export class Pages {
   /** Where the key's columns stand in a row, and in a row of the key alone. */
   readonly #places: readonly number[];
   readonly #keyPlaces: readonly number[];
+  /** Which of the key's columns are not the unit's. */
+  readonly #rest: readonly number[];
 
   constructor(connection: SqliteConnection, statements: Statements, layout: Layout) {
     this.#connection = connection;
@@ -42,6 +44,7 @@ export class Pages {
     this.#layout = layout;
     this.#places = layout.keys.map(({ index }) => index);
     this.#keyPlaces = layout.keys.map((_, i) => i);
+    this.#rest = layout.keys.flatMap((key, i) => (layout.unit.includes(key) ? [] : [i]));
   }
 
   #records(rows: readonly Cells[], stampsOnly: boolean): HeldAt[] {
@@ -53,7 +56,7 @@ export class Pages {
   list(unit: readonly Bound[], after: readonly Bound[] | null, limit: number, stamped: boolean): HeldAt[] {
     const rows = this.#connection.all(this.#statements.list(stamped, after !== null), [
       ...unit,
-      ...(after ?? []),
+      ...this.#rest.flatMap((i) => (after === null ? [] : [after[i] as Bound])),
       limit,
     ]);
     return this.#records(rows, false);
