@@ -25,5 +25,5 @@ if (process.argv.some((word) => LONG.includes(word))) {
 const { directory } = module.enableCompileCache();
 if (directory !== undefined) process.env.NODE_COMPILE_CACHE ??= directory;
 // A package that was built has its JavaScript; a clone runs its TypeScript as it is.
-const built = new URL('../dist/src/cli/main.js', import.meta.url);
+const built = new URL('../src/cli/main.js', import.meta.url);
 await import(existsSync(built) ? built.href : new URL('../src/cli/main.ts', import.meta.url).href);

@@ -1,3 +1,4 @@
+import { loadOptional } from '../../src/core/optional-packages.ts';
 import type { StoreDefinition } from '../../src/core/store.ts';
 import { loadBson } from '../load-bson.ts';
 import { checkKeyFields, type DynamoDbOptions, resolveOptions } from './options.ts';
@@ -29,9 +30,12 @@ export function dynamodb(options: DynamoDbOptions): StoreDefinition {
       attributes: resolved.attributes,
       reserved: resolved.reserved,
     }),
+    place: ['dynamodb', resolved.client ?? resolved.endpoint, resolved.region, resolved.table],
     async create(context) {
       checkKeyFields(resolved, context.keys);
-      const [sdk, { DynamoDbStore }] = await Promise.all([import('@aws-sdk/client-dynamodb'), import('./store.ts')]);
+      const name = '@aws-sdk/client-dynamodb';
+      const sdk = await loadOptional('dynamodb({ … })', [name], () => import('@aws-sdk/client-dynamodb'));
+      const { DynamoDbStore } = await import('./store.ts');
       return new DynamoDbStore(sdk, resolved, context, loadBson());
     },
   } satisfies StoreDefinition);

@@ -1,3 +1,5 @@
+import { loadOptional } from '../../src/core/optional-packages.ts';
+import { serversOf } from '../../src/core/server-place.ts';
 import type { StoreDefinition } from '../../src/core/store.ts';
 import { checkKeyFields, type MongoDbOptions, resolveOptions } from './options.ts';
 
@@ -28,9 +30,16 @@ export function mongodb(options: MongoDbOptions): StoreDefinition {
       reserved: resolved.reserved,
       int64: resolved.int64,
     }),
+    place: [
+      'mongodb',
+      resolved.client ?? serversOf(resolved.url ?? '', 27_017),
+      resolved.database,
+      resolved.collection,
+    ],
     async create(context) {
       checkKeyFields(resolved, context.keys);
-      const [driver, { MongoDbStore }] = await Promise.all([import('mongodb'), import('./store.ts')]);
+      const driver = await loadOptional('mongodb({ … })', ['mongodb'], () => import('mongodb'));
+      const { MongoDbStore } = await import('./store.ts');
       return new MongoDbStore(driver, resolved, context);
     },
   } satisfies StoreDefinition);

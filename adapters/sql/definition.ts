@@ -1,11 +1,13 @@
+import { resolve } from 'node:path';
 import { InvalidConfiguration } from '../../src/core/errors.ts';
+import { serversOf } from '../../src/core/server-place.ts';
 import type { StoreContext, StoreDefinition } from '../../src/core/store.ts';
 import { loadBson } from '../load-bson.ts';
 import type { Dialect } from './dialect.ts';
 import { extendedJson } from './extended-json.ts';
 import { PLAIN_JSON } from './json-text.ts';
 import { mysql } from './mysql/dialect.ts';
-import { resolveSqlOptions, type SqlOptions } from './options.ts';
+import { type ResolvedSqlOptions, resolveSqlOptions, type SqlOptions } from './options.ts';
 import { postgres } from './postgres/dialect.ts';
 import { SqlStore } from './sql-store.ts';
 import { sqlite } from './sqlite/dialect.ts';
@@ -34,6 +36,7 @@ export function sql(options: SqlOptions): StoreDefinition {
   return {
     adapter: 'sql',
     mapping: Object.freeze({ adapter: 'sql', client, table, columns, document, nulls, stampTable, json }),
+    place: placeOf(resolved),
     async create({ keys, codec, clock }: StoreContext): Promise<SqlStore> {
       const session = await dialect.load(resolved, clock);
       // Only where it is installed: values then have the classes that the service knows.
@@ -42,4 +45,20 @@ export function sql(options: SqlOptions): StoreDefinition {
       return new SqlStore({ dialect, session, options: resolved, keys, codec, clock, forms });
     },
   };
+}
+
+const PORTS: Readonly<Record<string, number>> = { pg: 5_432, mysql2: 3_306 };
+
+/** A file's path, or the server and the database, beside the table; nothing that is secret. */
+function placeOf({ client, connection, table }: ResolvedSqlOptions): readonly unknown[] {
+  const settings: Readonly<Record<string, unknown>> = typeof connection === 'string' ? {} : connection;
+  const port = PORTS[client];
+  if (port === undefined) {
+    const file = String(settings['filename'] ?? connection).replace(/^sqlite:(\/\/(?=\/))?/, '');
+    return [client, resolve(file), table];
+  }
+  const url = settings['connectionString'] ?? settings['uri'] ?? connection;
+  if (typeof url === 'string') return [client, serversOf(url, port), /^[^:]+:\/\/[^/]*\/([^?]*)/.exec(url)?.[1], table];
+  const { host = 'localhost', port: own = port, socketPath, database, schema } = settings;
+  return [client, serversOf(`${client}://${host}:${own}`, port), socketPath, database, schema, table];
 }

@@ -1,3 +1,4 @@
+import { InvalidConfiguration } from '../core/errors.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { examples, type Registration } from './registration.ts';
 
@@ -10,6 +11,14 @@ export const demoCommand: Registration = (program, run) => {
     .addHelpText('after', examples('changeover demo'))
     .action(
       run(async ({ signal, terminal }, options: { readonly stay?: true }) => {
+        if (!import.meta.url.endsWith('.ts')) {
+          throw new InvalidConfiguration(
+            'the demonstration is not in an installed package: its data and store are not',
+            {
+              remedy: 'npm ci && npm start in a clone',
+            },
+          );
+        }
         const { runDemo } = await import('./demo/demo.ts');
         // With --json the story is how it went, and standard output is for the one document.
         const output = terminal.json ? process.stderr : process.stdout;

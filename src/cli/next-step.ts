@@ -39,7 +39,7 @@ export function nextStep(status: MigrationStatus, document: RulesetDocument, now
   }
   if (dials.retireOld) return `changeover finish ${migration} --yes ${REASON}, when nothing shall ever go back`;
   if (dials.dualWrite === 0 && !document.settings.noOutsideWriters) {
-    return `changeover prepare ${migration}; then, when all writers go through the repository: ${set('no-outside-writers', 'yes')}`;
+    return `changeover prepare ${migration}, unless that is done; when all writers go through the repository: ${set('no-outside-writers', 'yes')}`;
   }
   const mirror = stepAfter(dials.dualWrite, 100);
   if (mirror !== null) return set('dual-write', mirror);

@@ -55,7 +55,7 @@ const COMMANDS = [
 ];
 
 const EXIT_CODES =
-  '\nExit codes: 0 done, 1 refused or divergent, 2 inconclusive, 3 usage or configuration, 4 a store or the control\nplane unreachable.';
+  '\nExit codes: 0 done, 1 refused or divergent, 2 inconclusive, 3 usage or configuration, 4 a store or the control\nplane unreachable, 70 a bug of changeover.';
 
 /** Runs the command line and returns its exit code; everything that it opened is closed. */
 export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
@@ -99,8 +99,10 @@ export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return EXIT.done;
-    if (error.code === 'commander.help') return EXIT.usage;
-    return reportFailure(usageError(error), new Terminal(argv.includes('--json')));
+    const json = argv.includes('--json');
+    if (error.code !== 'commander.help') return reportFailure(usageError(error), new Terminal(json));
+    // The help is there already, for people.
+    return json ? reportFailure(new InvalidArgument('no command was given'), new Terminal(json)) : EXIT.usage;
   }
 }
 

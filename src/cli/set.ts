@@ -6,6 +6,7 @@ import { EXIT } from './exit-code.ts';
 import { DRY_RUN, examples, REASON, type Registration } from './registration.ts';
 import { authorship, type ReasonOptions } from './session.ts';
 import { changeSetting } from './setting-change.ts';
+import { SETTING_MEANING } from './setting-meaning.ts';
 import { parseSetting, parseYesNo, SETTINGS, settingForm, settingText } from './setting-value.ts';
 import { wholeNumber } from './whole-number.ts';
 
@@ -17,7 +18,8 @@ interface SetOptions extends ReasonOptions {
 const settingsHelp = (): string =>
   [...SETTINGS]
     .map(
-      ([name, field]) => `  ${name.padEnd(26)}${settingForm(field)} (default: ${settingText(DEFAULT_SETTINGS[field])})`,
+      ([name, field]) =>
+        `  ${name.padEnd(26)}${settingForm(field)} (default: ${settingText(DEFAULT_SETTINGS[field])})\n      ${SETTING_MEANING[field]}`,
     )
     .join('\n');
 

@@ -6,7 +6,7 @@ import type { Side } from '../core/stage.ts';
 import type { Partition } from '../core/store.ts';
 import { errorCode } from './control-dialect.ts';
 import { Mutex } from './mutex.ts';
-import { PostgresConnection } from './postgres-connection.ts';
+import type { PostgresConnection } from './postgres-connection.ts';
 import type { PostgresPlace } from './postgres-place.ts';
 import type { OpenScan, OpenScanPartition, ScanLease, ScanOrder } from './scan-row.ts';
 import { TABLES_LOCK, tablesIn } from './scan-tables.ts';
@@ -338,6 +338,8 @@ export class ScanDesk {
   async #connected(): Promise<PostgresConnection> {
     if (this.#connection === null || this.#connection.lost) {
       this.#connection = null;
+      // Whoever has no PostgreSQL need not have its driver.
+      const { PostgresConnection } = await import('./postgres-connection.ts');
       this.#connection = await PostgresConnection.open(this.#place);
     }
     return this.#connection;

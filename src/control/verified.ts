@@ -36,6 +36,7 @@ export function verifiedAs(facts: Facts, positions: Intervals, mapping: string):
   // Some of the positions have a verdict that counts: it is the others that lack one.
   if (why !== null) return [false, newest === null ? why : `${describePositions(open)}: ${why}`];
   if (facts.verifications.length === 0) return [false, 'never verified'];
+  if (open.length === 0) return [false, 'the new store leads nothing that could be verified'];
   return [false, `the last verdict is about other positions than ${describePositions(open)}`];
 }
 

@@ -130,7 +130,7 @@ export class KeySpec {
 
   #pick(source: unknown, fields: readonly string[]): Key {
     if (typeof source !== 'object' || source === null) {
-      throw new InvalidRecord(`a key is ${source === null ? 'null' : `a ${typeof source}`}`, {
+      throw new InvalidRecord(`a key is ${source === null || source === undefined ? source : `a ${typeof source}`}`, {
         expected: `an object with ${fields.join(', ')}`,
       });
     }

@@ -348,6 +348,11 @@ export interface StoreDefinition {
   readonly adapter: string;
   /** What decides how records are held, without secrets; goes into the mapping's hash that binds verdicts. */
   readonly mapping: Readonly<Record<string, unknown>>;
+  /**
+   * Where the data set is, as far as the configuration tells, without secrets: a migration from a place to itself is
+   * refused. Compared part by part with `===`.
+   */
+  readonly place?: readonly unknown[];
   /** Loads the driver and makes the store; does not connect. @throws InvalidConfiguration */
   create(context: StoreContext): Promise<Store>;
 }

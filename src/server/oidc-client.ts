@@ -1,6 +1,7 @@
 import type { ClientAuth, Configuration } from 'openid-client';
 import type { Clock } from '../core/clock.ts';
-import { InvalidConfiguration, SignInUnavailable, Unauthenticated } from '../core/errors.ts';
+import { SignInUnavailable, Unauthenticated } from '../core/errors.ts';
+import { loadOptional } from '../core/optional-packages.ts';
 import type { Claims, Oidc } from '../core/sign-in.ts';
 
 type Library = typeof import('openid-client');
@@ -33,15 +34,12 @@ export class OidcClient {
 
   /** @throws InvalidConfiguration where the library is not installed */
   static async load(oidc: Oidc, clock: Clock): Promise<OidcClient> {
-    try {
-      return new OidcClient(oidc, await import('openid-client'), clock);
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error;
-      throw new InvalidConfiguration('signing in by OpenID Connect needs the package openid-client', {
-        remedy: 'npm install openid-client',
-        cause: error,
-      });
-    }
+    const library = await loadOptional(
+      'signing in by OpenID Connect',
+      ['openid-client'],
+      () => import('openid-client'),
+    );
+    return new OidcClient(oidc, library, clock);
   }
 
   get name(): string {

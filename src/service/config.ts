@@ -89,6 +89,9 @@ const list = (value: unknown): readonly string[] => (Array.isArray(value) ? valu
 const isStore = (value: unknown): value is StoreDefinition =>
   typeof value === 'object' && value !== null && typeof (value as StoreDefinition).create === 'function';
 
+const samePlace = (a: StoreDefinition['place'], b: StoreDefinition['place']): boolean =>
+  a !== undefined && b !== undefined && a.length === b.length && a.every((part, i) => part === b[i]);
+
 const isCodec = (value: unknown): value is Codec =>
   typeof value === 'object' &&
   value !== null &&
@@ -103,6 +106,13 @@ const isCodec = (value: unknown): value is Codec =>
  * migration<Event>({ key: ['userKey', 'id'], unit: 'userKey', old: sql({ … }), new: dynamodb({ … }) });
  */
 export function migration<R extends object>(options: MigrationOptions<R>): MigrationDefinition<R> {
+  for (const name of ['key', 'unit'] as const) {
+    if (options[name] === undefined) {
+      throw new InvalidConfiguration(`a migration names no ${name}`, {
+        expected: "key: ['userKey', 'id'], unit: 'userKey'",
+      });
+    }
+  }
   const keys = new KeySpec(list(options.key), list(options.unit));
   for (const side of ['old', 'new'] as const) {
     if (!isStore(options[side])) {
@@ -116,6 +126,11 @@ export function migration<R extends object>(options: MigrationOptions<R>): Migra
         expected: '{ encode(record), decode(stored) }, both synchronous',
       });
     }
+  }
+  if (options.old === options.new || samePlace(options.old.place, options.new.place)) {
+    throw new InvalidConfiguration('the old and the new store of a migration are the same data set', {
+      expected: 'two: what is wiped in the end would be all that there is',
+    });
   }
   const rules = options.compare ?? NO_RULES;
   validateRules(rules);

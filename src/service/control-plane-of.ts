@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import { systemClock } from '../core/clock.ts';
 import { InvalidConfiguration } from '../core/errors.ts';
+import { loadOptional } from '../core/optional-packages.ts';
 import type { Config } from './config.ts';
 
 /** Memory control planes live as long as their configuration, so that `open` and `control` of one process share it. */
@@ -21,12 +22,20 @@ export async function controlPlaneOf(config: Config): Promise<ControlPlaneApi> {
   }
   if (control.startsWith('sqlite:')) {
     const path = resolve(control.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, ''));
+    const { openSqliteControl } = await loadOptional("control: 'sqlite:…'", ['knex', 'better-sqlite3'], () => {
+      // Its thread loads them, and could not say so.
+      for (const name of ['knex', 'better-sqlite3']) import.meta.resolve(name);
+      return import('../control/sqlite-control.ts');
+    });
     await mkdir(dirname(path), { recursive: true });
-    const { openSqliteControl } = await import('../control/sqlite-control.ts');
     return openSqliteControl({ path });
   }
   if (/^postgres(ql)?:/.test(control)) {
-    const { openPostgresControl } = await loadPostgres();
+    const { openPostgresControl } = await loadOptional(
+      "control: 'postgres://…'",
+      ['knex', 'pg'],
+      () => import('../control/postgres-control.ts'),
+    );
     return openPostgresControl({ url: control });
   }
   if (/^https?:/.test(control)) {
@@ -36,19 +45,6 @@ export async function controlPlaneOf(config: Config): Promise<ControlPlaneApi> {
   throw new InvalidConfiguration(`the control plane ${scheme(control)} is not supported`, {
     expected: "'postgres://host/database', 'sqlite:path', 'https://host' of a server, or 'memory'",
   });
-}
-
-/** @throws InvalidConfiguration when knex or its driver is not installed */
-async function loadPostgres(): Promise<typeof import('../control/postgres-control.ts')> {
-  try {
-    return await import('../control/postgres-control.ts');
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error;
-    throw new InvalidConfiguration("control: 'postgres://…' needs knex and pg, and they are not installed", {
-      remedy: 'npm install knex pg',
-      cause: error,
-    });
-  }
 }
 
 /** Without what may be secret. */

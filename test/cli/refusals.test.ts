@@ -214,6 +214,8 @@ describe('a mistake in the call changes nothing and says what was expected', () 
     expect(data).toEqual({
       error: { code: 'INVALID_ARGUMENT', message: expect.any(String), expected: expect.any(String), gates: [] },
     });
+    expect(await project.json('')).toMatchObject({ code: 3, data: { error: { code: 'INVALID_ARGUMENT' } } });
+    expect((await project.json()).data).toMatchObject({ error: { message: 'no command was given' } });
     const usage = await project.json('set', 'events', '--nonsense');
     expect(usage).toMatchObject({ code: 3, data: { error: { code: 'INVALID_ARGUMENT', gates: [] } } });
   });
@@ -241,11 +243,12 @@ describe('a mistake in the call changes nothing and says what was expected', () 
 
 describe('a configuration', () => {
   const STORE = `sql({ client: 'better-sqlite3', connection: 'old.db', table: 'events', document: 'body' })`;
+  const NEW = STORE.replace('old.db', 'new.db');
   const of = (body: string): string =>
     `import { defineConfig, migration } from 'changeover';\nimport { sql } from 'changeover/sql';\n${body}\n`;
   const withKeys = (keys: string): string =>
     of(
-      `export default defineConfig({ control: 'sqlite:c.db', migrations: { events: migration<any>({ ${keys}, old: ${STORE}, new: ${STORE} }) } });`,
+      `export default defineConfig({ control: 'sqlite:c.db', migrations: { events: migration<any>({ ${keys}, old: ${STORE}, new: ${NEW} }) } });`,
     );
 
   test.each<[what: string, text: string, says: RegExp]>([
@@ -279,7 +282,7 @@ describe('a configuration', () => {
     [
       'with a control plane that nobody supports',
       of(
-        `export default defineConfig({ control: 'redis://user:secret@host', migrations: { events: migration<any>({ key: 'id', unit: 'id', old: ${STORE}, new: ${STORE} }) } });`,
+        `export default defineConfig({ control: 'redis://user:secret@host', migrations: { events: migration<any>({ key: 'id', unit: 'id', old: ${STORE}, new: ${NEW} }) } });`,
       ),
       /redis:… is not supported/,
     ],
@@ -326,7 +329,9 @@ describe('a configuration', () => {
     for (const [old, fresh] of [
       ['sql', 'dynamodb'],
       ['memory', 'memory'],
-      ['dynamodb', 'sql'],
+      ['dynamodb', 'sqlite'],
+      ['mongodb', 'dynamodb'],
+      ['postgres', 'mysql'],
     ] as const) {
       await using project = Project.create(null, { installed: false });
       expect((await project.run('init', '--old', old, '--new', fresh, '--dry-run')).code).toBe(0);
@@ -337,6 +342,14 @@ describe('a configuration', () => {
       });
       expect((await project.run('init')).code).toBe(3);
     }
+  });
+
+  test('that init writes is read as an ES module where the package is CommonJS', async () => {
+    await using project = Project.create(null, { installed: false });
+    project.write('package.json', '{ "type": "commonjs" }');
+    const { path } = (await project.json<{ readonly path: string }>('init')).data;
+    expect(path.endsWith('changeover.config.mts')).toBe(true);
+    expect(await project.run('status')).toMatchObject({ code: 0, stderr: '' });
   });
 });
 

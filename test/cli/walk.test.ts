@@ -86,6 +86,10 @@ test('a migration goes from off to finished by the command line, while another p
   expect(early.stdout).toContain('✗ coverage');
   expect(early.stdout).toContain('changeover backfill events');
   expect(early.stderr).toContain('nothing changed [GATES_REFUSED]');
+  const told = await project.run('history', 'events', '--limit', '1');
+  expect(told.stdout).toContain('cutover 5 % was refused by its gates');
+  expect(told.stdout).toMatch(/not met: .*coverage/);
+  expect(told.stdout).not.toContain('overridden');
   const dry = await project.json('set', 'events', 'cutover', '5', '--dry-run');
   expect(dry).toMatchObject({ code: 1, data: { allowed: false, dryRun: true } });
 

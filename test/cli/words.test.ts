@@ -1,7 +1,10 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { EXIT_OF_CODE } from '../../src/cli/exit-code.ts';
 import { nearest } from '../../src/cli/nearest.ts';
 import { nextStep } from '../../src/cli/next-step.ts';
+import { SETTING_MEANING } from '../../src/cli/setting-meaning.ts';
 import { parseSetting, SETTINGS, settingForm, settingText } from '../../src/cli/setting-value.ts';
 import { replayLines } from '../../src/cli/status-text.ts';
 import { parseUnit } from '../../src/cli/unit-text.ts';
@@ -18,6 +21,15 @@ test('every error code has an exit code, and no other has', () => {
     .filter((Type) => typeof Type === 'function' && Type !== errors.ChangeoverError)
     .map((Type) => new (Type as new (message: string, second: unknown) => errors.ChangeoverError)('', []).code);
   expect(Object.keys(EXIT_OF_CODE).sort()).toEqual(codes.sort());
+});
+
+test('docs/settings.md tells every setting as the help does, and no other', () => {
+  const told = readFileSync(join(import.meta.dirname, '../../docs/settings.md'), 'utf8').match(/^\| `.*$/gm);
+  const rows = [...SETTINGS].map(([name, field]) => {
+    const values = `${settingForm(field)} | ${settingText(DEFAULT_SETTINGS[field])}`;
+    return `| \`${name}\` | ${SETTING_MEANING[field]} | ${values} |`;
+  });
+  expect(told).toEqual(rows);
 });
 
 describe('the nearest name', () => {

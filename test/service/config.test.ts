@@ -1,8 +1,14 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { dynamodb } from '../../adapters/dynamodb/index.ts';
 import { memory } from '../../adapters/memory/index.ts';
-import type { Codec, StoredRecord } from '../../src/index.ts';
+import { mongodb } from '../../adapters/mongodb/index.ts';
+import { type SqlOptions, sql } from '../../adapters/sql/index.ts';
+import type { Codec, StoreDefinition, StoredRecord } from '../../src/index.ts';
 import { defineConfig, InvalidConfiguration, migration } from '../../src/index.ts';
 import type { StandardSchema } from '../../src/repository/schema.ts';
+
+const table = (client: string, connection: SqlOptions['connection'], name = 'orders'): StoreDefinition =>
+  sql({ client, connection, table: name });
 
 const mappingOf = (codec?: Codec): string =>
   migration({
@@ -21,6 +27,61 @@ test('a mapping is bound to the text of its codecs, or to the version that they 
   expect(mappingOf(one)).not.toBe(mappingOf());
   expect(mappingOf({ ...one, version: '2' })).toBe(mappingOf({ ...other, version: '2' }));
   expect(mappingOf({ ...one, version: '2' })).not.toBe(mappingOf({ ...one, version: '3' }));
+});
+
+test.each(['key', 'unit'] as const)('a migration without its %s says so', (name) => {
+  const options = { key: 'id', unit: 'id', old: memory(), new: memory(), [name]: undefined };
+  expect(() => migration(options as never)).toThrow(`a migration names no ${name}`);
+});
+
+describe('a migration from a place to itself is refused', () => {
+  const url = 'mongodb://127.0.0.1/shop';
+  const client = {} as never;
+  const both = memory();
+  test.each<[string, StoreDefinition, StoreDefinition]>([
+    ['one definition', both, both],
+    ['SQLite', table('better-sqlite3', 'sqlite:x.db'), table('better-sqlite3', { filename: './x.db' })],
+    ['PostgreSQL', table('pg', 'postgres://a:b@Localhost/shop'), table('pg', 'postgres://c@127.0.0.1:5432/shop?x=1')],
+    [
+      'its settings',
+      table('pg', { host: 'db', database: 'shop' }),
+      table('pg', { host: 'DB', port: 5432, database: 'shop' }),
+    ],
+    ['MySQL', table('mysql2', 'mysql://db/shop'), table('mysql2', { uri: 'mysql://u:p@db:3306/shop' })],
+    [
+      'MongoDB',
+      mongodb({ url, collection: 'c', id: 'id' }),
+      mongodb({ url: 'mongodb://u:p@localhost:27017/shop', collection: 'c', id: 'id' }),
+    ],
+    [
+      'a client',
+      mongodb({ client, database: 'd', collection: 'c', id: 'id' }),
+      mongodb({ client, database: 'd', collection: 'c', id: 'id' }),
+    ],
+    [
+      'DynamoDB',
+      dynamodb({ table: 'ttt', partitionKey: 'id' }),
+      dynamodb({ table: 'ttt', partitionKey: 'id', maxInFlight: 2 }),
+    ],
+  ])('%s', (_, old, fresh) => {
+    expect(() => migration({ key: 'id', unit: 'id', old, new: fresh })).toThrow(/the same data set/);
+  });
+
+  test.each<[string, StoreDefinition, StoreDefinition]>([
+    ['another file', table('better-sqlite3', 'sqlite:x.db'), table('better-sqlite3', 'sqlite:y.db')],
+    ['another table', table('pg', 'postgres://db/shop'), table('pg', 'postgres://db/shop', 'other')],
+    ['another database', table('pg', 'postgres://db/shop'), table('pg', 'postgres://db/archive')],
+    ['another server', table('mysql2', 'mysql://a/shop'), table('mysql2', 'mysql://b/shop')],
+    ['another port', table('pg', 'postgres://db/shop'), table('pg', 'postgres://db:5433/shop')],
+    ['two in memory', memory(), memory()],
+    [
+      'another region',
+      dynamodb({ table: 'ttt', partitionKey: 'id', region: 'a' }),
+      dynamodb({ table: 'ttt', partitionKey: 'id', region: 'b' }),
+    ],
+  ])('but not to %s', (_, old, fresh) => {
+    expect(() => migration({ key: 'id', unit: 'id', old, new: fresh })).not.toThrow();
+  });
 });
 
 test('a mapping is bound to its schema: by version, by JSON Schema, or by the text of its check', () => {

@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 
@@ -37,6 +39,11 @@ describe('the control plane of a configuration', () => {
     const { outcome } = await opened(NOBODY_THERE, [name]);
     expect(outcome).toMatchObject({ code: 'INVALID_CONFIGURATION', remedy: 'npm install knex pg' });
     expect(JSON.stringify(outcome)).not.toContain('s3cret');
+  });
+
+  test.each(['knex', 'better-sqlite3'])('says what to install where a SQLite file finds no %s', async (name) => {
+    const { outcome } = await opened(`sqlite:${join(tmpdir(), 'changeover-none', 'control.db')}`, [name]);
+    expect(outcome).toMatchObject({ code: 'INVALID_CONFIGURATION', remedy: 'npm install knex better-sqlite3' });
   });
 
   test('names the schemes that there are for another one, and keeps the rest to itself', async () => {

@@ -9,6 +9,7 @@ import {
   printable,
   proofText,
   scopeText,
+  whole,
 } from './report-words.ts';
 
 /** The report as a terminal shows it: the verdict first, then what led to it. */
@@ -16,14 +17,14 @@ export function textReport(document: ReportDocument): string {
   const { counts, divergences, valuesShown } = document;
   const lines = [
     `${document.migration}: ${document.verdict} at revision ${document.revision}, valid until ${document.expiresAt}`,
-    `  ${counts.old} old, ${counts.new} new, ${counts.equal} equal`,
+    `  ${whole(counts.old)} old, ${whole(counts.new)} new, ${whole(counts.equal)} equal`,
   ];
   if (document.unit !== undefined || document.sample !== undefined) {
     lines.push(`  compared: ${printable(scopeText(document))}`);
   }
   if (document.proof !== undefined) lines.push(`  proof: ${printable(proofText(document.proof))}`);
   const odd = COUNTS.slice(3).filter((name) => counts[name] > 0);
-  if (odd.length > 0) lines.push(`  ${odd.map((name) => `${counts[name]} ${name}`).join(', ')}`);
+  if (odd.length > 0) lines.push(`  ${odd.map((name) => `${whole(counts[name])} ${name}`).join(', ')}`);
   for (const reason of document.reasons) lines.push(`  ? ${printable(reason)}`);
   for (const divergence of divergences) {
     const { kind, cause, ageMs } = divergence;

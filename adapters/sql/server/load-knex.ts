@@ -1,4 +1,4 @@
-import { InvalidConfiguration } from '../../../src/core/errors.ts';
+import { loadOptional } from '../../../src/core/optional-packages.ts';
 import type { KnexPool } from './server-pool.ts';
 
 /** knex warns on the console; what it would say there reaches callers as faults. */
@@ -20,17 +20,9 @@ export async function loadKnex<C>(
   importDriver: () => Promise<unknown>,
   settings: KnexSettings,
 ): Promise<KnexPool<C>> {
-  try {
+  return loadOptional(`sql({ client: '${settings.client}', … })`, ['knex', driver], async () => {
     await importDriver();
     const { default: knex } = await import('knex');
     return knex({ ...settings, log: SILENT } as Parameters<typeof knex>[0]) as unknown as KnexPool<C>;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
-      throw new InvalidConfiguration(`sql: knex or ${driver} is not installed`, {
-        remedy: `npm install knex ${driver}`,
-        cause: error,
-      });
-    }
-    throw error;
-  }
+  });
 }

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { InvalidConfiguration, NotPrepared, StoreFault } from '../../../src/core/errors.ts';
+import { loadOptional } from '../../../src/core/optional-packages.ts';
 import type { ResolvedSqlOptions } from '../options.ts';
 
 /** The part of better-sqlite3's statement that is used. */
@@ -68,7 +69,7 @@ export async function mustExist(filename: string, label: string): Promise<void> 
 /** Loads knex and better-sqlite3. @throws InvalidConfiguration when they are not installed. */
 export async function loadKnex(options: ResolvedSqlOptions): Promise<KnexLike> {
   const connection = sqliteConnection(options);
-  try {
+  return loadOptional("sql({ client: 'better-sqlite3', … })", ['knex', 'better-sqlite3'], async () => {
     await import('better-sqlite3');
     const { default: knex } = await import('knex');
     return knex({
@@ -85,13 +86,5 @@ export async function loadKnex(options: ResolvedSqlOptions): Promise<KnexLike> {
         },
       },
     }) as unknown as KnexLike;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
-      throw new InvalidConfiguration('sql: knex or better-sqlite3 is not installed', {
-        remedy: 'npm install knex better-sqlite3',
-        cause: error,
-      });
-    }
-    throw error;
-  }
+  });
 }
