@@ -1,5 +1,5 @@
 import { DIALS, type DialName, parseDialValue } from '../core/dial.ts';
-import { DEFAULT_SETTINGS } from '../core/settings.ts';
+import { DEFAULT_SETTINGS, settingText } from '../core/settings.ts';
 import type { DialMove } from '../core/stage.ts';
 import { makeMove, previewMove } from './dial-move.ts';
 import { EXIT } from './exit-code.ts';
@@ -7,7 +7,7 @@ import { DRY_RUN, examples, REASON, type Registration } from './registration.ts'
 import { authorship, type ReasonOptions } from './session.ts';
 import { changeSetting } from './setting-change.ts';
 import { SETTING_MEANING } from './setting-meaning.ts';
-import { parseSetting, parseYesNo, SETTINGS, settingForm, settingText } from './setting-value.ts';
+import { parseSetting, parseYesNo, SETTINGS, settingForm } from './setting-value.ts';
 import { wholeNumber } from './whole-number.ts';
 
 interface SetOptions extends ReasonOptions {

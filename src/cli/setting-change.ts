@@ -1,9 +1,9 @@
 import { RevisionConflict } from '../core/errors.ts';
-import type { Settings } from '../core/settings.ts';
+import { type Settings, settingText } from '../core/settings.ts';
 import { waitAcknowledged } from './acknowledged.ts';
 import { EXIT } from './exit-code.ts';
 import type { Outcome, Session } from './session.ts';
-import { parseSetting, settingText } from './setting-value.ts';
+import { parseSetting } from './setting-value.ts';
 import { duration, plural } from './wording.ts';
 
 /** How a setting is to be changed. */

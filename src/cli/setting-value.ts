@@ -1,14 +1,11 @@
 import { DIALS } from '../core/dial.ts';
 import { InvalidArgument } from '../core/errors.ts';
-import { DEFAULT_SETTINGS, type Settings, validateSettings } from '../core/settings.ts';
+import { DEFAULT_SETTINGS, type Settings, settingName, validateSettings } from '../core/settings.ts';
 import { didYouMean } from './nearest.ts';
-
-/** `replayRate` → `replay-rate`. */
-const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 /** The settings by their names on the command line. */
 export const SETTINGS: ReadonlyMap<string, keyof Settings> = new Map(
-  (Object.keys(DEFAULT_SETTINGS) as (keyof Settings)[]).map((field) => [kebab(field), field]),
+  (Object.keys(DEFAULT_SETTINGS) as (keyof Settings)[]).map((field) => [settingName(field), field]),
 );
 
 const YES_NO: ReadonlyMap<string, boolean> = new Map([
@@ -23,13 +20,6 @@ export function parseYesNo(text: string, what: string): boolean {
   const value = YES_NO.get(text.toLowerCase());
   if (value === undefined) throw new InvalidArgument(`${what} cannot be "${text}"`, { expected: 'yes or no' });
   return value;
-}
-
-/** A setting's value as the command line writes it. */
-export function settingText(value: Settings[keyof Settings]): string {
-  if (value === null) return 'none';
-  if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  return Array.isArray(value) ? (value.length === 0 ? 'none' : value.join(',')) : String(value);
 }
 
 /** What a setting may be, in the words of the one who checks it. */

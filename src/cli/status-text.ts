@@ -3,10 +3,10 @@ import type { MigrationStatus, RampStatus } from '../control/status.ts';
 import { BUCKETS } from '../core/bucket.ts';
 import { describePositions } from '../core/dial.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
-import { DEFAULT_SETTINGS } from '../core/settings.ts';
+import { DEFAULT_SETTINGS, settingText } from '../core/settings.ts';
 import { nextStep } from './next-step.ts';
 import type { Session } from './session.ts';
-import { SETTINGS, settingText } from './setting-value.ts';
+import { SETTINGS } from './setting-value.ts';
 import type { Terminal } from './terminal.ts';
 import { ago, count, duration, keyText, percent, plural, printable, share } from './wording.ts';
 

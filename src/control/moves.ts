@@ -1,7 +1,7 @@
 import { between, describeDial, type Threshold } from '../core/dial.ts';
 import { type GatesRefused, type GateVerdict, MigrationFinished, RevisionConflict } from '../core/errors.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
-import { DEFAULT_SETTINGS, type Settings, validateSettings } from '../core/settings.ts';
+import { DEFAULT_SETTINGS, type Settings, settingName, settingText, validateSettings } from '../core/settings.ts';
 import type { DialMove } from '../core/stage.ts';
 import { lastDirtIn } from './dirt.ts';
 import { behind, type Facts, type FleetMember, factsOf, migrationRow, stepFactsOf } from './facts.ts';
@@ -154,8 +154,8 @@ export async function changeSettings(
   if (row.document.finished) throw new MigrationFinished(`${name} is finished; its settings have no effect any more`);
   const settings: unknown = { ...DEFAULT_SETTINGS, ...row.document.settings, ...change };
   validateSettings(settings);
-  const summary = Object.entries(change)
-    .map(([setting, value]) => `${setting} = ${JSON.stringify(value)}`)
+  const summary = (Object.keys(change) as (keyof Settings)[])
+    .map((field) => `${settingName(field)} = ${settingText(change[field] as Settings[keyof Settings])}`)
     .join(', ');
   return publish(tx, row, { settings }, { ...authorship, kind: 'settings', summary }, now);
 }

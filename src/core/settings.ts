@@ -95,6 +95,17 @@ const aboveNothing: Check = [
   (value) => value === null || (typeof value === 'number' && value > 0),
 ];
 
+/** A setting as people name it: `replayRate` → `replay-rate`. */
+export const settingName = (field: keyof Settings): string =>
+  field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** A setting's value as people write it. */
+export function settingText(value: Settings[keyof Settings]): string {
+  if (value === null) return 'none';
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  return Array.isArray(value) ? (value.length === 0 ? 'none' : value.join(',')) : String(value);
+}
+
 /** No put of any kind is given a later deadline than this: what makes the end of a dead process computable (R9). */
 export const MAX_PUT_TIMEOUT_MS = 60_000;
 

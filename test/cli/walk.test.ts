@@ -72,6 +72,7 @@ test('a migration goes from off to finished by the command line, while another p
   expect((await project.json('prepare', 'events')).data).toMatchObject({ old: [], new: [] });
 
   await done(project, 'set', 'events', 'no-outside-writers', 'yes', ...WHY);
+  expect((await project.run('history', 'events', '--limit', '1')).stdout).toContain('no-outside-writers = yes');
   const preview = await project.json('set', 'events', 'dual-write', '10', '--dry-run');
   expect(preview).toMatchObject({ code: 0, data: { allowed: true, dryRun: true, from: 0, to: 10 } });
   expect((await status(project)).dials.dualWrite).toBe(0);

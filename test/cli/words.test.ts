@@ -5,7 +5,7 @@ import { EXIT_OF_CODE } from '../../src/cli/exit-code.ts';
 import { nearest } from '../../src/cli/nearest.ts';
 import { nextStep } from '../../src/cli/next-step.ts';
 import { SETTING_MEANING } from '../../src/cli/setting-meaning.ts';
-import { parseSetting, SETTINGS, settingForm, settingText } from '../../src/cli/setting-value.ts';
+import { parseSetting, SETTINGS, settingForm } from '../../src/cli/setting-value.ts';
 import { replayLines } from '../../src/cli/status-text.ts';
 import { parseUnit } from '../../src/cli/unit-text.ts';
 import { duration, keyText, printable, share, table } from '../../src/cli/wording.ts';
@@ -14,7 +14,7 @@ import { below, EVERY_BUCKET, WHOLE_LINE } from '../../src/core/dial.ts';
 import * as errors from '../../src/core/errors.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { initialRuleset } from '../../src/core/ruleset.ts';
-import { DEFAULT_SETTINGS } from '../../src/core/settings.ts';
+import { DEFAULT_SETTINGS, settingText } from '../../src/core/settings.ts';
 
 test('every error code has an exit code, and no other has', () => {
   const codes = Object.values(errors)
