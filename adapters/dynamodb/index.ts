@@ -1,7 +1,7 @@
 import { loadOptional } from '../../src/core/optional-packages.ts';
 import type { StoreDefinition } from '../../src/core/store.ts';
 import { loadBson } from '../load-bson.ts';
-import { checkKeyFields, type DynamoDbOptions, resolveOptions } from './options.ts';
+import { checkKeyFields, type DynamoDbOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 
 export type { CreateTableOptions, DynamoDbOptions } from './options.ts';
 
@@ -30,7 +30,7 @@ export function dynamodb(options: DynamoDbOptions): StoreDefinition {
       attributes: resolved.attributes,
       reserved: resolved.reserved,
     }),
-    place: ['dynamodb', resolved.client ?? resolved.endpoint, resolved.region, resolved.table],
+    place: placeOf(resolved),
     async create(context) {
       checkKeyFields(resolved, context.keys);
       const name = '@aws-sdk/client-dynamodb';
@@ -39,4 +39,11 @@ export function dynamodb(options: DynamoDbOptions): StoreDefinition {
       return new DynamoDbStore(sdk, resolved, context, loadBson());
     },
   } satisfies StoreDefinition);
+}
+
+/** Where the table is; whose key it is asked with is part of it, as another account has other tables of that name. */
+function placeOf({ client, endpoint, region, clientConfig, table }: ResolvedOptions): readonly unknown[] {
+  const { credentials } = clientConfig;
+  const account = typeof credentials === 'object' ? credentials.accessKeyId : credentials;
+  return ['dynamodb', client ?? endpoint, region, account, table];
 }

@@ -49,7 +49,10 @@ export function sql(options: SqlOptions): StoreDefinition {
 
 const PORTS: Readonly<Record<string, number>> = { pg: 5_432, mysql2: 3_306 };
 
-/** A file's path, or the server and the database, beside the table; nothing that is secret. */
+/**
+ * A file's path, or the server, the database, and what else leads elsewhere (a socket, the schema that PostgreSQL's
+ * options choose), beside the table; nothing that is secret.
+ */
 function placeOf({ client, connection, table }: ResolvedSqlOptions): readonly unknown[] {
   const settings: Readonly<Record<string, unknown>> = typeof connection === 'string' ? {} : connection;
   const port = PORTS[client];
@@ -57,8 +60,11 @@ function placeOf({ client, connection, table }: ResolvedSqlOptions): readonly un
     const file = String(settings['filename'] ?? connection).replace(/^sqlite:(\/\/(?=\/))?/, '');
     return [client, resolve(file), table];
   }
-  const url = settings['connectionString'] ?? settings['uri'] ?? connection;
-  if (typeof url === 'string') return [client, serversOf(url, port), /^[^:]+:\/\/[^/]*\/([^?]*)/.exec(url)?.[1], table];
-  const { host = 'localhost', port: own = port, socketPath, database, schema } = settings;
-  return [client, serversOf(`${client}://${host}:${own}`, port), socketPath, database, schema, table];
+  const { host = 'localhost', port: own = port, database = '' } = settings;
+  const given = settings['connectionString'] ?? settings['uri'] ?? connection;
+  const url = typeof given === 'string' ? given : `${client}://${host}:${own}/${database}`;
+  const [, name, rest] = /^[^:]+:\/\/[^/]*\/([^?]*)(.*)$/.exec(url) ?? [];
+  const query = new URLSearchParams(rest);
+  const elsewhere = ['socketPath', 'options'].map((option) => query.get(option) ?? settings[option]);
+  return [client, serversOf(url, port), name, query.get('host'), query.get('port'), ...elsewhere, table];
 }

@@ -130,6 +130,7 @@ export function migration<R extends object>(options: MigrationOptions<R>): Migra
   if (options.old === options.new || samePlace(options.old.place, options.new.place)) {
     throw new InvalidConfiguration('the old and the new store of a migration are the same data set', {
       expected: 'two: what is wiped in the end would be all that there is',
+      remedy: 'name another table or database; a schema of PostgreSQL by options=-c search_path=… in its connection',
     });
   }
   const rules = options.compare ?? NO_RULES;

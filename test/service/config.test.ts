@@ -10,6 +10,15 @@ import type { StandardSchema } from '../../src/repository/schema.ts';
 const table = (client: string, connection: SqlOptions['connection'], name = 'orders'): StoreDefinition =>
   sql({ client, connection, table: name });
 
+const AN_ACCOUNT = { accessKeyId: 'AKIA1', secretAccessKey: 'x' };
+const ofAccount = (given: string | (() => Promise<typeof AN_ACCOUNT>)): StoreDefinition =>
+  dynamodb({
+    table: 'orders',
+    partitionKey: 'id',
+    region: 'eu-central-1',
+    credentials: typeof given === 'string' ? { ...AN_ACCOUNT, accessKeyId: given } : given,
+  });
+
 const mappingOf = (codec?: Codec): string =>
   migration({
     key: ['id'],
@@ -47,6 +56,11 @@ describe('a migration from a place to itself is refused', () => {
       table('pg', { host: 'db', database: 'shop' }),
       table('pg', { host: 'DB', port: 5432, database: 'shop' }),
     ],
+    [
+      'a schema',
+      table('pg', 'postgres://db/shop?options=-c%20search_path%3Da'),
+      table('pg', { host: 'db', database: 'shop', options: '-c search_path=a' }),
+    ],
     ['MySQL', table('mysql2', 'mysql://db/shop'), table('mysql2', { uri: 'mysql://u:p@db:3306/shop' })],
     [
       'MongoDB',
@@ -63,6 +77,7 @@ describe('a migration from a place to itself is refused', () => {
       dynamodb({ table: 'ttt', partitionKey: 'id' }),
       dynamodb({ table: 'ttt', partitionKey: 'id', maxInFlight: 2 }),
     ],
+    ['an account', ofAccount('AKIA1'), ofAccount('AKIA1')],
   ])('%s', (_, old, fresh) => {
     expect(() => migration({ key: 'id', unit: 'id', old, new: fresh })).toThrow(/the same data set/);
   });
@@ -71,6 +86,22 @@ describe('a migration from a place to itself is refused', () => {
     ['another file', table('better-sqlite3', 'sqlite:x.db'), table('better-sqlite3', 'sqlite:y.db')],
     ['another table', table('pg', 'postgres://db/shop'), table('pg', 'postgres://db/shop', 'other')],
     ['another database', table('pg', 'postgres://db/shop'), table('pg', 'postgres://db/archive')],
+    [
+      'another schema',
+      table('pg', 'postgres://db/shop?options=-c%20search_path%3Da'),
+      table('pg', 'postgres://db/shop?options=-c+search_path%3Db'),
+    ],
+    [
+      'another schema, by settings',
+      table('pg', { connectionString: 'postgres://db/shop', options: '-c search_path=a' }),
+      table('pg', { connectionString: 'postgres://db/shop', options: '-c search_path=b' }),
+    ],
+    ['another socket', table('pg', 'postgres:///shop?host=/run/a'), table('pg', 'postgres:///shop?host=/run/b')],
+    [
+      'another socket of MySQL',
+      table('mysql2', { socketPath: '/run/a', database: 'shop' }),
+      table('mysql2', { socketPath: '/run/b', database: 'shop' }),
+    ],
     ['another server', table('mysql2', 'mysql://a/shop'), table('mysql2', 'mysql://b/shop')],
     ['another port', table('pg', 'postgres://db/shop'), table('pg', 'postgres://db:5433/shop')],
     ['two in memory', memory(), memory()],
@@ -79,6 +110,8 @@ describe('a migration from a place to itself is refused', () => {
       dynamodb({ table: 'ttt', partitionKey: 'id', region: 'a' }),
       dynamodb({ table: 'ttt', partitionKey: 'id', region: 'b' }),
     ],
+    ['another account', ofAccount('AKIA1'), ofAccount('AKIA2')],
+    ['another account, asked for', ofAccount(async () => AN_ACCOUNT), ofAccount(async () => AN_ACCOUNT)],
   ])('but not to %s', (_, old, fresh) => {
     expect(() => migration({ key: 'id', unit: 'id', old, new: fresh })).not.toThrow();
   });
