@@ -9,6 +9,7 @@ import type { Entry, Store } from '../../src/core/store.ts';
 import { Decimal, type Key, type StoredRecord, type Value } from '../../src/core/value.ts';
 import { anyValue } from '../support/arbitrary-value.ts';
 import { testServer } from '../support/servers.ts';
+import { listsThreeParts, THREE_PARTS } from '../support/three-part-keys.ts';
 import { onMysql } from './mysql-harness.ts';
 
 const { missing } = testServer('mysql');
@@ -218,6 +219,11 @@ describe.skipIf(missing !== undefined)('a column', () => {
   ] as const)('of type %s is refused where the server would convert it: %s', async ([type, declared]) => {
     await using place = await onMysql(`CREATE TABLE things (id INT PRIMARY KEY, v ${declared})`);
     await expect(place.open({ columns: { v: { type } } }, byId)).rejects.toBeInstanceOf(InvalidConfiguration);
+  });
+
+  it('of three parts of a key is listed by the two that the unit leaves', async () => {
+    await using place = await onMysql('CREATE TABLE things (a INT, unit INT, b INT, PRIMARY KEY (a, unit, b))');
+    await listsThreeParts(await place.open({}, THREE_PARTS));
   });
 
   it('has the type of its declaration when nothing else is said', async () => {

@@ -7,6 +7,7 @@ import { compareKeys, KeySpec } from '../../src/core/record-key.ts';
 import { makeStamp } from '../../src/core/stamp.ts';
 import type { Entry, Store } from '../../src/core/store.ts';
 import { Decimal, type Key, type StoredRecord, type Value } from '../../src/core/value.ts';
+import { listsThreeParts, THREE_PARTS } from '../support/three-part-keys.ts';
 import { onFile } from './sql-harness.ts';
 
 const SEED = 20260101;
@@ -274,6 +275,13 @@ describe('a key', () => {
       ),
       { seed: SEED, numRuns: 12 },
     );
+  });
+
+  it('of three parts is listed by the two that the unit leaves', async () => {
+    await using place = await onFile(
+      'CREATE TABLE things (a INTEGER, unit INTEGER, b INTEGER, PRIMARY KEY (a, unit, b))',
+    );
+    await listsThreeParts(await place.open({}, THREE_PARTS));
   });
 
   it('of a type that its column does not have names nothing', async () => {

@@ -1,8 +1,10 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { ControlPlane } from '../../src/control/control-plane.ts';
+import { dirtIn } from '../../src/control/dirt.ts';
+import { unitPosition } from '../../src/control/publish.ts';
 import type { ControlStorage } from '../../src/control/storage.ts';
 import type { DirtReport } from '../../src/core/control-client.ts';
-import { ALL, NOBODY, WHOLE_LINE } from '../../src/core/dial.ts';
+import { ALL, CANARY_POSITION, KEPT_BACK_POSITION, NOBODY, WHOLE_LINE } from '../../src/core/dial.ts';
 import { type Intervals, overlaps } from '../../src/core/intervals.ts';
 import { STAMP_MIN } from '../../src/core/stamp.ts';
 import { FreshStorages, STORAGES } from '../support/fresh-storages.ts';
@@ -130,6 +132,64 @@ describe.each(STORAGES)('dirt, kept in %s', (kind) => {
     const second = await ids();
     expect(second).toHaveLength(4);
     expect(Math.min(...second)).toBeGreaterThan(Math.max(...first));
+  });
+
+  test('goes along with a unit that moves to another position, all of it, and stays where it was', async () => {
+    const { plane, report, lines } = await fleet(kind);
+    const at = unitPosition(await plane.ruleset('events'), 'ada');
+    const dirty = [
+      { position: at, key: { id: 'x' } },
+      { position: at, key: { id: 'y' }, kind: 'rejected' as const },
+      { position: at, cause: 'many' },
+      { position: at, target: 'old' as const, notBefore: 9 },
+    ];
+    await report([...dirty, { position: (at + 1) % 100_000 }, { position: (at + 99_999) % 100_000 }]);
+    const of = async (position: number) =>
+      (await lines()).flatMap((line) => (line.includes(` ${position} `) ? [line.replace(` ${position} `, ' ')] : []));
+    const all = ['new lost x test', 'new rejected y test', 'new lost  many', 'old lost  test'].sort();
+    expect((await of(at)).sort()).toEqual(all);
+    expect((await plane.changeCohort('events', 'ada', 'kept-back', WHY)).next).toBe('done');
+    expect((await of(KEPT_BACK_POSITION)).sort()).toEqual(all);
+    expect((await of(at)).sort()).toEqual(all);
+    await plane.changeCohort('events', 'ada', 'canary', WHY);
+    expect((await of(CANARY_POSITION)).sort()).toEqual(all);
+    expect(await lines()).toHaveLength(3 * all.length + 2);
+  });
+
+  test('is found in any of several ranges of positions, and nowhere else', async () => {
+    const { report } = await fleet(kind);
+    await report([{ position: 12 }, { position: 31, target: 'old', kind: 'rejected', key: { id: 'x' } }]);
+    const found = async (positions: Intervals) =>
+      ((await storage?.read((tx) => dirtIn(tx, 'events', positions))) ?? []).map(({ range: [from] }) => from);
+    for (const [positions, expected] of [
+      [[[0, 12]], []],
+      [[[0, 13]], [12]],
+      [
+        [
+          [0, 5],
+          [12, 13],
+        ],
+        [12],
+      ],
+      [
+        [
+          [0, 5],
+          [13, 31],
+          [32, 99],
+        ],
+        [],
+      ],
+      [
+        [
+          [12, 14],
+          [20, 21],
+          [30, 32],
+        ],
+        [12, 31],
+      ],
+    ] as const) {
+      expect(await found(positions), JSON.stringify(positions)).toEqual(expected);
+    }
   });
 
   test('is given by positions too, in the order of its lines', async () => {

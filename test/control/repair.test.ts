@@ -153,15 +153,18 @@ describe('repair', () => {
     for (const user of ['ada', 'bob', 'eve']) await service.items.put(item(user, '1', 2));
     await until(async () => (await service.dirt()).length === 3, 'the dirt');
     service.faults.new = () => undefined;
-    for (const user of ['ada', 'bob']) await leaveDirty(operations, (await operations.route('items', user)).position);
+    const at = async (user: string) => (await operations.route('items', user)).position;
+    for (const user of ['ada', 'bob']) await leaveDirty(operations, await at(user));
+    // Beside a range is not in it.
+    for (const side of [-1, 1]) await leaveDirty(operations, (await at('eve')) + side);
 
-    expect((await controller.planRepair()).replays).toMatchObject([{ keys: 2, rejected: 1, lines: 5 }]);
+    expect((await controller.planRepair()).replays).toMatchObject([{ keys: 2, rejected: 1, lines: 7 }]);
     const read: number[] = [];
     service.faults.old = ({ op, ids }) => {
       if (op === 'getMany') read.push(ids.length);
       return undefined;
     };
-    expect(await controller.repair(why)).toMatchObject({ cleared: 5, rejected: { old: 0, new: 0 } });
+    expect(await controller.repair(why)).toMatchObject({ cleared: 7, rejected: { old: 0, new: 0 } });
     expect(read[0]).toBe(2);
     for (const user of ['ada', 'bob', 'eve'])
       expect(service.stored('new', user, '1')?.value).toEqual(item(user, '1', 2));

@@ -31,7 +31,7 @@ async function losing(namedKeys: number, breaks: () => 'fail' | 'reject' = () =>
     const named = lines.filter(({ key }) => key !== null).length;
     return { named, positions: lines.length - named };
   };
-  return { ...process, clock, lose, told };
+  return { ...process, lines: process.told, clock, lose, told };
 }
 
 describe('what a process loses', () => {
@@ -81,6 +81,40 @@ describe('what a process loses', () => {
     process.away(false);
     await process.clock.advance(30_000);
     expect(process.told()).toEqual({ named: 10, positions: 25 });
+    await process.close();
+  });
+
+  test('is a line for each store and each revision where it is not named', async () => {
+    const process = await losing(0);
+    const lost = { kind: 'lost', key: { user: 'ada', id: '1' }, position: 5, cause: 'test', notBefore: null } as const;
+    const lines = [
+      { target: 'new', revision: 3 },
+      { target: 'old', revision: 3 },
+      { target: 'new', revision: 4 },
+      { target: 'old', revision: 4 },
+      { target: 'old', revision: 4, position: 6 },
+    ] as const;
+    for (const line of [...lines, ...lines]) process.migration.markDirty({ ...lost, ...line });
+    await process.clock.advance(3_000);
+    expect(process.lines.map(({ target, revision, position }) => [target, revision, position])).toEqual(
+      lines.map((line) => [line.target, line.revision, 'position' in line ? line.position : 5]),
+    );
+    await process.close();
+  });
+
+  test('is named in any case where the write may still come', async () => {
+    const process = await losing(0);
+    const lost = { target: 'new', kind: 'lost', revision: 3, position: 5, cause: 'test' } as const;
+    for (const user of ['ada', 'bob']) {
+      process.migration.markDirty({ ...lost, key: { user, id: '1' }, notBefore: 7_000 });
+      process.migration.markDirty({ ...lost, key: { user, id: '1' }, notBefore: null });
+    }
+    await process.clock.advance(3_000);
+    expect(process.lines.map(({ key, notBefore }) => [key?.['user'] ?? null, notBefore])).toEqual([
+      ['ada', 7_000],
+      [null, null],
+      ['bob', 7_000],
+    ]);
     await process.close();
   });
 

@@ -9,6 +9,7 @@ import { makeStamp } from '../../../src/core/stamp.ts';
 import type { Entry, Store } from '../../../src/core/store.ts';
 import { Decimal, type Key, type StoredRecord, type Value } from '../../../src/core/value.ts';
 import { testServer } from '../../support/servers.ts';
+import { listsThreeParts, THREE_PARTS } from '../../support/three-part-keys.ts';
 import { onPostgres } from '../postgres-harness.ts';
 
 const SEED = 20260101;
@@ -283,6 +284,11 @@ describePostgres('a key in PostgreSQL', () => {
     ['char(24)', 'objectId', fc.uint8Array({ minLength: 12, maxLength: 12 }).map((b) => new bson.ObjectId(b) as never)],
     ['bytea', 'objectId', fc.uint8Array({ minLength: 12, maxLength: 12 }).map((b) => new bson.ObjectId(b) as never)],
   ];
+  it('of three parts is listed by the two that the unit leaves', async () => {
+    await using place = await onPostgres('CREATE TABLE things (a int4, unit int4, b int4, PRIMARY KEY (a, unit, b))');
+    await listsThreeParts(await place.open({}, THREE_PARTS));
+  });
+
   it.for(arbitraries)(
     'in a column declared %s (%s) is found, listed by bytes and scanned once',
     async ([declared, type, arbitrary]) => {
