@@ -61,7 +61,7 @@ async function emergency(session: Session, migration: string, options: RollbackO
     );
     return { code: EXIT.done, data: { migration, dryRun: true, changed: false, revision: before.revision } };
   }
-  const controller = await (await session.operations()).emergencyController(migration);
+  const controller = await session.controller(migration);
   // Not to be interrupted half-way: reads wait.
   signal.throwIfAborted();
   const result = await controller.emergency(why);

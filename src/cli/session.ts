@@ -82,7 +82,7 @@ export class Session {
     });
   }
 
-  /** @throws UnknownMigration, StoreFault, NotPrepared */
+  /** Its stores connect when something needs them. @throws UnknownMigration */
   async controller(name: string): Promise<Controller> {
     await this.definition(name);
     return (await this.operations()).migration(name);

@@ -38,3 +38,15 @@ export interface ControllerParts {
   /** @default nothing is logged */
   readonly logger?: Logger;
 }
+
+/** Both stores, connected. @throws StoreFault, NotPrepared, or the signal's reason, whichever comes first */
+export async function connected({ stores }: Pick<ControllerParts, 'stores'>, signal?: AbortSignal): Promise<void> {
+  signal?.throwIfAborted();
+  const opening = Promise.all([stores.old.open(), stores.new.open()]);
+  if (signal === undefined) return void (await opening);
+  const ended = new AbortController();
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true, signal: ended.signal });
+  });
+  await Promise.race([opening, aborted]).finally(() => ended.abort());
+}

@@ -7,7 +7,7 @@ import { type DialMove, planStage, type Side, type Stage } from '../core/stage.t
 import type { Inspection } from '../core/store.ts';
 import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
 import { ChangeSignal, stillBehind, untilAcknowledged } from './change-signal.ts';
-import type { ControllerParts } from './controller-parts.ts';
+import { type ControllerParts, connected } from './controller-parts.ts';
 import {
   ACKNOWLEDGE_BUDGET_MS,
   fleetTimeout,
@@ -60,7 +60,8 @@ export interface MoveResult {
 
 /**
  * Drives one migration step by step: what needs several transactions, and the stores between them. It keeps nothing that
- * matters in memory; when it dies between two steps, any other one goes on.
+ * matters in memory; when it dies between two steps, any other one goes on. Stores need not be connected: what works on
+ * both connects them first, and a move asks only for what it needs, so that a store that is away is not in its way.
  */
 export class Controller {
   readonly #parts: ControllerParts;
@@ -180,6 +181,7 @@ export class Controller {
   async backfill(options: BackfillOptions): Promise<ReplaySummary> {
     const document = await this.#ruleset();
     await this.waitAcknowledged(document.revision, options.signal);
+    await connected(this.#parts, options.signal);
     return this.#backfill.run(options);
   }
 
@@ -189,16 +191,19 @@ export class Controller {
    */
   async preload(options: PreloadOptions): Promise<ReplaySummary> {
     await this.waitAcknowledged((await this.#ruleset()).revision, options.signal);
+    await connected(this.#parts, options.signal);
     return this.#preload.run(options, () => bringStampingOn(this.#parts, this.#wait, options));
   }
 
   /** What a preload would need, changing nothing. */
-  previewPreload(authorship: Authorship): Promise<PreloadPreview> {
+  async previewPreload(authorship: Authorship): Promise<PreloadPreview> {
+    await connected(this.#parts);
     return this.#preload.preview(authorship);
   }
 
   /** Replays what is dirty and re-stamps what is divergent. */
-  repair(options: RepairOptions): Promise<RepairSummary> {
+  async repair(options: RepairOptions): Promise<RepairSummary> {
+    await connected(this.#parts, options.signal);
     return this.#repair.run(options);
   }
 
@@ -208,17 +213,20 @@ export class Controller {
   }
 
   /** Works on a partition of a shared replay, until it is done or lost; given back when the signal ends it. */
-  work(lease: PartitionLease, options: WorkOptions): Promise<WorkOutcome> {
+  async work(lease: PartitionLease, options: WorkOptions): Promise<WorkOutcome> {
+    await connected(this.#parts, options.signal);
     return this.#backfill.work(lease, options);
   }
 
   /** Scans a partition for a verification of another process, until it is done or lost. */
-  scan(lease: ScanLease, signal: AbortSignal): ReturnType<typeof scanForOthers> {
+  async scan(lease: ScanLease, signal: AbortSignal): ReturnType<typeof scanForOthers> {
+    await connected(this.#parts, signal);
     return scanForOthers(this.#parts, lease, signal);
   }
 
   /** Compares what both stores hold; the verdict is remembered for the gates. */
-  verify(options: VerificationOptions): Promise<VerifyReport> {
+  async verify(options: VerificationOptions): Promise<VerifyReport> {
+    await connected(this.#parts, options.signal);
     return verifyMigration(this.#parts, options);
   }
 
@@ -228,12 +236,14 @@ export class Controller {
   }
 
   /** What a round trip through the new store, and back to the old one, would lose, field path by field path. */
-  census(request: CensusRequest): Promise<CensusResult> {
+  async census(request: CensusRequest): Promise<CensusResult> {
+    await connected(this.#parts, request.signal);
     return censusOf(this.#parts, request);
   }
 
   /** Accepts a finding by its name (`unique:events_email_key`), or the losses of the `census`; or takes that back. */
-  accept(name: string, options: AcceptOptions): Promise<AcceptResult> {
+  async accept(name: string, options: AcceptOptions): Promise<AcceptResult> {
+    await connected(this.#parts);
     return acceptByName(this.#parts, name, options);
   }
 
@@ -247,6 +257,7 @@ export class Controller {
    * old store stays and the new one is wiped.
    */
   async finish(options: MoveOptions & { readonly onStep?: (step: string) => void }): Promise<RulesetDocument> {
+    await connected(this.#parts, options.signal);
     return endStamping(this.#parts, this.#wait, options);
   }
 

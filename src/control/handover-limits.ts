@@ -11,7 +11,7 @@ export const ACKNOWLEDGE_BUDGET_MS = 10_000;
 export const handoverUndone = (migration: string): ChangeoverError =>
   new HandoverInProgress(`the handover of ${migration} did not get through and was undone`, {
     expected: `all processes acknowledge and nothing is dirty within ${HANDOVER_BUDGET_MS} ms`,
-    remedy: `changeover fleet ${migration}; changeover repair ${migration}; then again`,
+    remedy: `changeover fleet ${migration}; changeover repair ${migration}; then again; if the new store does not answer: changeover rollback ${migration} --emergency`,
   });
 
 /** It could not even be cancelled. */

@@ -4,7 +4,7 @@ import { type DialMove, type Dials, otherSide, type Side } from '../core/stage.t
 import { type Finding, type Inspection, settledAt } from '../core/store.ts';
 import { acceptanceOf, CENSUS, openLosses, standingCensus } from './acceptances.ts';
 import type { ControlPlaneApi } from './control-plane.ts';
-import type { ControllerParts } from './controller-parts.ts';
+import { type ControllerParts, connected } from './controller-parts.ts';
 import type { CallerEvidence } from './gates.ts';
 import type { Authorship } from './publish.ts';
 import type { ReplayRow } from './replay-row.ts';
@@ -78,8 +78,9 @@ function followerOf(dials: Dials, move: DialMove): Side | null {
 export async function evidenceFor(parts: ControllerParts, dials: Dials, move: DialMove): Promise<CallerEvidence> {
   const { stores, mapping } = parts;
   // Whether the stores are prepared matters only to moves that turn a mirror on, and what one says of itself only
-  // where it begins to follow.
-  const asked = move.dial === 'dual-write' || move.dial === 'retire-old';
+  // where it begins to follow: to go back nothing is asked of a store that may be away.
+  const asked = move.dial === 'retire-old' || (move.dial === 'dual-write' && move.to > dials.dualWrite);
+  if (asked) await connected(parts);
   const follower = followerOf(dials, move);
   const [old, fresh, findings] = await Promise.all([
     asked ? stores.old.prepared() : true,
@@ -235,6 +236,6 @@ function only(name: string, sides: readonly Side[], known: readonly string[], wh
     });
   }
   throw new InvalidArgument(`nothing called "${name}" ${what}`, {
-    expected: known.join(', ') || 'nothing: no name is there',
+    expected: known.join(', ') || 'a name that doctor prints; it has none',
   });
 }

@@ -1,8 +1,10 @@
 import { BUCKETS } from '../core/bucket.ts';
+import { StoreFault } from '../core/errors.ts';
 import { type Intervals, intervals, type Range, size } from '../core/intervals.ts';
 import { type KeyJson, keyFromJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
+import type { Store } from '../core/store.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import { isSingle, rangesOf } from './repair.ts';
 import type { DirtRow, DivergenceRow } from './storage.ts';
@@ -61,6 +63,16 @@ export async function planRepair(parts: ControllerParts): Promise<RepairPlan> {
   return { replays, restamps: await planRestamps(parts) };
 }
 
+/** What a store that is away would say nobody knows; the plan is known all the same. */
+async function estimateOf(store: Store): Promise<number | null> {
+  try {
+    return await store.estimate();
+  } catch (error) {
+    if (error instanceof StoreFault) return null;
+    throw error;
+  }
+}
+
 async function planReplay(parts: ControllerParts, target: Side): Promise<PlannedReplay> {
   const { plane, migration, stores, keys } = parts;
   const ranges: Range[] = [];
@@ -76,7 +88,7 @@ async function planReplay(parts: ControllerParts, target: Side): Promise<Planned
   }
   const positions = intervals(ranges);
   const rows = [...named.values()].filter((row) => isSingle(row, positions));
-  const all = positions.length === 0 ? 0 : await stores[otherSide(target)].estimate();
+  const all = positions.length === 0 ? 0 : await estimateOf(stores[otherSide(target)]);
   return {
     target,
     positions,

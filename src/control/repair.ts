@@ -6,7 +6,7 @@ import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry, KeyRef } from '../core/store.ts';
 import { again, putNewer } from '../replay/put-newer.ts';
 import { Backfill } from './backfill.ts';
-import type { ControllerParts } from './controller-parts.ts';
+import { type ControllerParts, connected } from './controller-parts.ts';
 import type { Authorship } from './publish.ts';
 import { type RestampSummary, restampDivergent } from './restamping.ts';
 import type { DirtRow } from './storage.ts';
@@ -113,7 +113,14 @@ export class Repair {
     const { plane, migration } = this.#parts;
     const total = { applied: 0, cleared: 0, rejected: 0 };
     const ranges: Range[] = [];
-    for await (const rows of this.#dirt(target, within)) ranges.push(...rangesOf(rows));
+    let dirty = false;
+    for await (const rows of this.#dirt(target, within)) {
+      dirty ||= rows.length > 0;
+      ranges.push(...rangesOf(rows));
+    }
+    // Where nothing is dirty a store that is away is in nobody's way.
+    if (!dirty) return total;
+    await connected(this.#parts, options.signal);
     const scanned = intervals(ranges);
     const single = { done: 0, mended: 0, refused: 0 };
     for await (const rows of this.#dirt(target, within)) {

@@ -195,6 +195,9 @@ export interface Store {
    */
   replicaLag?(): Promise<number | null>;
 
+  /** Not connected: its clock is not measured, and nothing can be written. Absent where a store is at hand only once it is open. */
+  readonly away?: boolean;
+
   /** Connects and measures the clock. Idempotent. @throws NotPrepared when the records' own place is missing. */
   open(): Promise<void>;
   /** Releases everything; idempotent. */

@@ -27,6 +27,9 @@ export function observedStore(store: Store, observe: ObserveCall): Store {
     get native() {
       return store.native;
     },
+    get away() {
+      return store.away ?? false;
+    },
     get pressure() {
       return store.pressure ?? 0;
     },

@@ -19,7 +19,8 @@ export class RecentTime {
   now(): number {
     const step = this.#sweep.recent();
     if (step !== this.#step) {
-      this.#step = step;
+      // Before it is connected that is another machine's time.
+      this.#step = this.#store.away === true ? Number.NaN : step;
       this.#now = Math.floor(this.#store.now());
     }
     return this.#now;

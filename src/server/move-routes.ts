@@ -245,7 +245,7 @@ export function moveRoutes(app: FastifyInstance, parts: ServerParts): void {
     waits: true,
     begin: async (name, _, who) => {
       const before = await plane.ruleset(name);
-      const controller = await operations.emergencyController(name);
+      const controller = await operations.migration(name);
       return async () => {
         const outcome = outcomeOf(before, 'cutover', await controller.emergency(who));
         return { ...outcome, dirty: (await plane.status(name)).dirty };

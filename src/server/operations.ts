@@ -38,7 +38,6 @@ export interface Operations {
   readonly names: readonly string[];
   describe(name: string): MigrationDescription;
   migration(name: string): Promise<Controller>;
-  emergencyController(name: string): Promise<Controller>;
   /** A `DoctorReport`. */
   doctor(name: string, options?: DoctorRequest): Promise<unknown>;
   /** A divergent record as both stores hold it, unmasked; who asked for it is in the history. */

@@ -17,7 +17,7 @@ import { type Config, definitionOf } from './config.ts';
 import { controlPlaneOf } from './control-plane-of.ts';
 import { type DoctorOptions, type DoctorReport, examine } from './doctor.ts';
 import { loggerOf } from './logger-of.ts';
-import { closeStores, makeStores, openStores, type StorePair } from './open-stores.ts';
+import { closeStores, connectStores, makeStores, type StorePair } from './open-stores.ts';
 import { hasPgBoss, onPostgres, partitionJobsOf, scanDeskOf } from './partition-jobs-of.ts';
 import { type Prepared, type PrepareOptions, refuseProblems } from './prepare.ts';
 import { probeProcess, thisProcess } from './process-identity.ts';
@@ -75,7 +75,6 @@ export class Control {
   readonly #runner = `${process.pid}-${randomUUID()}`;
   readonly #sweep = new DeadlineSweep(systemClock);
   readonly #stores = new Map<string, Promise<StorePair>>();
-  readonly #unconnected: Promise<StorePair>[] = [];
   readonly #sessions = new Map<string, Promise<FleetSession>>();
   #closing: Promise<void> | undefined;
 
@@ -99,23 +98,14 @@ export class Control {
     return { key: keys.fields, unit: keys.unitFields, stores: adapters, owner, runbook };
   }
 
-  /** The controller of one migration. @throws UnknownMigration, StoreFault, NotPrepared */
+  /**
+   * The controller of one migration. Its stores connect when something needs them: one that is away keeps nobody from
+   * going back. @throws UnknownMigration, InvalidConfiguration
+   */
   async migration(name: string): Promise<Controller> {
     definitionOf(this.#config, name);
     await this.plane.ensureMigration(name);
-    return this.#controller(name, await this.stores(name));
-  }
-
-  /**
-   * The controller without a connection to its stores, one of which may be dead: for `emergency`, which needs none, and
-   * for nothing else. @throws UnknownMigration
-   */
-  async emergencyController(name: string): Promise<Controller> {
-    const definition = definitionOf(this.#config, name);
-    await this.plane.ensureMigration(name);
-    const stores = makeStores(name, definition, systemClock);
-    this.#unconnected.push(stores);
-    return this.#controller(name, await stores);
+    return this.#controller(name, await this.#pair(name));
   }
 
   #controller(name: string, stores: StorePair): Controller {
@@ -200,10 +190,16 @@ export class Control {
     return { ...ruleset.route(text), unit: text, position: ruleset.position(text), revision: ruleset.revision };
   }
 
-  /** Both stores of a migration, connected. */
-  stores(name: string): Promise<StorePair> {
+  /** Both stores of a migration, connected. @throws StoreFault, NotPrepared */
+  async stores(name: string): Promise<StorePair> {
+    const pair = await this.#pair(name);
+    await connectStores(pair);
+    return pair;
+  }
+
+  #pair(name: string): Promise<StorePair> {
     const known =
-      this.#stores.get(name) ?? openStores(name, definitionOf(this.#config, name), systemClock, this.#logger);
+      this.#stores.get(name) ?? makeStores(name, definitionOf(this.#config, name), systemClock, this.#logger);
     this.#stores.set(name, known);
     known.catch(() => this.#stores.delete(name));
     return known;
@@ -216,7 +212,7 @@ export class Control {
         if (session.status === 'fulfilled') await session.value.close();
       }
       this.#sweep.close();
-      for (const stores of await Promise.allSettled([...this.#stores.values(), ...this.#unconnected])) {
+      for (const stores of await Promise.allSettled(this.#stores.values())) {
         if (stores.status === 'fulfilled') await closeStores(stores.value);
       }
       await this.#jobs?.close();
@@ -241,7 +237,10 @@ export class Control {
       jobs,
       scans: this.#scans as ScanDesk,
       mappings,
-      controller: (name) => this.migration(name),
+      controller: async (name) => {
+        await this.stores(name);
+        return this.migration(name);
+      },
       probe: probeProcess,
       process: thisProcess('changeover worker', VERSION),
       runner: this.#runner,

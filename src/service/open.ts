@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import { systemClock } from '../core/clock.ts';
+import { ALL, NOBODY } from '../core/dial.ts';
 import type { Logger, Traces } from '../core/telemetry.ts';
 import { DeadlineSweep } from '../repository/deadline-sweep.ts';
 import { FleetSession } from '../repository/fleet-session.ts';
+import type { MigrationSession } from '../repository/migration-session.ts';
 import { Operation, type OperationDefinition } from '../repository/operation.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
@@ -14,7 +16,7 @@ import { controlPlaneOf } from './control-plane-of.ts';
 import { Janitor } from './janitor.ts';
 import { loggerOf } from './logger-of.ts';
 import { metricsOf } from './metrics-of.ts';
-import { closeStores, openStores, type StorePair } from './open-stores.ts';
+import { atHand, closeStores, connectPromptly, type LatePair, makeStores, type StorePair } from './open-stores.ts';
 import { probeProcess, thisProcess } from './process-identity.ts';
 import { makeController, makeRepository } from './service-runtime.ts';
 import { tracesOf } from './traces-of.ts';
@@ -62,8 +64,10 @@ export interface Changeover<M extends Readonly<Record<string, MigrationDefinitio
 }
 
 /**
- * Registers this process and opens the stores of the configuration's migrations.
- * @throws InvalidConfiguration, ControlUnavailable (nothing may be written without it), NotPrepared, StoreFault
+ * Registers this process and opens the stores of the configuration's migrations. A store that cannot be reached keeps
+ * nobody from starting while another one leads; it is connected when it is back.
+ * @throws InvalidConfiguration, ControlUnavailable (nothing may be written without it), NotPrepared, StoreFault (no store
+ * that leads can be reached)
  */
 export async function open<M extends Readonly<Record<string, MigrationDefinition>>>(
   config: Config<M>,
@@ -127,10 +131,11 @@ class OpenService {
     const metrics = await metricsOf(options.meter);
     const traces = await tracesOf(options.tracer);
     const plane = await controlPlaneOf(config);
-    const stores = new Map<string, StorePair>();
+    const stores = new Map<string, LatePair>();
     try {
       for (const [name, definition] of definitions)
-        stores.set(name, await openStores(name, definition, systemClock, logger));
+        stores.set(name, await makeStores(name, definition, systemClock, logger));
+      await Promise.all([...stores.values()].map((pair) => connectPromptly(pair, systemClock)));
       const session = new FleetSession({
         session: randomUUID(),
         control: plane,
@@ -142,7 +147,14 @@ class OpenService {
         metrics,
       });
       await session.open();
-      return new OpenService(config, plane, session, stores, new DeadlineSweep(systemClock), logger, traces);
+      try {
+        for (const [name, pair] of stores) await mustLead(session.migration(name), pair, logger);
+      } catch (error) {
+        await session.close();
+        throw error;
+      }
+      const pairs = new Map([...stores].map(([name, pair]) => [name, atHand(pair)]));
+      return new OpenService(config, plane, session, pairs, new DeadlineSweep(systemClock), logger, traces);
     } catch (error) {
       for (const pair of [...stores.values()].reverse()) await closeStores(pair);
       await plane.close();
@@ -176,5 +188,25 @@ class OpenService {
     this.#sweep.close();
     for (const pair of [...this.#stores.values()].reverse()) await closeStores(pair);
     await this.#plane.close();
+  }
+}
+
+/** Waits until a store that leads something is connected. @throws StoreFault where none can be */
+async function mustLead(session: MigrationSession, stores: LatePair, logger: Logger): Promise<void> {
+  const { cutover } = session.epoch.ruleset.document.dials;
+  const leading = (['old', 'new'] as const).filter((side) => (side === 'old' ? cutover < ALL : cutover > NOBODY));
+  try {
+    await Promise.any(leading.map((side) => stores[side].open()));
+  } catch (error) {
+    throw error instanceof AggregateError ? error.errors[0] : error;
+  }
+  for (const side of ['old', 'new'] as const) {
+    if (!stores[side].away) continue;
+    const told = (err: unknown): void =>
+      logger.error(
+        { err, migration: session.name, side },
+        'a store is away: the process goes on without it until it is back',
+      );
+    stores[side].open().catch(told);
   }
 }

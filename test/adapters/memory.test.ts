@@ -16,6 +16,7 @@ import { KeySpec } from '../../src/core/record-key.ts';
 import { makeStamp } from '../../src/core/stamp.ts';
 import { type Capabilities, type Entry, identityCodec, type Store } from '../../src/core/store.ts';
 import type { StoredRecord } from '../../src/core/value.ts';
+import { LateStore } from '../../src/service/late-store.ts';
 import { settle, VirtualClock } from '../support/virtual-clock.ts';
 
 const keys = new KeySpec(['user', 'id'], ['user']);
@@ -101,6 +102,16 @@ class MemoryHarness implements Harness {
 }
 
 describeStore('memory', async () => new MemoryHarness());
+/** What it gives away is connected when it is first needed, as a process does whose store was away. */
+class LateHarness extends MemoryHarness {
+  override async second(): Promise<Store> {
+    const store = new LateStore(await super.second(), 'events', 'old', systemClock);
+    await store.open();
+    return store;
+  }
+}
+
+describeStore('memory, connected late', async () => new LateHarness());
 describeStore('memory without deadlines', async () => new MemoryHarness({ lateBoundMs: 900_000, list: false }));
 
 const entryOf = (n: number, s: number): Entry => {

@@ -184,7 +184,7 @@ export class Pair {
 
   /** For a new store that hangs: needs no connection to it. */
   async emergency(): Promise<MoveResult> {
-    const controller = await this.#control.emergencyController(MIGRATION);
+    const controller = await this.#control.migration(MIGRATION);
     for (let tries = 1; ; tries += 1) {
       try {
         return await controller.emergency(WHY);
