@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { keyFromJson, keyToJson } from '../../src/core/key-json.ts';
+import type { Entry } from '../../src/core/store.ts';
 import { definite, expectEntry, type Fixture, seeded, shuffled, stampOf } from './fixture.ts';
 
 /** put-if-newer, deletes, deadlines and rejections, one writer at a time. */
@@ -51,6 +53,23 @@ export function describePuts(kit: Fixture): void {
       expectEntry(await kit.read(store, 1), kit.entry(1, 10));
       await kit.put(store, kit.tombstone(2, 10));
       expect(await kit.put(store, kit.tombstone(2, 10))).toEqual({ kind: 'applied', previous: 'same' });
+    });
+
+    it('knows a key by its parts, whoever made them: repairs write by the text of reports', async () => {
+      const store = await kit.open();
+      const named = (entry: Entry): Entry => ({ ...entry, key: keyFromJson(keyToJson(entry.key)) });
+      await kit.put(store, kit.entry(1, 10));
+      const version = { kind: 'version', stamp: stampOf(10) } as const;
+      expect(await kit.cas(store, named(kit.entry(1, 11)), version)).toEqual({ kind: 'applied', previous: 'record' });
+      const { id, key } = named(kit.entry(1, 11));
+      expectEntry(await store.get(id, key), kit.entry(1, 11));
+      const many = [named(kit.entry(1, 12)), named(kit.tombstone(2, 12))];
+      expect((await store.putManyIfNewer(many, kit.later(store))).map(({ kind }) => kind)).toEqual([
+        'applied',
+        'applied',
+      ]);
+      expect(await kit.put(store, named(kit.tombstone(1, 13)))).toEqual({ kind: 'applied', previous: 'record' });
+      expectEntry(await kit.read(store, 1), kit.tombstone(1, 13));
     });
 
     it('converges to the greatest stamp in whatever order versions arrive', async () => {

@@ -158,7 +158,7 @@ export class DocumentLayout {
         entry.value === null ? this.#tombstone(key) : this.#written(this.#encoded(entry.value), key, writer);
       const { stamp } = this.#options.reserved;
       const document = entry.stamp === null ? written : withField(written, stamp, this.#stampBytes(entry.stamp));
-      return { entry, key, document, size: this.#sized(document, writer.size, entry) };
+      return { entry, key, document, size: this.#sized(document, writer.size, entry, key) };
     } catch (error) {
       if (error instanceof Unstorable || error instanceof InvalidRecord) return limit(error.message);
       throw error;
@@ -166,10 +166,10 @@ export class DocumentLayout {
   }
 
   /** The size counts a stamp even where there is none, so that what fits once fits always. */
-  #sized(document: object, bound: number, entry: Entry): number {
+  #sized(document: object, bound: number, entry: Entry, key: NativeKey): number {
     const stampBytes = this.#options.reserved.stamp.length + STAMP_BYTES + 7;
     // Once as it is and once as the _id; a tombstone may fill indexed fields besides.
-    const keyBytes = (entry.value === null ? 4_096 : 64) + this.#keyBytes(entry.key) * 2;
+    const keyBytes = (entry.value === null ? 4_096 : 64) + this.#keyBytes(entry.key, key) * 2;
     const most = bound + keyBytes + stampBytes;
     if (most <= MAX_DOCUMENT_BYTES) return most;
     const size = this.#driver.BSON.serialize(document).byteLength + (entry.stamp === null ? stampBytes : 0);
@@ -177,13 +177,13 @@ export class DocumentLayout {
     throw new Unstorable(`the document has ${size} bytes, more than the ${MAX_DOCUMENT_BYTES} that MongoDB holds`);
   }
 
-  /** At most what a key takes, once. */
-  #keyBytes(key: Key): number {
+  /** At most what a key takes, once. Only what it became is the driver's: a part may be of another library, or a stand-in. */
+  #keyBytes(key: Key, { _id, beside }: NativeKey): number {
     let bytes = this.#keyNameBytes;
     for (const field of this.#context.keys.fields) {
       const part = key[field];
       if (typeof part === 'string') bytes += part.length * 3;
-      else if (typeof part === 'object') return this.#driver.BSON.calculateObjectSize(key as object);
+      else if (typeof part === 'object') return bytes + this.#driver.BSON.calculateObjectSize({ _id, beside });
     }
     return bytes;
   }

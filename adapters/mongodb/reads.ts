@@ -105,10 +105,9 @@ export class Reads {
   }
 
   async #cuts(shares: number): Promise<readonly string[]> {
-    const pipeline = [{ $sample: { size: shares * SAMPLES_A_CUT } }, { $project: { _id: 1 } }, { $sort: { _id: 1 } }];
-    const sampled = (await this.#wire.read('aggregate', (signal) =>
-      this.#wire.collection.aggregate(pipeline, { raw: true, signal, allowDiskUse: true }).toArray(),
-    )) as unknown as readonly RawDocument[];
+    const size = shares * SAMPLES_A_CUT;
+    const pipeline = [{ $sample: { size } }, { $project: { _id: 1 } }, { $sort: { _id: 1 } }];
+    const sampled = await this.#wire.aggregate(pipeline, size + 1);
     // A sample may hold a document twice.
     const distinct = [...new Set(sampled.map((raw) => this.#placeOf(raw).bytes))];
     const cuts = Array.from(

@@ -146,13 +146,38 @@ export class Wire {
   }
 
   #found(filter: Document, options: FindOptions, atLeast: number | null, signal?: AbortSignal): Promise<Found> {
+    const { collection, readTimeoutMs } = this.#options;
+    // All of a page in the first answer: unasked the server puts no more than 101 documents there.
+    const page = options.limit === undefined ? {} : { batchSize: options.limit + 1 };
+    const all: FindOptions = { maxTimeMS: readTimeoutMs, ...page, ...options };
+    return this.#look('find', { find: collection, filter, ...all }, all.batchSize, atLeast, signal);
+  }
+
+  /** What a pipeline over the collection brings, in one answer that has room for `most`. */
+  async aggregate(pipeline: readonly Document[], most: number): Promise<RawDocument[]> {
+    const { collection } = this.#options;
+    const command = { aggregate: collection, pipeline, allowDiskUse: true, cursor: { batchSize: most } };
+    return (await this.#look('aggregate', command, most, null)).documents;
+  }
+
+  #look(
+    operation: 'find' | 'aggregate',
+    command: Document,
+    batchSize: number | undefined,
+    atLeast: number | null,
+    signal?: AbortSignal,
+  ): Promise<Found> {
+    const { client, db } = this;
+    const { collection } = this.#options;
+    // The name of the command stands first.
+    const all = { ...command, readConcern: command['readConcern'] ?? { level: 'majority' } };
     return this.read(
-      'find',
+      operation,
       (abort) => {
-        const find = () => this.#find(filter, options, atLeast, abort);
-        return find().catch((error: unknown) => {
+        const look = () => findRaw({ client, db, collection, command: all, batchSize, signal: abort, atLeast });
+        return look().catch((error: unknown) => {
           if (abort.aborted || this.#closed || !isRepeatable(error)) throw error;
-          return find();
+          return look();
         });
       },
       signal,
@@ -164,15 +189,6 @@ export class Wire {
     const level = this.replicated ? this.#options.readConcern : 'local';
     const found = await this.find(filter, { ...options, limit: 1, singleBatch: true, readConcern: { level } });
     return found[0];
-  }
-
-  #find(filter: Document, options: FindOptions, atLeast: number | null, signal: AbortSignal): Promise<Found> {
-    const { driver, client, db } = this;
-    const { collection, readTimeoutMs } = this.#options;
-    // All of a page in the first answer: unasked the server puts no more than 101 documents there.
-    const page = options.limit === undefined ? {} : { batchSize: options.limit + 1 };
-    const all = { readConcern: { level: 'majority' }, maxTimeMS: readTimeoutMs, ...page, ...options } as const;
-    return findRaw({ driver, client, db, collection, filter, options: all, signal, atLeast });
   }
 
   /** A read, or a write of which nothing depends on how often it is carried out. */
