@@ -96,7 +96,8 @@ export class Census {
 
   /** A part of the old store could not be read. */
   unreadable(error: InvalidRecord): void {
-    this.#unreadable ??= { count: 0, message: error.message };
+    const { message, remedy } = error;
+    this.#unreadable ??= { count: 0, message: remedy === undefined ? message : `${message}; ${remedy}` };
     this.#unreadable.count += 1;
   }
 

@@ -43,16 +43,19 @@ function culprits(
   depth: number,
 ): readonly (readonly PathStep[])[] | null {
   const fields = Object.keys(record).filter((field) => record[field] !== undefined && !keep.has(field));
-  const others: string[] = [];
+  const others: (readonly [field: string, rest: StoredRecord])[] = [];
   for (const field of fields.slice(0, MOST_TRIED)) {
     const left = ask(without(record, field));
     if (left === null) return [deeper(record, field, ask)];
-    // Another complaint: this field's own was the first of several, or the field was needed.
-    if (left.message !== refusal.message) others.push(field);
+    if (left.message === refusal.message) continue;
+    // Another complaint: this field's own was the first of several, or the field was needed; it may then be null.
+    const emptied = { ...record, [field]: null };
+    const empty = ask(emptied);
+    if (empty === null) return [deeper(record, field, ask)];
+    if (empty.message !== refusal.message) others.push([field, without(record, field)], [field, emptied]);
   }
   if (depth === MOST_TOGETHER - 1) return null;
-  for (const field of others) {
-    const rest = without(record, field);
+  for (const [field, rest] of others) {
     const more = culprits(rest, keep, ask(rest) as Rejection, ask, depth + 1);
     if (more === null) continue;
     // What else is wrong is out of the way now, so this field can be looked into.

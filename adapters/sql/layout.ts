@@ -3,7 +3,7 @@ import type { KeySpec } from '../../src/core/record-key.ts';
 import { asKey, type ColumnCodec, isJsonColumn, type ValueForms } from './column-codec.ts';
 import type { ColumnDescription, Session, TableDescription } from './dialect.ts';
 import type { JsonNotation } from './json-text.ts';
-import type { FieldType, ResolvedColumn, ResolvedSqlOptions } from './options.ts';
+import { FIELD_TYPES, type FieldType, type ResolvedColumn, type ResolvedSqlOptions } from './options.ts';
 
 /** One field and the column that holds it. */
 export interface FieldColumn {
@@ -13,6 +13,8 @@ export interface FieldColumn {
   readonly nullable: boolean;
   readonly filledIn: boolean;
   readonly type: FieldType;
+  /** The other types that a column of this declaration holds. */
+  readonly otherTypes: readonly FieldType[];
   readonly codec: ColumnCodec;
 }
 
@@ -48,9 +50,16 @@ export interface Layout {
   readonly names: readonly string[];
 }
 
-function wrong(table: string, what: string, expected: string): never {
-  throw new InvalidConfiguration(`table ${table}: ${what}`, { expected });
+function wrong(table: string, what: string, expected: string, remedy?: string): never {
+  throw new InvalidConfiguration(`table ${table}: ${what}`, { expected, ...(remedy !== undefined && { remedy }) });
 }
+
+/** How to say that a field is of one of these types. */
+export const typeRemedy = (field: string, column: string, types: readonly FieldType[]): string => {
+  const name = column === field ? '' : `column: ${JSON.stringify(column)}, `;
+  const type = types.map((each) => `'${each}'`).join(' or ');
+  return `\`columns: { ${JSON.stringify(field)}: { ${name}type: ${type} } }\`, beside all other columns of the records: those not named are left out`;
+};
 
 function resolve(options: ResolvedSqlOptions, keys: KeySpec, own: TableDescription): readonly ResolvedColumn[] {
   if (options.columns === null) {
@@ -78,16 +87,33 @@ function fieldColumn(
   const { name, declared, nullable, filledIn, generated } = described;
   if (generated) wrong(table, `the column "${name}" is computed and cannot be written`, 'a column that holds values');
   const type = option.type ?? session.fieldType(described);
+  const types = FIELD_TYPES.filter((each) => typeof session.codec(each, described, forms) !== 'string');
+  const remedy =
+    types.length === 0
+      ? 'leave the column out: name in `columns` those that belong to the records'
+      : typeRemedy(field, name, types);
   if (type === null) {
-    return wrong(
-      table,
-      `the declaration "${declared}" of the column "${name}" does not tell its type`,
-      `\`columns: { ${JSON.stringify(field)}: { column: ${JSON.stringify(name)}, type } }\``,
-    );
+    const what = `the declaration "${declared}" of the column "${name}" does not tell its type`;
+    return wrong(table, what, types.length === 0 ? 'a column of a type that can be held exactly' : 'a type', remedy);
   }
   const codec = session.codec(type, described, forms);
-  if (typeof codec === 'string') return wrong(table, `the column "${name}" ${codec}`, `a column for ${type} values`);
-  return { field, name, declared, nullable, filledIn, type, codec };
+  if (typeof codec === 'string') {
+    return wrong(table, `the column "${name}" ${codec}`, `a column for ${type} values`, remedy);
+  }
+  const otherTypes = types.filter((each) => each !== type);
+  return { field, name, declared, nullable, filledIn, type, otherTypes, codec };
+}
+
+/** Says why a column cannot be part of a key, and which type would make it one. */
+function unfitForKeys(session: Session, table: string, column: FieldColumn, own: ColumnDescription, forms: ValueForms) {
+  const { field, name, declared, type, otherTypes } = column;
+  const fitting = otherTypes.filter((each) => {
+    const codec = session.codec(each, own, forms);
+    return typeof codec !== 'string' && codec.key;
+  });
+  const what = `the column "${name}", declared "${declared}", cannot be part of a key as ${type}: it is ordered otherwise than keys are`;
+  const remedy = fitting.length === 0 ? undefined : typeRemedy(field, name, fitting);
+  return wrong(table, what, 'text of a limited length, integers, bytes, dates or truth values', remedy);
 }
 
 function documentColumn(
@@ -133,8 +159,9 @@ export function makeLayout(
         `a column "${field}", or \`columns\` that name one`,
       );
     }
-    if (!column.codec.key)
-      wrong(table, `the column "${column.name}" cannot be part of a key`, 'not json and not decimal');
+    if (!column.codec.key) {
+      unfitForKeys(session, table, column, find(column.name) as ColumnDescription, forms);
+    }
     return { ...column, codec: asKey(column.codec), index, collate: column.codec.text && !own.binary.has(column.name) };
   });
   const keyNames = new Set(keys.map(({ name }) => name));

@@ -14,7 +14,7 @@ export type FieldType =
   | 'uuid'
   | 'objectId';
 
-const FIELD_TYPES: ReadonlySet<string> = new Set<FieldType>([
+export const FIELD_TYPES: readonly FieldType[] = [
   'text',
   'integer',
   'bigint',
@@ -26,12 +26,16 @@ const FIELD_TYPES: ReadonlySet<string> = new Set<FieldType>([
   'decimal',
   'uuid',
   'objectId',
-]);
+];
 
 /** As many as a process can keep busy on a server of a few cores. */
 export const DEFAULT_POOL = 10;
 
-/** Where a field is held: a column's name, or with the type that its declaration does not tell. */
+/**
+ * Where a field is held: a column's name, or with the type that its declaration does not tell, or tells wrongly: a
+ * `tinyint(1)` that holds 5 is an `integer`. Times as `text` are `2026-01-31T23:59:59.123Z`, with six digits where a
+ * Date would round, and on MySQL with the zeros that its dates may have (`0000-00-00T00:00:00.000Z`); days are `2026-01-31`.
+ */
 export type ColumnOption = string | { readonly column?: string; readonly type?: FieldType };
 
 /** How a table holds the records of a migration. */
@@ -113,8 +117,8 @@ function column(field: string, option: unknown): ResolvedColumn {
     return wrong(`\`columns.${field}\` says no column`, 'a column name or { column, type }');
   }
   const { column: own = field, type } = option as { readonly column?: unknown; readonly type?: unknown };
-  if (type !== undefined && (typeof type !== 'string' || !FIELD_TYPES.has(type))) {
-    wrong(`\`columns.${field}.type\` is not a type`, `one of ${[...FIELD_TYPES].join(', ')}`);
+  if (type !== undefined && !FIELD_TYPES.some((known) => known === type)) {
+    wrong(`\`columns.${field}.type\` is not a type`, `one of ${FIELD_TYPES.join(', ')}`);
   }
   return { field, column: name(own, `columns.${field}.column`), type: (type as FieldType | undefined) ?? null };
 }

@@ -6,7 +6,7 @@ import { identityCodec } from '../../src/core/store.ts';
 import { cloneValue, isPlainObject, type Key, type StoredRecord, type Value } from '../../src/core/value.ts';
 import type { Bound } from './column-codec.ts';
 import type { HeldAt } from './dialect.ts';
-import type { DocumentColumn, FieldColumn, KeyColumn, Layout } from './layout.ts';
+import { type DocumentColumn, type FieldColumn, type KeyColumn, type Layout, typeRemedy } from './layout.ts';
 import { Unfit } from './unfit.ts';
 
 /** A record as it is bound to statements; `row` null deletes. */
@@ -16,6 +16,9 @@ export interface BoundEntry {
   /** Why it cannot be written, or null; the row is then not to be used. */
   readonly rejection: Rejection | null;
 }
+
+/** As much of a key as a message names. */
+const LONGEST_ID = 200;
 
 const rejected = (reason: Rejection['reason'], message: string): Rejection => ({ kind: 'rejected', reason, message });
 
@@ -132,15 +135,18 @@ export class RowCodec {
       : rejected('constraint', `the field "${field}" is ${what}, and the column "${name}" NOT NULL`);
   }
 
-  /** The record of a row in the order of `layout.names`. @throws InvalidRecord names the column that is not readable. */
-  record(row: readonly unknown[]): StoredRecord {
+  /**
+   * The record of a row in the order of `layout.names`; `id` is its key's. @throws InvalidRecord names the column that is
+   * not readable, and the record.
+   */
+  record(row: readonly unknown[], id: string | null = null): StoredRecord {
     const { columns, document, nulls } = this.#layout;
     const stored: Record<string, Value> = {};
-    const rest = document === null ? null : this.#document(document, row[columns.length]);
+    const rest = document === null ? null : this.#document(document, row[columns.length], id);
     for (let i = 0; i < columns.length; i += 1) {
       const column = columns[i] as FieldColumn;
       const cell = row[i];
-      if (cell !== null) setField(stored, column.field, this.#cell(column, cell));
+      if (cell !== null) setField(stored, column.field, this.#cell(column, cell, id));
       else if (nulls === 'null' || (rest !== null && Object.hasOwn(rest, column.field))) {
         setField(stored, column.field, null);
       }
@@ -153,7 +159,7 @@ export class RowCodec {
     return this.#codec === identityCodec ? stored : this.#codec.decode(stored);
   }
 
-  #document({ name, notation }: DocumentColumn, cell: unknown): StoredRecord {
+  #document({ name, notation }: DocumentColumn, cell: unknown, id: string | null): StoredRecord {
     if (cell === null) return {};
     let value: unknown;
     try {
@@ -161,19 +167,25 @@ export class RowCodec {
     } catch {
       value = undefined;
     }
-    return isPlainObject(value) ? (value as StoredRecord) : this.#unreadable(name, 'a JSON object');
+    if (isPlainObject(value)) return value as StoredRecord;
+    return this.#unreadable(name, id, 'a JSON object without numbers of more digits than a double holds');
   }
 
-  #cell({ name, codec }: FieldColumn, cell: unknown): Value {
-    const value = codec.decode(cell);
-    return value === undefined ? this.#unreadable(name, 'a value of its type') : value;
+  #cell(column: FieldColumn, cell: unknown, id: string | null): Value {
+    const value = column.codec.decode(cell);
+    if (value !== undefined) return value;
+    const { field, name, declared, type, otherTypes } = column;
+    const other = otherTypes.length === 0 ? undefined : typeRemedy(field, name, otherTypes);
+    return this.#unreadable(name, id, `${type}, as a column declared "${declared}" is read`, other);
   }
 
-  #unreadable(column: string, expected: string): never {
-    throw new InvalidRecord(`table ${this.#layout.table}: a value in the column "${column}" cannot be read exactly`, {
+  #unreadable(column: string, id: string | null, expected: string, other?: string): never {
+    const { table } = this.#layout;
+    const whose = id === null ? '' : ` of the record ${id.length > LONGEST_ID ? `${id.slice(0, LONGEST_ID)}…` : id}`;
+    throw new InvalidRecord(`table ${table}: a value in the column "${column}"${whose} cannot be read exactly`, {
       expected,
-      remedy: 'mend the rows, or name the type of the column in `columns`',
-      details: { table: this.#layout.table, column },
+      remedy: `mend the rows${other === undefined ? '' : `, or give the field another type: ${other}`}`,
+      details: { table, column, ...(id !== null && { id }) },
     });
   }
 
@@ -184,10 +196,11 @@ export class RowCodec {
     for (let i = 0; i < keys.length; i += 1) {
       const column = keys[i] as KeyColumn;
       const cell = cells[i];
-      const value = this.#cell(column, cell);
+      if (cell === null) this.#unreadable(column.name, null, 'no NULL in a key');
+      const value = this.#cell(column, cell, null);
       // A date in another form than ours would be looked for, and written, beside itself.
       if (typeof cell === 'string' && column.codec.encode(value) !== cell) {
-        this.#unreadable(column.name, 'the form in which keys are written');
+        this.#unreadable(column.name, null, 'the form in which keys are written');
       }
       setField(key, column.field, value);
     }
@@ -197,8 +210,9 @@ export class RowCodec {
   /** What a scan met, as an entry; without values when only stamps are wanted. */
   entry(held: HeldAt, stampsOnly: boolean): Entry {
     const key = this.key(held.key);
-    const value = held.row === null ? null : stampsOnly ? key : this.record(held.row);
-    return { id: this.#spec.id(key), key, stamp: held.stamp, value };
+    const id = this.#spec.id(key);
+    const value = held.row === null ? null : stampsOnly ? key : this.record(held.row, id);
+    return { id, key, stamp: held.stamp, value };
   }
 
   /** A native row (an object by column names) as an entry without stamp. @throws InvalidRecord */
@@ -215,6 +229,7 @@ export class RowCodec {
       });
     });
     const key = this.key(this.#layout.keys.map(({ index }) => cells[index]));
-    return { id: this.#spec.id(key), key, stamp: null, value: this.record(cells) };
+    const id = this.#spec.id(key);
+    return { id, key, stamp: null, value: this.record(cells, id) };
   }
 }

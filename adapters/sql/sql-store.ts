@@ -9,6 +9,7 @@ import type {
   Codec,
   Entry,
   Expected,
+  Finding,
   Inspection,
   KeyRef,
   Partition,
@@ -28,7 +29,7 @@ import type { Key } from '../../src/core/value.ts';
 import type { Bound, ValueForms } from './column-codec.ts';
 import type { Dialect, Held, KeyRange, Session, TableAccess, Write } from './dialect.ts';
 import { boundOf, TableDigests } from './digests.ts';
-import { problem } from './findings.ts';
+import { info, problem } from './findings.ts';
 import { GuardedWrite } from './guarded-write.ts';
 import { keyToText } from './key-text.ts';
 import { type Layout, makeLayout } from './layout.ts';
@@ -59,6 +60,8 @@ export interface SqlStoreParts {
 /** What is known once the table was looked at. */
 interface Opened {
   readonly layout: Layout;
+  /** Columns that hold no field. */
+  readonly left: readonly string[];
   readonly rows: RowCodec;
   readonly access: TableAccess;
   readonly digests: Digests | undefined;
@@ -111,7 +114,7 @@ export class SqlStore implements Store {
     await session.open();
     const described = await session.describe(options.table);
     if (described === undefined) {
-      throw new NotPrepared(`${this.label}: there is no table "${options.table}"`, {
+      throw new NotPrepared(`${this.label}: there is no table "${options.table}" (a view is none)`, {
         remedy: `create the table "${options.table}" as the service does (\`prepare\` makes stamp tables only)`,
       });
     }
@@ -121,7 +124,8 @@ export class SqlStore implements Store {
     // What a codec of somebody's makes of a row is nothing that a server can tell.
     const ranges = codec === identityCodec ? access.ranges : undefined;
     const digests = ranges && new TableDigests(ranges, layout, rows, keys, options.json);
-    this.#opened = { layout, rows, access, digests };
+    const left = described.columns.filter(({ name, generated }) => !generated && !layout.names.includes(name));
+    this.#opened = { layout, left: left.map(({ name }) => name), rows, access, digests };
   }
 
   async close(): Promise<void> {
@@ -179,10 +183,19 @@ export class SqlStore implements Store {
       async () => (await session.inspect?.(this.#opened?.layout ?? null)) ?? unopened,
       () => unopened,
     );
-    if (unfit === null) return looked;
+    if (unfit === null) return { ...looked, findings: [...looked.findings, ...this.#leftOut()] };
     const { message, remedy, expected } = unfit;
     const finding = problem('missing', options.table, message, remedy ?? `expected: ${expected}`);
     return { ...looked, findings: [...looked.findings, finding] };
+  }
+
+  /** What `columns` does not name is easily forgotten there. */
+  #leftOut(): readonly Finding[] {
+    const { left } = this.#ready;
+    if (left.length === 0) return [];
+    const names = left.map((name) => `"${name}"`).join(', ');
+    const what = `no field is held in ${names}: what stands there belongs to no record, and does not move`;
+    return [info('missing', 'fields', what)];
   }
 
   async replicaLag(): Promise<number | null> {
@@ -249,7 +262,7 @@ export class SqlStore implements Store {
   }
 
   #entry(rows: RowCodec, { id, key }: KeyRef, { stamp, row }: Held, stampsOnly: boolean): Entry {
-    return { id, key, stamp, value: row === null ? null : stampsOnly ? key : rows.record(row) };
+    return { id, key, stamp, value: row === null ? null : stampsOnly ? key : rows.record(row, id) };
   }
 
   async putIfNewer(entry: Entry, deadline: number): Promise<PutOutcome> {

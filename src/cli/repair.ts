@@ -59,7 +59,7 @@ async function repair(
     terminal.say(`  ${plural(restamped, 'divergent record')} written again; the stores agree on them now`);
   if (agreed > 0) terminal.say(`  ${plural(agreed, 'divergent record')} had come to agree without it`);
   if (refused > 0)
-    terminal.say(`  ${plural(refused, 'key')} still rejected; changeover status ${migration} names them`);
+    terminal.say(`  ${plural(refused, 'key')} still rejected; changeover status ${migration} --rejected names them`);
   if (divergent > 0) {
     terminal.say(
       `  ${count(divergent)} still divergent: their cause is not mended (a codec, a writer outside); changeover status ${migration} shows them`,

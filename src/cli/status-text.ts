@@ -1,5 +1,6 @@
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import type { MigrationStatus, RampStatus } from '../control/status.ts';
+import type { DirtRow } from '../control/storage.ts';
 import { BUCKETS } from '../core/bucket.ts';
 import { describePositions } from '../core/dial.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
@@ -13,9 +14,15 @@ import { ago, count, duration, keyText, percent, plural, printable, share } from
 const WIDTH = 14;
 /** Examples of what is wrong; the rest is counted. */
 const EXAMPLES = 5;
+const PAGE = 1_000;
 
 /** A migration as somebody reads it at three in the morning: what is off the normal is coloured and named. */
-export async function sayStatus(session: Session, plane: ControlPlaneApi, status: MigrationStatus): Promise<void> {
+export async function sayStatus(
+  session: Session,
+  plane: ControlPlaneApi,
+  status: MigrationStatus,
+  allRejected = false,
+): Promise<void> {
   const { terminal } = session;
   const { migration, revision, dials } = status;
   const document = await plane.ruleset(migration);
@@ -69,7 +76,7 @@ export async function sayStatus(session: Session, plane: ControlPlaneApi, status
   for (const [what, text] of extras) line(what, text);
   if (owner !== null) line('owner', printable(owner));
   if (runbook !== null) line('runbook', printable(runbook));
-  if (rejected > 0) await sayRejected(terminal, plane, migration);
+  if (rejected > 0) await sayRejected(terminal, plane, migration, allRejected ? Number.POSITIVE_INFINITY : EXAMPLES);
   if (status.divergences > 0) await sayDivergences(terminal, plane, status);
   terminal.say();
   terminal.say(`  ${terminal.style('bold', 'next'.padEnd(WIDTH))}${nextStep(status, document)}`);
@@ -141,12 +148,28 @@ function extraLines({ stamping, cohorts, settings }: RulesetDocument): readonly 
   return lines;
 }
 
-async function sayRejected(terminal: Terminal, plane: ControlPlaneApi, name: string): Promise<void> {
-  const rows = await plane.dirt(name, null, EXAMPLES + 1, 0, 'rejected');
-  terminal.say(`\n  rejected${rows.length > EXAMPLES ? ` (the first ${EXAMPLES})` : ''}`);
-  for (const { key, target, cause } of rows.slice(0, EXAMPLES)) {
+/** What stores have rejected, line by line. */
+export async function* rejectedLines(plane: ControlPlaneApi, name: string, page = PAGE): AsyncGenerator<DirtRow> {
+  for (let after = 0; ; ) {
+    const rows = await plane.dirt(name, null, page, after, 'rejected');
+    yield* rows;
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < page) return;
+    after = last.id;
+  }
+}
+
+async function sayRejected(terminal: Terminal, plane: ControlPlaneApi, name: string, most: number): Promise<void> {
+  terminal.say('\n  rejected');
+  let said = 0;
+  for await (const { key, target, cause } of rejectedLines(plane, name, Math.min(most + 1, PAGE))) {
+    if (said === most) {
+      terminal.say(`    … and more: changeover status ${name} --rejected`);
+      return;
+    }
     const what = key === null ? 'keys that were too many to keep' : keyText(key);
     terminal.say(`    ${what}: the ${target} store says: ${printable(cause)}`);
+    said += 1;
   }
 }
 

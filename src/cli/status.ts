@@ -2,7 +2,7 @@ import { eachCovered } from './covered.ts';
 import { EXIT } from './exit-code.ts';
 import { examples, type Registration } from './registration.ts';
 import type { Session } from './session.ts';
-import { sayStatus } from './status-text.ts';
+import { rejectedLines, sayStatus } from './status-text.ts';
 
 /** `changeover status [migration]`: where everything stands, and what is next. */
 export const statusCommand: Registration = (program, run) => {
@@ -10,20 +10,24 @@ export const statusCommand: Registration = (program, run) => {
     .command('status')
     .description('where a migration stands and what is next; all migrations when none is named')
     .argument('[migration]')
-    .addHelpText('after', examples('changeover status', 'changeover status events --json'))
+    .option('--rejected', 'name every key that a store has rejected, and why')
+    .addHelpText('after', examples('changeover status', 'changeover status events --rejected --json'))
     .action(
-      run(async (session, name: string | undefined) => {
-        if (name !== undefined) return { code: EXIT.done, data: await one(session, name) };
-        const all = await eachCovered(session, (each, nth) => one(session, each, nth > 0));
+      run(async (session, name: string | undefined, { rejected = false }: { readonly rejected?: boolean }) => {
+        if (name !== undefined) return { code: EXIT.done, data: await one(session, name, rejected) };
+        const all = await eachCovered(session, (each, nth) => one(session, each, rejected, nth > 0));
         return { code: EXIT.done, data: all };
       }),
     );
 };
 
-async function one(session: Session, name: string, apart = false): Promise<unknown> {
+async function one(session: Session, name: string, rejected: boolean, apart = false): Promise<unknown> {
   const plane = await session.plane(name);
   const status = await plane.status(name);
   if (apart) session.terminal.say();
-  if (!session.terminal.json) await sayStatus(session, plane, status);
-  return status;
+  if (!session.terminal.json) await sayStatus(session, plane, status, rejected);
+  if (!session.terminal.json || !rejected) return status;
+  const lines = [];
+  for await (const { key, target, cause } of rejectedLines(plane, name)) lines.push({ key, target, cause });
+  return { ...status, rejected: lines };
 }

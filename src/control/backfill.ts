@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Census } from '../../verify/census.ts';
+import { readAgain } from '../../verify/in-parallel.ts';
 import { WHOLE_LINE } from '../core/dial.ts';
 import { Busy } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
@@ -98,14 +99,15 @@ export class Backfill {
   }
 
   async runKind(kind: ReplayRow['kind'], options: BackfillOptions, ways?: ReplayWays): Promise<ReplaySummary> {
-    const { plane, migration, stores, mapping, carrier, clock } = this.#parts;
+    const { plane, migration, stores, mapping, carrier, clock, random } = this.#parts;
     // Each run by a name of its own: two of one process must not take each other's checkpoints for theirs.
     const runner = `${this.#parts.runner}/${randomUUID()}`;
     const target = options.target ?? 'new';
     const source = stores[otherSide(target)];
     const running = await plane.runningReplay(migration, kind, target);
     // Also where one is under way: it may end, or be given up for this one, before this is asked for.
-    const partitions = await source.partitions(options.partitions ?? PARTITIONS);
+    const context = { clock, random, signal: options.signal ?? new AbortController().signal };
+    const partitions = await readAgain(context, () => source.partitions(options.partitions ?? PARTITIONS));
     const shared = options.alone !== true && (carrier !== null || running?.shared === true);
     if (options.detach === true && carrier === null) throw noWorkers();
     const request = {
@@ -113,7 +115,7 @@ export class Backfill {
       mapping,
       runner,
       leaseMs: LEASE_MS,
-      estimate: running === null ? await source.estimate() : running.estimate,
+      estimate: running === null ? await readAgain(context, () => source.estimate()) : running.estimate,
       sourceTime: source.now() - source.capabilities.clockErrorMs,
       partitions,
       actor: options.actor,

@@ -5,7 +5,7 @@ import { equalValues } from '../../src/core/canonical.ts';
 import { InvalidConfiguration, InvalidRecord } from '../../src/core/errors.ts';
 import { compareKeys, KeySpec } from '../../src/core/record-key.ts';
 import { makeStamp } from '../../src/core/stamp.ts';
-import type { Entry, Store } from '../../src/core/store.ts';
+import type { Entry, Partition, Store } from '../../src/core/store.ts';
 import { Decimal, type Key, type StoredRecord, type Value } from '../../src/core/value.ts';
 import { anyValue } from '../support/arbitrary-value.ts';
 import { testServer } from '../support/servers.ts';
@@ -30,6 +30,7 @@ const edgy: fc.Arbitrary<Value> = fc.oneof(
   fc.float({ noNaN: true, noDefaultInfinity: true }),
   fc.integer({ min: -300, max: 300 }),
   fc.integer({ min: 1895, max: 2160 }),
+  fc.constantFrom<Value>(0, 1, 255, 256, 255n),
   fc
     .constantFrom(7, 8, 15, 16, 23, 24, 31, 32, 63, 64)
     .chain((bits) =>
@@ -79,6 +80,30 @@ const edgy: fc.Arbitrary<Value> = fc.oneof(
     '25:60:00',
     '1:2:3',
   ),
+  fc.constantFrom<Value>(
+    '2026-02-28T23:59:59.123456Z',
+    '2026-02-28T23:59:59.120Z',
+    '2026-02-28T23:59:59.120000Z',
+    '2026-02-29T00:00:00.000Z',
+    '1970-01-01T00:00:00.999Z',
+    '2038-01-19T03:14:07.999999Z',
+    '2038-01-19T03:14:08.000Z',
+    '0000-00-00T00:00:00.000Z',
+    '0000-00-00T00:00:01.000Z',
+    '2026-00-00T01:02:03.000Z',
+    '2026-02-00T00:00:00.000001Z',
+    '2026-00-31T00:00:00.000Z',
+    '2026-13-01T00:00:00.000Z',
+    '0000-02-29T00:00:00.000Z',
+    '0004-02-29T24:00:00.000Z',
+    '2026-02-28',
+    '0000-00-00',
+    '2026-00-31',
+    '2026-02-30',
+    '2000-02-29',
+    '1900-02-29',
+    '0000-02-29',
+  ),
   fc.constantFrom<Value>('123e4567-e89b-12d3-a456-426614174000', '123E4567-E89B-12D3-A456-426614174000', true, false),
   fc.constantFrom<Value>(
     new Decimal('1.50'),
@@ -106,6 +131,10 @@ const COLUMNS: readonly (readonly [FieldType, string])[] = [
   ['text', "SET('x','y') CHARACTER SET utf8mb4"],
   ['text', 'TIME'],
   ['text', 'TIME(3)'],
+  ['text', 'DATETIME'],
+  ['text', 'DATETIME(6)'],
+  ['text', 'TIMESTAMP(6) NULL'],
+  ['text', 'DATE'],
   ['integer', 'TINYINT'],
   ['integer', 'SMALLINT UNSIGNED'],
   ['integer', 'MEDIUMINT'],
@@ -113,6 +142,8 @@ const COLUMNS: readonly (readonly [FieldType, string])[] = [
   ['integer', 'BIGINT'],
   ['integer', 'BIGINT UNSIGNED'],
   ['integer', 'YEAR'],
+  ['integer', 'BIT(8)'],
+  ['bigint', 'BIT(64)'],
   ['integer', 'DECIMAL(30,0)'],
   ['bigint', 'BIGINT'],
   ['bigint', 'BIGINT UNSIGNED'],
@@ -170,6 +201,8 @@ describe.skipIf(missing !== undefined)('a column', () => {
           for (const [i, entry] of entries.entries()) {
             const refusal = store.check(entry);
             if (refusal === null) {
+              const back = store.roundTrip(entry);
+              expect(back.kind === 'held' && equalValues(back.value, entry.value), fc.stringify(values[i])).toBe(true);
               expect(outcomes[i]).toEqual({ kind: 'applied', previous: 'absent' });
               expect(equalValues(found[i]?.value, entry.value), `${fc.stringify(values[i])}, seed ${SEED}`).toBe(true);
               // FLOAT is rounded on its way to everybody else, and then said to be.
@@ -260,15 +293,60 @@ describe.skipIf(missing !== undefined)('a column', () => {
       "INSERT INTO things VALUES ('us', '2026-01-01 00:00:00.123456', 1, NULL), ('five', NULL, 5, NULL), ('digits', NULL, NULL, '[1.00000000000000000001]')",
     );
     const store = await place.open({ columns: { at: 'at', ok: 'ok', j: { type: 'json' } } }, byId);
-    for (const id of ['us', 'five', 'digits']) {
-      await expect(store.get(`["${id}"]`, { id }), id).rejects.toBeInstanceOf(InvalidRecord);
+    for (const [id, column, type] of [
+      ['us', 'at', 'text'],
+      ['five', 'ok', 'integer'],
+      ['digits', 'j', 'text'],
+    ] as const) {
+      const error = await store.get(`["${id}"]`, { id }).catch((thrown: unknown) => thrown);
+      expect(error, id).toBeInstanceOf(InvalidRecord);
+      const { message, remedy } = error as InvalidRecord;
+      expect(message).toContain(`"${column}" of the record ["${id}"]`);
+      expect(remedy).toContain(`'${type}'`);
     }
+    const exact = { at: { type: 'text' }, ok: { type: 'integer' }, j: { type: 'text' } } as const;
+    const other = await place.open({ columns: exact }, byId);
+    const values = await Promise.all(['us', 'five', 'digits'].map((id) => other.get(`["${id}"]`, { id })));
+    expect(values.map((entry) => entry?.value)).toEqual([
+      { id: 'us', at: '2026-01-01T00:00:00.123456Z', ok: 1, j: null },
+      { id: 'five', at: null, ok: 5, j: null },
+      { id: 'digits', at: null, ok: null, j: '[1.00000000000000000001]' },
+    ]);
   });
 });
 
 describe.skipIf(missing !== undefined)('a key', () => {
+  it.for([
+    ['ENUM("a","b")', 'as text', null],
+    ['DOUBLE', 'as real', null],
+    ['DECIMAL(20,0)', 'as decimal', "'integer' or 'bigint'"],
+    ['DATETIME(6)', null, null],
+  ] as const)('in a column declared %s is refused by name, or taken', async ([declared, what, types]) => {
+    await using place = await onMysql(`CREATE TABLE things (id ${declared} PRIMARY KEY, v INT)`);
+    const opened = await place.open({}, byId).catch((error: unknown) => error);
+    if (what === null) return expect(opened).not.toBeInstanceOf(Error);
+    expect(opened).toBeInstanceOf(InvalidConfiguration);
+    const { message, remedy } = opened as InvalidConfiguration;
+    expect(message).toContain(`cannot be part of a key ${what}`);
+    if (types === null) expect(remedy).toBeUndefined();
+    else expect(remedy).toContain(types);
+  });
+
+  it('that is NULL is named as that', async () => {
+    await using place = await onMysql(
+      'CREATE TABLE things (id INT UNIQUE, v INT)',
+      'INSERT INTO things VALUES (NULL, 1)',
+    );
+    const store = await place.open({}, byId);
+    const [all] = await store.partitions(1);
+    const pages = store.scan(all as Partition, { pageSize: 10 })[Symbol.asyncIterator]();
+    await expect(pages.next()).rejects.toThrow(
+      expect.objectContaining({ name: 'InvalidRecord', expected: expect.stringContaining('NULL') }),
+    );
+  });
+
   const upTo = (bits: number): fc.Arbitrary<bigint> => fc.bigInt({ min: 0n, max: 2n ** BigInt(bits) - 1n });
-  const arbitraries: readonly (readonly [string, fc.Arbitrary<Key[string]>])[] = [
+  const arbitraries: readonly (readonly [string, fc.Arbitrary<Key[string]>, FieldType?])[] = [
     ['VARCHAR(60) CHARACTER SET utf8mb4 COLLATE BYTEWISE', fc.string({ unit: 'binary', maxLength: 40 })],
     ['VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin', fc.string({ unit: 'binary', maxLength: 40 })],
     ['VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci', fc.stringMatching(/^[a-zA-Zäé ]{0,3}$/)],
@@ -280,10 +358,20 @@ describe.skipIf(missing !== undefined)('a key', () => {
     ['DATETIME(3)', fc.date({ noInvalidDate: true, min: new Date('0002-01-01'), max: new Date('9999-01-01') })],
     ['TIMESTAMP(3)', fc.date({ noInvalidDate: true, min: new Date('1971-01-01'), max: new Date('2037-01-01') })],
     ['BOOLEAN', fc.boolean()],
+    [
+      'DATE',
+      fc.constantFrom('0000-00-00', '0004-02-29', '2026-00-00', '2026-00-31', '2026-01-00', '2026-01-01'),
+      'text',
+    ],
+    [
+      'DATETIME(2)',
+      fc.constantFrom('0000-00-00T00:00:00.000Z', '2026-01-31T00:00:00.000Z', '2026-01-31T00:00:00.120Z'),
+      'text',
+    ],
   ];
   it.for(arbitraries)(
     'in a %s column is found, listed and scanned, and takes no other for itself',
-    async ([declared, arbitrary]) => {
+    async ([declared, arbitrary, type]) => {
       const keys = new KeySpec(['unit', 'id'], ['unit']);
       let tables = 0;
       await using place = await onMysql();
@@ -293,7 +381,8 @@ describe.skipIf(missing !== undefined)('a key', () => {
           async (ids) => {
             tables += 1;
             await place.exec(`CREATE TABLE t${tables} (unit INT, id ${declared} NOT NULL, PRIMARY KEY (id, unit))`);
-            const store = await place.open({ table: `t${tables}` }, keys);
+            const columns = type === undefined ? {} : { columns: { id: { type } } };
+            const store = await place.open({ table: `t${tables}`, ...columns }, keys);
             await store.prepare();
             const entries = ids
               .map((id) => entryOf(keys, { unit: 1, id }))

@@ -117,7 +117,7 @@ describe('an inspection of a SQLite table', () => {
     const unread = await openOn(`CREATE TABLE events (${KEY}, no INTEGER PRIMARY KEY, UNIQUE (userKey, id))`, {
       columns: { userKey: 'userKey', id: 'id' },
     });
-    expect(await namesOf(unread)).toEqual([]);
+    expect(await namesOf(unread)).toEqual(['missing:fields']);
   });
 
   test('finds checks with and without a name, and not those of comments and texts', async () => {
@@ -179,10 +179,13 @@ describe('an inspection of a SQLite table', () => {
     const ddl = `CREATE TABLE events (${KEY}, n INTEGER, must TEXT NOT NULL, may TEXT, has TEXT NOT NULL DEFAULT 'x', PRIMARY KEY (userKey, id))`;
     const columns = { userKey: 'userKey', id: 'id', n: 'n' };
     const opened = await openOn(ddl, { columns });
-    expect(await opened.findings()).toMatchObject([{ name: 'check:not-null.must', level: 'problem' }]);
+    expect(await opened.findings()).toMatchObject([
+      { name: 'check:not-null.must', level: 'problem' },
+      { name: 'missing:fields', level: 'info', message: expect.stringContaining('"must", "may", "has"') },
+    ]);
     await opened.store.prepare();
     expect(await put(opened.store, { userKey: 'a', id: '1', n: 1 })).toMatchObject({ kind: 'rejected' });
-    expect(await namesOf(await openOn(ddl, { columns: { ...columns, must: 'must' } }))).toEqual([]);
+    expect(await namesOf(await openOn(ddl, { columns: { ...columns, must: 'must' } }))).toEqual(['missing:fields']);
   });
 
   test('finds a file and a folder that may not be written to', async ({ skip }) => {

@@ -1,4 +1,4 @@
-import { expect } from 'vitest';
+import { expect, test } from 'vitest';
 import { TrafficWatch } from '../../src/control/traffic-watch.ts';
 import { ALL } from '../../src/core/dial.ts';
 import { Busy, ChangeoverError } from '../../src/core/errors.ts';
@@ -8,6 +8,7 @@ import { bucketOf, type CallTotals, NO_TRAFFIC, type Traffic } from '../../src/c
 import { type Fleet, forced, record, scenario, why } from '../protocol/fleet.ts';
 import { SeededRandom } from '../simulation/random.ts';
 import { MIGRATION } from '../simulation/world.ts';
+import { item, startService } from '../support/memory-service.ts';
 
 /** Records of long ago in the old store: some plain, some stamped. */
 function seed(fleet: Fleet, count: number): void {
@@ -222,4 +223,19 @@ scenario('ends when others share what one process alone had done but for its las
   await fleet.until(() => rest.state !== 'pending', 'the end of the whole');
   expect(await rest.promise).toMatchObject({ resumed: true, scanned: 50 });
   expect((await fleet.coverage()).new).toBe(100);
+});
+
+test('asks again where the store that it reads fails before it begins', async () => {
+  await using service = await startService();
+  const { controller } = service;
+  await service.items.put(item('ada', '1'));
+  await service.to('dualwrite');
+  const failed: string[] = [];
+  service.faults.old = ({ op }) => {
+    if ((op !== 'partitions' && op !== 'estimate') || failed.includes(op)) return undefined;
+    failed.push(op);
+    return { kind: 'fail' };
+  };
+  expect(await controller.backfill(why)).toMatchObject({ scanned: 1, rejected: 0 });
+  expect(failed.sort()).toEqual(['estimate', 'partitions']);
 });

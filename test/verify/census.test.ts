@@ -291,6 +291,18 @@ describe('what is refused', () => {
     expect(pathsOf(report.toNew)).toEqual(['a', 'b']);
   });
 
+  test('is named where fields must be there, as those of a table, and may be null', async () => {
+    const limit = ({ value }: Entry): string | null => {
+      const absent = ['a', 'b', 'c'].find((field) => value?.[field] === undefined);
+      if (absent !== undefined) return `${absent} is absent`;
+      return typeof value?.['b'] === 'bigint' ? 'b is a bigint' : value?.['c'] instanceof Date ? 'c is a date' : null;
+    };
+    const one = await censusOf([record(1, { a: 1, b: 1n, c: 'fine' })], { limit });
+    expect(pathsOf(one.toNew)).toEqual(['b']);
+    const two = await censusOf([record(1, { a: 1, b: 1n, c: new Date(0) })], { limit });
+    expect(pathsOf(two.toNew)).toEqual(['b', 'c']);
+  });
+
   test('inside a list is named there', async () => {
     const limit = ({ value }: Entry): string | null =>
       (value?.['items'] as { price: Value }[] | undefined)?.some(({ price }) => price === -1)

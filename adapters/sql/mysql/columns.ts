@@ -25,9 +25,12 @@ import {
   decimals,
   doubles,
   floats,
+  inBits,
   integers,
   readingIntegers,
   times,
+  timeTexts,
+  years,
 } from './value-codecs.ts';
 
 const INTEGERS: Readonly<Record<string, number>> = { tinyint: 8, smallint: 16, mediumint: 24, int: 32, bigint: 64 };
@@ -57,8 +60,7 @@ const JSON_DEPTH = { mysql: 100, mariadb: 31 } as const;
 export function fieldTypeOf(declared: string): FieldType | null {
   const type = columnType(declared);
   const { base } = type;
-  if (base === 'tinyint' || base === 'bit')
-    return argument(type, 0, 0) === 1 ? 'boolean' : base === 'bit' ? null : 'integer';
+  if (base === 'tinyint' || base === 'bit') return argument(type, 0, 0) === 1 ? 'boolean' : 'integer';
   if (base === 'bigint') return 'bigint';
   if (base in INTEGERS || base === 'year') return 'integer';
   if (base in TEXTS || base === 'enum' || base === 'set' || base === 'time') return 'text';
@@ -94,6 +96,10 @@ function codecOf(type: FieldType, column: ColumnType, forms: ValueForms, mariadb
       if (base in TEXTS) return within(column, TEXT);
       if (base === 'enum' || base === 'set') return members(column);
       if (base === 'time') return times(argument(column, 0, 0));
+      if (base === 'datetime' || base === 'timestamp' || base === 'date')
+        return timeTexts(base, argument(column, 0, 0));
+      // MariaDB keeps the text itself, and lets nothing in that is no JSON.
+      if (base === 'json') return mariadb ? { ...TEXT, key: false } : null;
       return base === 'uuid' ? { ...UUID_TEXT, key: false } : null;
     case 'uuid':
       // MariaDB orders its UUIDs by time first.
@@ -106,7 +112,8 @@ function codecOf(type: FieldType, column: ColumnType, forms: ValueForms, mariadb
     case 'bigint': {
       const [least, most] = rangeOf(column) ?? [];
       if (least === undefined || most === undefined) return null;
-      return type === 'integer' ? integers(least, most) : bigints(least, most);
+      const codec = type === 'integer' ? integers(least, most) : bigints(least, most);
+      return base === 'bit' ? inBits(codec) : base === 'year' ? years(codec) : codec;
     }
     case 'boolean':
       if (base in INTEGERS) return readingIntegers(BOOLEAN_AS_INTEGER);
@@ -133,7 +140,8 @@ function codecOf(type: FieldType, column: ColumnType, forms: ValueForms, mariadb
 /** The integers that a column holds; also those of a decimal without a fraction. */
 function rangeOf(column: ColumnType): readonly [bigint, bigint] | null {
   const { base, unsigned } = column;
-  if (base === 'year') return [1901n, 2155n];
+  if (base === 'year') return [0n, 2155n];
+  if (base === 'bit') return [0n, 2n ** BigInt(argument(column, 0, 1)) - 1n];
   if (base === 'decimal' && argument(column, 1, 0) === 0) {
     const most = 10n ** BigInt(argument(column, 0, 10)) - 1n;
     return [unsigned ? 0n : -most, most];

@@ -7,6 +7,9 @@ export type Select = (sql: string) => Promise<readonly (readonly unknown[])[]>;
 
 const text = (cell: unknown): string => (cell === null || cell === undefined ? '' : String(cell));
 
+/** MariaDB says of compressed columns that they are, for itself alone. */
+const withoutComments = (declared: string): string => declared.replaceAll(/ ?\/\*.*?\*\//g, '');
+
 /** A table of the connection's database as the server declares it. */
 export async function describeTable(select: Select, table: string): Promise<TableDescription | undefined> {
   const there = `TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ${literal(table)}`;
@@ -21,7 +24,7 @@ export async function describeTable(select: Select, table: string): Promise<Tabl
     const text_ = charset === null ? '' : ` CHARACTER SET ${text(charset)} COLLATE ${text(collation)}`;
     return {
       name: text(name),
-      declared: json.has(text(name)) ? 'json' : `${text(type)}${text_}`,
+      declared: json.has(text(name)) ? 'json' : `${withoutComments(text(type))}${text_}`,
       nullable: nullable === 'YES',
       filledIn: text(extra).toLowerCase().includes('auto_increment'),
       generated: text(generation) !== '',

@@ -28,6 +28,7 @@ const CONSTRAINTS: Readonly<Record<number, string>> = {
   1451: 'a foreign key',
   1452: 'a foreign key',
   1557: 'a foreign key',
+  1643: 'a trigger',
   1644: 'a trigger',
   1761: 'a foreign key',
   1762: 'a foreign key',
@@ -58,6 +59,8 @@ const LOCKED = new Set([1020, 1205, 1213, 1412, 1614, 3058, 3101, 3572]);
 const PRESSURE = new Set([1021, 1037, 1038, 1040, 1041, 1114, 1135, 1203, 1206, 1226, 3168]);
 /** The server says good-bye. */
 const ENDING = new Set([1053, 1077, 1079, 1080, 1152, 1184, 1927, 4031]);
+/** Classes of SQLSTATEs: what a trigger that SIGNALs a number of its own says of a row, and errors newer than these lists. */
+const CLASSES: Readonly<Record<string, Rejection['reason']>> = { 22: 'limit', 23: 'constraint', 44: 'constraint' };
 const ASSERTED = 1690;
 const NO_TABLE = 1146;
 
@@ -67,13 +70,14 @@ export function errnoOf(error: unknown): number | null {
   return typeof error.errno === 'number' && error.errno > 0 ? error.errno : null;
 }
 
-const codeOf = (error: unknown): string =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown error';
+/** From here on a number is one thing to MySQL and another to MariaDB, and the driver knows the names of the former. */
+const FIRST_AMBIGUOUS = 4_000;
 
-/** A short name of an error without values: `ER_DUP_ENTRY`, `ECONNREFUSED`. */
+/** A short name of an error without values: `ER_DUP_ENTRY (1062)`, `error 4025`, `ECONNREFUSED`. */
 export function errorName(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error';
   const errno = errnoOf(error);
+  if (errno !== null && errno >= FIRST_AMBIGUOUS) return `error ${errno}`;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
   return errno === null ? code : `${code} (${errno})`;
 }
@@ -86,14 +90,13 @@ export function classify(error: unknown): Failure {
   const rejected = (reason: Rejection['reason'], message: string): Rejection => ({
     kind: 'rejected',
     reason,
-    message: `${message} (${codeOf(error)})`,
+    message: `${message}: ${errorName(error)}`,
   });
   if (DUPLICATE.has(errno)) {
     return { kind: 'duplicate', rejection: rejected('constraint', 'a unique index of the table is violated') };
   }
-  const constraint =
-    CONSTRAINTS[errno] ??
-    (error instanceof Error && 'sqlState' in error && error.sqlState === '45000' ? 'a trigger' : undefined);
+  const state = error instanceof Error && 'sqlState' in error ? String(error.sqlState) : '';
+  const constraint = CONSTRAINTS[errno] ?? (state === '45000' ? 'a trigger' : undefined);
   if (constraint !== undefined) {
     return { kind: 'rejected', rejection: rejected('constraint', `${constraint} of the table is violated`) };
   }
@@ -104,6 +107,9 @@ export function classify(error: unknown): Failure {
     return { kind: 'asserted', rejection: rejected('constraint', 'an expression of the table is out of range') };
   }
   if (errno === NO_TABLE) return { kind: 'no table' };
+  const reason = PRESSURE.has(errno) ? undefined : CLASSES[state.slice(0, 2)];
+  if (reason !== undefined)
+    return { kind: 'rejected', rejection: rejected(reason, 'the table does not take the record') };
   return { kind: 'fault', pressure: PRESSURE.has(errno) };
 }
 

@@ -11,6 +11,8 @@ import {
 } from '../column-codec.ts';
 import { Unfit } from '../unfit.ts';
 
+const FIRST_YEAR = 1_901n;
+
 const isSafe = (value: bigint): boolean =>
   value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER);
 
@@ -64,6 +66,29 @@ export const booleanAsBit: ColumnCodec = Object.freeze({
     return stored[0] === 1 ? true : stored[0] === 0 ? false : undefined;
   },
 });
+
+/** Integers in a BIT(n), which come back as bytes. */
+export const inBits = (codec: ColumnCodec): ColumnCodec =>
+  Object.freeze({
+    ...codec,
+    key: false,
+    decode(stored: unknown): Value {
+      const isBytes = stored instanceof Uint8Array && stored.byteLength > 0;
+      return codec.decode(isBytes ? BigInt(`0x${Buffer.from(stored).toString('hex')}`) : stored);
+    },
+  });
+
+/** YEAR, whose first value is 0 and whose second is 1901. */
+export const years = (codec: ColumnCodec): ColumnCodec =>
+  Object.freeze({
+    ...codec,
+    encode(value: Value): Bound | Unfit {
+      const bound = codec.encode(value);
+      return typeof bound === 'bigint' && bound > 0n && bound < FIRST_YEAR
+        ? new Unfit(`is not within ${FIRST_YEAR} and 2155, and not 0`)
+        : bound;
+    },
+  });
 
 const finite = (value: Value, unsigned: boolean): number | Unfit => {
   const bound = REAL.encode(value);
@@ -149,6 +174,57 @@ export function dates(base: 'datetime' | 'timestamp' | 'date', digits: number): 
       return new Unfit(`is more exact than its column of type ${base}${base === 'date' ? '' : `(${digits})`}`);
     },
     decode: (stored: unknown): Value => (typeof stored === 'string' ? dateOfText(stored) : undefined),
+  });
+}
+
+const TIME_FORM = /^(\d{4}-\d\d-\d\d)T((?:[01]\d|2[0-3])(?::[0-5]\d){2})\.(\d{3}(?:\d{3})?)Z$/;
+const STORED_TIME = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?$/;
+const DAY_FORM = /^\d{4}-\d\d-\d\d$/;
+
+/** Whether the server holds a day: also one without a month, or without a day of it, as 0000-00-00. */
+function isDay(text: string): boolean {
+  const [year = 0, month = 0, day = 0] = DAY_FORM.test(text) ? text.split('-').map(Number) : [-1];
+  if (year < 0 || month > 12) return false;
+  return day <= (month === 0 ? 31 : new Date(Date.UTC(year, month, 0)).getUTCDate());
+}
+
+/** Why a TIMESTAMP does not hold a time that is well-formed, or null. */
+function outOfTimestamps(time: string): string | null {
+  if (/^[0:.TZ-]+$/.test(time)) return null;
+  const ms = dateOfText(`${time.slice(0, 23)}Z`)?.getTime() ?? Number.NaN;
+  return ms >= FIRST_TIMESTAMP && ms < LAST_TIMESTAMP + 1_000
+    ? null
+    : 'is a time outside of what a TIMESTAMP holds, 1970 to January 2038';
+}
+
+/**
+ * Days and times as text: with six digits of a second where a Date would round, and with the zeros that dates of the
+ * server may have in place of a month or day. In keys as far as there is one number of digits, as they are ordered by text.
+ */
+export function timeTexts(base: 'datetime' | 'timestamp' | 'date', digits: number): ColumnCodec {
+  const isDate = base === 'date';
+  return Object.freeze({
+    key: digits <= 3,
+    text: false,
+    encode(value: Value): Bound | Unfit {
+      const text = typeof value === 'string' ? value : '';
+      if (isDate) return isDay(text) ? text : new Unfit('is not a day like 2026-01-31');
+      const [, day = '', time, fraction = ''] = TIME_FORM.exec(text) ?? [];
+      if (!isDay(day) || /.{3}000$/.test(fraction)) {
+        return new Unfit('is not a time like 2026-01-31T23:59:59.123Z (or six digits) in UTC');
+      }
+      if (fraction.replace(/0+$/, '').length > digits)
+        return new Unfit(`has more decimals than the ${digits} of its column`);
+      const why = base === 'timestamp' ? outOfTimestamps(text) : null;
+      if (why !== null) return new Unfit(why);
+      return `${day} ${time}${digits === 0 ? '' : `.${fraction.padEnd(6, '0').slice(0, digits)}`}`;
+    },
+    decode(stored: unknown): Value {
+      if (typeof stored !== 'string') return undefined;
+      if (isDate) return isDay(stored) ? stored : undefined;
+      const [, day = '', time, fraction = ''] = STORED_TIME.exec(stored) ?? [];
+      return isDay(day) ? `${day}T${time}.${fraction.padEnd(6, '0').replace(/000$/, '')}Z` : undefined;
+    },
   });
 }
 

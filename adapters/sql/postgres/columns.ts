@@ -283,7 +283,9 @@ function codecOf(field: FieldType, type: PgType, forms: ValueForms): ColumnCodec
     return field === 'json' ? jsonColumn(name === 'jsonb' ? withoutNul(forms.json) : forms.json) : undefined;
   }
   const times = limited(DATE_AS_TEXT, (bound) => unfitTime(bound as string, modifier));
-  const timeTexts = limited(TIME_TEXT, (bound) => unfitTime(bound as string, modifier));
+  // Texts of three and of six digits are ordered otherwise than the times that they stand for.
+  const ordered = modifier >= 0 && modifier <= 3;
+  const timeTexts = limited(TIME_TEXT, (bound) => unfitTime(bound as string, modifier), ordered);
   const own: Readonly<Record<string, Partial<Record<FieldType, ColumnCodec | undefined>>>> = {
     int2: { integer: ranged(INTEGER, name), bigint: ranged(BIGINT, name) },
     int4: { integer: ranged(INTEGER, name), bigint: ranged(BIGINT, name) },

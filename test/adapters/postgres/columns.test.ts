@@ -279,11 +279,24 @@ describePostgres('a key in PostgreSQL', () => {
     ['float8', null, fc.double({ noNaN: true, noDefaultInfinity: true }).map((n) => n + 0)],
     ['bytea', null, fc.uint8Array({ maxLength: 6 })],
     ['timestamptz', null, fc.date({ noInvalidDate: true, min: new Date('0002-01-01'), max: new Date('9999-12-31') })],
+    [
+      'timestamp(3)',
+      'text',
+      fc
+        .date({ noInvalidDate: true, min: new Date('0002-01-01'), max: new Date('9999-12-31') })
+        .map((date) => date.toISOString()),
+    ],
     ['boolean', null, fc.boolean()],
     ['uuid', null, uuids],
     ['char(24)', 'objectId', fc.uint8Array({ minLength: 12, maxLength: 12 }).map((b) => new bson.ObjectId(b) as never)],
     ['bytea', 'objectId', fc.uint8Array({ minLength: 12, maxLength: 12 }).map((b) => new bson.ObjectId(b) as never)],
   ];
+  it('of times as text is refused where they have texts of two lengths, which are ordered otherwise', async () => {
+    await using place = await onPostgres('CREATE TABLE things (id timestamptz PRIMARY KEY, n int4)');
+    const opened = place.open({ columns: { id: { type: 'text' } } }, byId);
+    await expect(opened).rejects.toThrow(/cannot be part of a key as text/);
+  });
+
   it('of three parts is listed by the two that the unit leaves', async () => {
     await using place = await onPostgres('CREATE TABLE things (a int4, unit int4, b int4, PRIMARY KEY (a, unit, b))');
     await listsThreeParts(await place.open({}, THREE_PARTS));
