@@ -2,7 +2,7 @@ import type { Controller, MoveResult } from '../control/controller.ts';
 import { type DialName, type DialValue, describeDial, dialValue } from '../core/dial.ts';
 import { GatesRefused, RevisionConflict } from '../core/errors.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
-import type { DialMove } from '../core/stage.ts';
+import { type DialMove, standingOf } from '../core/stage.ts';
 import { EXIT } from './exit-code.ts';
 import { allows, sayGates } from './gate-text.ts';
 import { moving } from './moving.ts';
@@ -32,19 +32,6 @@ export interface MoveCall {
   readonly ifRevision: number | null;
 }
 
-function dialData({ dials }: RulesetDocument, dial: DialName): DialValue | boolean {
-  switch (dial) {
-    case 'dual-write':
-      return dialValue(dials.dualWrite);
-    case 'shadow-read':
-      return dialValue(dials.shadowRead);
-    case 'cutover':
-      return dialValue(dials.cutover);
-    case 'retire-old':
-      return dials.retireOld;
-  }
-}
-
 const dialText = (value: DialValue | boolean): string =>
   typeof value === 'boolean' ? (value ? 'yes' : 'no') : percent(value);
 
@@ -59,7 +46,6 @@ export const describeMove = (move: DialMove): string =>
 export async function makeMove(
   session: Session,
   controller: Controller,
-  before: RulesetDocument,
   move: DialMove,
   call: MoveCall,
   act: () => Promise<MoveResult> = () => controller.set(move, { ...call, signal: session.signal }),
@@ -73,9 +59,9 @@ export async function makeMove(
     if (error instanceof GatesRefused) sayGates(terminal, error.gates, call.force);
     throw error;
   }
-  const { document, gates, tookMs, pauseMs } = result;
-  const from = dialData(before, move.dial);
-  const to = dialData(document, move.dial);
+  const { before, document, gates, tookMs, pauseMs } = result;
+  const from = standingOf(before, move.dial);
+  const to = standingOf(document.dials, move.dial);
   if (from === to) {
     terminal.say(`${name} ${move.dial} stands at ${dialText(to)} already; nothing changed`);
   } else {
@@ -118,8 +104,8 @@ export async function previewMove(
       remedy: 'look again, then repeat',
     });
   }
-  const { gates, next, document } = await controller.preview(move, { force: call.force });
-  const from = dialData(before, move.dial);
+  const { gates, next, document, before: dials } = await controller.preview(move, { force: call.force });
+  const from = standingOf(dials, move.dial);
   const to = move.dial === 'retire-old' ? move.to : dialValue(move.to);
   const changed = document === null;
   const allowed = !changed || allows(gates, call.force);

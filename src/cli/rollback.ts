@@ -39,7 +39,7 @@ async function fenced(session: Session, migration: string, options: RollbackOpti
   const controller = await session.controller(migration);
   if (options.dryRun === true) return previewMove(session, controller, before, move, call);
   const begun = performance.now();
-  const data = await makeMove(session, controller, before, move, call, () =>
+  const data = await makeMove(session, controller, move, call, () =>
     controller.rollback({ ...call, signal: session.signal }),
   );
   const tookMs = performance.now() - begun;

@@ -59,7 +59,7 @@ export const setCommand: Registration = (program, run) => {
         const controller = await session.controller(migration);
         const moveCall = { ...call, force: options.force === true };
         if (dryRun) return previewMove(session, controller, before, move, moveCall);
-        return { code: EXIT.done, data: await makeMove(session, controller, before, move, moveCall) };
+        return { code: EXIT.done, data: await makeMove(session, controller, move, moveCall) };
       }),
     );
 };

@@ -40,7 +40,7 @@ export const stageCommand: Registration = (program, run) => {
         await session.definition(migration);
         const stage = parseStage(text);
         const call = { ...authorship(options), force: options.force === true, ifRevision: null };
-        let before = await session.moving(migration);
+        const before = await session.moving(migration);
         const controller = await session.controller(migration);
         const moves = await controller.planStage(stage);
         const data = { migration, stage, dryRun: options.dryRun === true, plan: moves.map(describeMove) };
@@ -59,9 +59,8 @@ export const stageCommand: Registration = (program, run) => {
         const made: MoveData[] = [];
         for (const move of moves) {
           session.signal.throwIfAborted();
-          const done = await makeMove(session, controller, before, move, call);
+          const done = await makeMove(session, controller, move, call);
           made.push(done);
-          before = await session.moving(migration);
         }
         return { code: EXIT.done, data: { ...data, moves: made } };
       }),

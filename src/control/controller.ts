@@ -3,7 +3,7 @@ import { between, NOBODY, type Threshold } from '../core/dial.ts';
 import { ChangeoverError, type GateVerdict, Interrupted } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
-import { type DialMove, planStage, type Side, type Stage } from '../core/stage.ts';
+import { type DialMove, type Dials, planStage, type Side, type Stage } from '../core/stage.ts';
 import type { Inspection } from '../core/store.ts';
 import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
 import { ChangeSignal, stillBehind, untilAcknowledged } from './change-signal.ts';
@@ -51,6 +51,8 @@ export interface MoveOptions extends Authorship {
 
 /** What a move came to. */
 export interface MoveResult {
+  /** Where the dials stood when the move was made: others may have moved them since somebody looked. */
+  readonly before: Dials;
   readonly document: RulesetDocument;
   readonly gates: readonly GateVerdict[];
   /** How long writes of the range waited, ms; null where authority did not move. */
@@ -98,8 +100,7 @@ export class Controller {
     if (options.dryRun !== true && (move.dial === 'cutover' || move.dial === 'retire-old'))
       await this.#letSettle(present.revision, options.signal);
     const answer = await this.#ask(move, options, present);
-    if (options.dryRun === true)
-      return this.#result(answer.document ?? (await this.#ruleset()), answer.gates, null, begun);
+    if (options.dryRun === true) return this.#result(answer, answer.document ?? (await this.#ruleset()), null, begun);
     if (answer.next === 'stamping') {
       await bringStampingOn(this.#parts, this.#wait, options);
       return this.set(move, { ...options, ifRevision: null });
@@ -108,10 +109,10 @@ export class Controller {
     if (answer.next === 'handover') {
       const { pauseMs, after } = await this.#driveHandover(options);
       if (!sameTarget(after, move)) throw handoverUndone(this.migration);
-      return this.#result(after, answer.gates, pauseMs, begun);
+      return this.#result(answer, after, pauseMs, begun);
     }
     await this.waitAcknowledged(document.revision, options.signal);
-    return this.#result(document, answer.gates, null, begun);
+    return this.#result(answer, document, null, begun);
   }
 
   /** Runs the moves that lead to a stage, one revision each, and stops at the first gate. */
@@ -147,9 +148,9 @@ export class Controller {
    */
   async emergency(options: MoveOptions): Promise<MoveResult> {
     const begun = this.#parts.clock.monotonic();
-    await this.#parts.plane.beginEmergency(this.migration, options);
+    const { dials } = await this.#parts.plane.beginEmergency(this.migration, options);
     const { pauseMs, after } = await this.#driveHandover(options);
-    return this.#result(after, [], pauseMs, begun);
+    return this.#result({ before: dials, gates: [] }, after, pauseMs, begun);
   }
 
   /** Goes on with a handover that somebody began and left; undoes it when it does not get through. */
@@ -380,8 +381,13 @@ export class Controller {
     return this.#parts.plane.ruleset(this.migration);
   }
 
-  #result(document: RulesetDocument, gates: readonly GateVerdict[], pauseMs: number | null, begun: number): MoveResult {
-    return { document, gates, pauseMs, tookMs: this.#parts.clock.monotonic() - begun };
+  #result(
+    { before, gates }: Pick<MoveAnswer, 'before' | 'gates'>,
+    document: RulesetDocument,
+    pauseMs: number | null,
+    begun: number,
+  ): MoveResult {
+    return { before, document, gates, pauseMs, tookMs: this.#parts.clock.monotonic() - begun };
   }
 }
 

@@ -2,7 +2,7 @@ import { between, describeDial, type Threshold } from '../core/dial.ts';
 import { type GatesRefused, type GateVerdict, MigrationFinished, RevisionConflict } from '../core/errors.ts';
 import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { DEFAULT_SETTINGS, type Settings, settingName, settingText, validateSettings } from '../core/settings.ts';
-import type { DialMove } from '../core/stage.ts';
+import type { DialMove, Dials } from '../core/stage.ts';
 import { lastDirtIn } from './dirt.ts';
 import { behind, type Facts, type FleetMember, factsOf, migrationRow, stepFactsOf } from './facts.ts';
 import { type CallerEvidence, furthest, gatesOf, moved } from './gates.ts';
@@ -27,6 +27,8 @@ export interface MoveRequest extends Authorship {
 
 /** What a move would do, or did. */
 export interface MoveAnswer {
+  /** Where the dials stood before. */
+  readonly before: Dials;
   readonly gates: readonly GateVerdict[];
   readonly allowed: boolean;
   /** The next revision; null for a dry run and where stamping has to come first. */
@@ -79,14 +81,15 @@ export async function move(tx: Transaction, request: MoveRequest, now: number): 
   const stamped = document.stamping === 'on' || move.dial !== 'dual-write' || move.to <= document.dials.dualWrite;
   const handover = move.dial === 'cutover' && !still;
   const next = !stamped ? 'stamping' : handover ? 'handover' : 'done';
-  if (still) return { gates, allowed: true, document, next: 'done' };
+  const before = document.dials;
+  if (still) return { before, gates, allowed: true, document, next: 'done' };
   const furthestValue =
     !allowed &&
     move.dial === 'cutover' &&
     gates.every((gate) => gate.passed || !['order', 'handover', 'fleet'].includes(gate.gate))
       ? furthest(await withLastDirt(tx, facts, move.to), document.dials.cutover, move.to)
       : null;
-  if (dryRun) return { gates, allowed, document: null, next, furthest: furthestValue };
+  if (dryRun) return { before, gates, allowed, document: null, next, furthest: furthestValue };
   if (!allowed) {
     const offer =
       furthestValue === null || furthestValue === (move.to as Threshold)
@@ -94,9 +97,9 @@ export async function move(tx: Transaction, request: MoveRequest, now: number): 
         : `the furthest that coverage and dirt allow is ${describeDial(furthestValue)}`;
     handovers.refuse(`${migration} ${move.dial} was refused by its gates`, gates, force, offer);
   }
-  if (!stamped) return { gates, allowed, document: null, next };
+  if (!stamped) return { before, gates, allowed, document: null, next };
   if (move.dial === 'cutover') {
-    return { gates, allowed, next, document: await handovers.beginCutover(tx, facts, move.to, request, gates) };
+    return { before, gates, allowed, next, document: await handovers.beginCutover(tx, facts, move.to, request, gates) };
   }
   const summary =
     move.dial === 'retire-old'
@@ -108,6 +111,7 @@ export async function move(tx: Transaction, request: MoveRequest, now: number): 
         { dials, drainReads: dials.retireOld, stamping: dials.retireOld ? document.stamping : ('on' as const) }
       : { dials };
   return {
+    before,
     gates,
     allowed,
     next,

@@ -1,4 +1,4 @@
-import { ALL, EVERY_BUCKET, NOBODY, type Threshold } from './dial.ts';
+import { ALL, type DialName, type DialValue, dialValue, EVERY_BUCKET, NOBODY, type Threshold } from './dial.ts';
 
 /** LaunchDarkly's six stages of a migration. */
 export const STAGES = ['off', 'dualwrite', 'shadow', 'live', 'rampdown', 'complete'] as const;
@@ -103,4 +103,18 @@ export function planStage(dials: Dials, target: Stage): readonly DialMove[] {
   if (goal.dualWrite < dials.dualWrite) moves.push({ dial: 'dual-write', to: goal.dualWrite });
   if (goal.retireOld && !dials.retireOld) moves.push({ dial: 'retire-old', to: true });
   return moves;
+}
+
+/** Where one dial stands. */
+export function standingOf(dials: Dials, dial: DialName): DialValue | boolean {
+  switch (dial) {
+    case 'dual-write':
+      return dialValue(dials.dualWrite);
+    case 'shadow-read':
+      return dialValue(dials.shadowRead);
+    case 'cutover':
+      return dialValue(dials.cutover);
+    case 'retire-old':
+      return dials.retireOld;
+  }
 }

@@ -6,7 +6,7 @@ import { type GateVerdict, InvalidArgument, RevisionConflict } from '../core/err
 import type { Cohort } from '../core/ruleset.ts';
 import { Ruleset, type RulesetDocument } from '../core/ruleset.ts';
 import type { Settings } from '../core/settings.ts';
-import type { DialMove, Stage } from '../core/stage.ts';
+import { type DialMove, type Stage, standingOf } from '../core/stage.ts';
 import { type Action, addAction } from './action.ts';
 import { addRoute, authorshipOf, type ServerParts } from './routing.ts';
 import {
@@ -59,19 +59,6 @@ export interface MovePreview {
 
 const ANSWER: Schema = { type: 'object', additionalProperties: true };
 
-const dialPosition = ({ dials }: RulesetDocument, dial: DialName): DialValue | boolean => {
-  switch (dial) {
-    case 'dual-write':
-      return dialValue(dials.dualWrite);
-    case 'shadow-read':
-      return dialValue(dials.shadowRead);
-    case 'cutover':
-      return dialValue(dials.cutover);
-    case 'retire-old':
-      return dials.retireOld;
-  }
-};
-
 const thresholdOf = ({ dials }: RulesetDocument, dial: Exclude<DialName, 'retire-old'>): Threshold =>
   ({ 'dual-write': dials.dualWrite, 'shadow-read': dials.shadowRead, cutover: dials.cutover })[dial];
 
@@ -96,10 +83,10 @@ const DIAL_BODY: Readonly<Record<string, Schema>> = {
   'ifRevision?': { ...nullable(REVISION), description: 'only if the migration is at this revision' },
 };
 
-function outcomeOf(before: RulesetDocument, dial: DialName, result: MoveResult): MoveOutcome {
-  const { document, gates, tookMs, pauseMs } = result;
-  const from = dialPosition(before, dial);
-  const to = dialPosition(document, dial);
+function outcomeOf(dial: DialName, result: MoveResult): MoveOutcome {
+  const { before, document, gates, tookMs, pauseMs } = result;
+  const from = standingOf(before, dial);
+  const to = standingOf(document.dials, dial);
   const { migration, revision } = document;
   return { migration, dial, from, to, changed: from !== to, revision, gates, tookMs, pauseMs };
 }
@@ -122,7 +109,7 @@ export function moveRoutes(app: FastifyInstance, parts: ServerParts): void {
     return {
       migration: controller.migration,
       dial: move.dial,
-      from: dialPosition(before, move.dial),
+      from: standingOf(answer.before, move.dial),
       to: move.dial === 'retire-old' ? move.to : dialValue(move.to),
       changed: document === null,
       allowed,
@@ -165,10 +152,9 @@ export function moveRoutes(app: FastifyInstance, parts: ServerParts): void {
     waits: true,
     begin: async (name, { dial, to, force = false, ifRevision = null }, who) => {
       const move = moveOf(dial, to);
-      const before = await plane.ruleset(name);
+      await plane.ruleset(name);
       const controller = await operations.migration(name);
-      return async (signal) =>
-        outcomeOf(before, dial, await controller.set(move, { ...who, force, ifRevision, signal }));
+      return async (signal) => outcomeOf(dial, await controller.set(move, { ...who, force, ifRevision, signal }));
     },
   });
 
@@ -190,8 +176,7 @@ export function moveRoutes(app: FastifyInstance, parts: ServerParts): void {
         const moves: MoveOutcome[] = [];
         for (const move of plan) {
           signal.throwIfAborted();
-          const before = await plane.ruleset(name);
-          moves.push(outcomeOf(before, move.dial, await controller.set(move, { ...who, force, signal })));
+          moves.push(outcomeOf(move.dial, await controller.set(move, { ...who, force, signal })));
           progress({ plan, moves });
         }
         return { plan, moves };
@@ -230,9 +215,9 @@ export function moveRoutes(app: FastifyInstance, parts: ServerParts): void {
     body: {},
     waits: true,
     begin: async (name, _, who) => {
-      const before = await plane.ruleset(name);
+      await plane.ruleset(name);
       const controller = await operations.migration(name);
-      return async (signal) => outcomeOf(before, 'cutover', await controller.rollback({ ...who, force: true, signal }));
+      return async (signal) => outcomeOf('cutover', await controller.rollback({ ...who, force: true, signal }));
     },
   });
 
@@ -244,10 +229,10 @@ export function moveRoutes(app: FastifyInstance, parts: ServerParts): void {
     body: {},
     waits: true,
     begin: async (name, _, who) => {
-      const before = await plane.ruleset(name);
+      await plane.ruleset(name);
       const controller = await operations.migration(name);
       return async () => {
-        const outcome = outcomeOf(before, 'cutover', await controller.emergency(who));
+        const outcome = outcomeOf('cutover', await controller.emergency(who));
         return { ...outcome, dirty: (await plane.status(name)).dirty };
       };
     },
