@@ -80,7 +80,18 @@ const documents = [
   ...readdirSync(join(ROOT, 'docs'))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
+  'docker/README.md',
+  ...readdirSync(join(ROOT, 'examples')).map((name) => `examples/${name}/README.md`),
 ];
+
+/** The places of a document that a link can name, as GitHub makes them of its headings. */
+const anchorsOf = (path: string): readonly string[] =>
+  [...readFileSync(path, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
 
 describe.each(documents)('%s', (path) => {
   const text = readFileSync(join(ROOT, path), 'utf8');
@@ -89,6 +100,15 @@ describe.each(documents)('%s', (path) => {
     const links = [...text.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)].map(([, link]) => link as string);
     const missing = links.filter((link) => !/^https?:/.test(link) && !existsSync(join(ROOT, dirname(path), link)));
     expect(missing).toStrictEqual([]);
+  });
+
+  test('links to headings that there are', () => {
+    const links = [...text.matchAll(/\]\(((?!https?:)[^)#]*)#([^)]*)\)/g)] as unknown as [string, string, string][];
+    const missing = links.filter(
+      ([, file, anchor]) =>
+        !anchorsOf(file === '' ? join(ROOT, path) : join(ROOT, dirname(path), file)).includes(anchor),
+    );
+    expect(missing.map(([link]) => link)).toStrictEqual([]);
   });
 });
 

@@ -104,7 +104,20 @@ export class Table {
     return table;
   }
 
+  /** Without one the SDK fails each request, and says why in its text alone. @throws InvalidConfiguration */
+  async #requireRegion(): Promise<void> {
+    try {
+      await this.#wire.client.config.region();
+    } catch (error) {
+      throw new InvalidConfiguration(`${this.#wire.label}: no region is configured`, {
+        expected: "a region: dynamodb({ region: 'eu-central-1', … }), AWS_REGION, or one of the AWS profile",
+        cause: error,
+      });
+    }
+  }
+
   async #seen(): Promise<TableDescription | null> {
+    await this.#requireRegion();
     const table = await this.describe();
     if (table === null || this.use(table)) return table;
     const names = keySchemaOf(table).map(({ attribute }) => attribute);

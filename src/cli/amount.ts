@@ -22,11 +22,21 @@ export function parseDuration(option: string, text: string): number {
 
 /** `0.5` or `0.5%` as a share of 1. @throws InvalidArgument */
 export function parsePercent(option: string, text: string): number {
-  const match = /^(\d{1,3}(?:\.\d+)?)\s*%?$/.exec(text.trim());
-  const percent = match === null ? Number.NaN : Number(match[1]);
+  const percent = percentOf(text);
   if (percent <= 100) return percent / 100;
   throw new InvalidArgument(`${option} cannot be "${text}"`, { expected: 'a percentage from 0 to 100' });
 }
+
+/** The same, and not nothing. @throws InvalidArgument */
+export function parseShare(option: string, text: string): number {
+  const percent = percentOf(text);
+  if (percent > 0 && percent <= 100) return percent / 100;
+  throw new InvalidArgument(`${option} cannot be "${text}"`, {
+    expected: 'a percentage above 0, at most 100: 1 or 0.5%',
+  });
+}
+
+const percentOf = (text: string): number => Number(/^(\d{1,3}(?:\.\d+)?)\s*%?$/.exec(text.trim())?.[1] ?? Number.NaN);
 
 /** `3` or `3x`. @throws InvalidArgument */
 export function parseFactor(option: string, text: string): number {

@@ -115,12 +115,15 @@ function onlyOne(options: BackfillCall): 'pause' | 'resume' | 'cancel' | null {
 function requireMirror({ terminal }: Session, document: RulesetDocument, target: Side, positions: Intervals): void {
   const { migration, dials } = document;
   if (overlaps(mirroredTo(document, target), positions)) return;
-  const what = covers(positions, WHOLE_LINE) ? 'nothing' : `nothing of ${describePositions(positions)}`;
+  const whole = covers(positions, WHOLE_LINE);
+  const what = whole ? 'nothing' : `nothing of ${describePositions(positions)}`;
   const remedy = dials.retireOld
     ? `changeover set ${migration} retire-old no --reason …`
     : target === 'old'
-      ? `changeover backfill ${migration} fills the new one; the old one leads everything`
-      : `changeover set ${migration} dual-write 100 --reason …`;
+      ? `changeover backfill ${migration} fills the new one; the old one leads ${whole ? 'everything' : 'there'}`
+      : overlaps(mirroredTo(document, 'old'), positions)
+        ? `changeover backfill ${migration} --to old fills the old one; the new one leads ${whole ? 'everything' : 'there'}`
+        : `changeover set ${migration} dual-write 100 --reason …`;
   const gates: GateVerdict[] = [
     { gate: 'mirror', passed: false, advice: false, evidence: `${what} is mirrored to the ${target} store`, remedy },
   ];
@@ -154,7 +157,7 @@ async function backfill(
   );
   terminal.say(`  the ${target} store is complete in ${describePositions(covered)} because of it`);
   if (clearedDirt > 0) terminal.say(`  ${plural(clearedDirt, 'dirty entry', 'dirty entries')} cleared`);
-  if (rejected > 0) terminal.say(`  changeover status ${migration} names the rejected keys`);
+  if (rejected > 0) terminal.say(`  changeover status ${migration} --rejected names the rejected keys`);
   const data = {
     migration,
     target,

@@ -26,7 +26,7 @@ const server = (client: string, url: string): StoreText => ({
   entry: 'sql',
   define: (side) => `sql({
         client: '${client}',
-        connection: process.env.${side.toUpperCase()}_URL ?? '${url}',
+        connection: process.env.${side.toUpperCase()}_URL ?? '${url}/${side}',
         table: 'events', // your own table; no column is ever added to it
         // document: 'body', // the JSON column of all fields that have no column of their own, if there is one
       })`,
@@ -42,20 +42,20 @@ const STORE_TEXTS: Readonly<Record<StoreName, StoreText>> = {
         document: 'body', // the JSON column of all fields that have no column of their own, if there is one
       })`,
   },
-  postgres: server('pg', 'postgres://user@localhost:5432/database'),
-  mysql: server('mysql2', 'mysql://user@localhost:3306/database'),
+  postgres: server('pg', 'postgres://user@localhost:5432'),
+  mysql: server('mysql2', 'mysql://user@localhost:3306'),
   mongodb: {
     entry: 'mongodb',
     define: (side) => `mongodb({
-        url: process.env.${side.toUpperCase()}_URL ?? 'mongodb://localhost:27017/database',
+        url: process.env.${side.toUpperCase()}_URL ?? 'mongodb://localhost:27017/${side}',
         collection: 'events',
         id: 'id', // the field of the key that is the _id; other fields of the key stand beside it
       })`,
   },
   dynamodb: {
     entry: 'dynamodb',
-    define: () => `dynamodb({
-        table: 'events',
+    define: (side) => `dynamodb({
+        table: '${side === 'old' ? 'events' : 'events_new'}',
         partitionKey: 'userKey',
         sortKey: 'id',
         // endpoint: 'http://localhost:8000', // region and credentials are found as the AWS SDK finds them

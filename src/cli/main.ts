@@ -12,11 +12,13 @@ process.on('warning', (warning) => {
   const code = 'code' in warning ? String(warning.code) : '';
   if (!NOT_OURS.has(warning.name) && !NOT_OURS.has(code)) process.stderr.write(`${warning.name}: ${warning.message}\n`);
 });
-// `changeover history events | head` closes the pipe early.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
+// `changeover history events | head` closes the pipe early. What was begun goes on to its end all the same: a move that
+// stops half-way holds writes, and a verdict must not become a success because nobody reads it.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
 
 resolveOwnPackage();
 process.exitCode = await runProgram(process.argv.slice(2));

@@ -53,5 +53,6 @@ export async function previewPreload(session: Session, migration: string, why: W
       ? `dry run: would ${first}put everything from the old store into the new one${size}`
       : 'dry run: the preload would be refused',
   );
-  return { code: EXIT.done, data: { migration, target: 'new', dryRun: true, allowed, stamping, estimate, gates } };
+  const code = allowed ? EXIT.done : EXIT.refused;
+  return { code, data: { migration, target: 'new', dryRun: true, allowed, stamping, estimate, gates } };
 }

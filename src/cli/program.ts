@@ -67,7 +67,7 @@ export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
     .option('--json', 'print exactly one JSON document')
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help')
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({ showGlobalOptions: true, minWidthToWrap: 24 })
     .configureOutput({ outputError: () => {} })
     .exitOverride()
     .addHelpText('after', examples('changeover status', 'changeover set events cutover 10 --reason OPS-2291'))

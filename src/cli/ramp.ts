@@ -14,7 +14,7 @@ import {
   shareDial,
   validateRampPlan,
 } from '../core/ramp.ts';
-import { parseDuration, parseFactor, parsePercent } from './amount.ts';
+import { parseDuration, parseFactor, parsePercent, parseShare } from './amount.ts';
 import { EXIT } from './exit-code.ts';
 import { DRY_RUN, examples, REASON, type Registration } from './registration.ts';
 import { authorship, type Outcome, type ReasonOptions, type Session } from './session.ts';
@@ -23,7 +23,7 @@ import { ago, duration, printable } from './wording.ts';
 interface RampCall extends ReasonOptions {
   readonly to?: string;
   readonly steps?: string;
-  readonly hold: string;
+  readonly hold?: string;
   readonly maxErrors?: string;
   readonly maxP99?: string;
   readonly maxDivergence?: string;
@@ -39,6 +39,7 @@ const RAMP_DIALS = ['dual-write', 'shadow-read', 'cutover'] as const satisfies r
 /** Between two looks at a ramp that somebody else drives. */
 const LOOK_MS = 500;
 const SHOWN = 5;
+const USUAL_HOLD = '10m';
 
 /** `changeover ramp <migration> [dial]`: a dial step by step, and back by itself when a budget is broken. */
 export const rampCommand: Registration = (program, run) => {
@@ -49,9 +50,9 @@ export const rampCommand: Registration = (program, run) => {
     )
     .argument('<migration>')
     .argument('[dial]', `${RAMP_DIALS.join(', ')}; without it, shows the ramps there were`)
-    .option('--to <value>', 'where it ends', '100')
+    .option('--to <value>', 'where it ends (default: 100)')
     .option('--steps <list>', 'where it stops on the way (default: canary,1,5,25,50,100)')
-    .option('--hold <time>', 'how long each step must be clean', '10m')
+    .option('--hold <time>', `how long each step must be clean (default: ${USUAL_HOLD})`)
     .option('--max-errors <percent>', 'how much more often the new store may fail than the old one (default: 1%)')
     .option('--max-p99 <factor>', 'how many times slower it may be, above 50 ms (default: 3x)')
     .option('--max-divergence <percent>', 'shadow reads that may differ (default: 0%)')
@@ -74,14 +75,39 @@ export const rampCommand: Registration = (program, run) => {
     .action(
       run(async (session, migration: string, dial: string | undefined, options: RampCall) => {
         await session.definition(migration);
-        const how =
-          options.pause === true ? 'pause' : options.resume === true ? 'resume' : options.stop === true ? 'stop' : null;
-        if (how === null && dial === undefined) return show(session, migration);
-        if (how === null) return begin(session, migration, parseDial(dial), options);
-        return steer(session, migration, how, options);
+        const how = steeredBy(dial, options);
+        if (how !== null) return steer(session, migration, how, options);
+        if (dial !== undefined) return begin(session, migration, parseDial(dial), options);
+        return show(session, migration);
       }),
     );
 };
+
+const STEERING = ['pause', 'resume', 'stop'] as const;
+const PLANNING = ['to', 'steps', 'hold', 'maxErrors', 'maxP99', 'maxDivergence', 'provenBelow', 'force'] as const;
+type Steering = (typeof STEERING)[number];
+
+/** What is to become of the ramp that is under way. @throws InvalidArgument where that, or what to begin, is not clear */
+function steeredBy(dial: string | undefined, options: RampCall): Steering | null {
+  const asked = STEERING.filter((name) => options[name] === true);
+  const planned = PLANNING.filter((name) => options[name] !== undefined);
+  const wrong = [...asked, ...planned].map((name) => `--${dashed(name)}`);
+  const [how = null] = asked;
+  if (asked.length + planned.length > 1 && how !== null) {
+    throw new InvalidArgument(`${wrong.join(' and ')} do not go together`, {
+      expected: 'one of --pause, --resume and --stop, by itself',
+    });
+  }
+  if (how === null && dial === undefined && planned.length > 0) {
+    throw new InvalidArgument(`${wrong.join(' and ')}: which dial is to ramp?`, {
+      expected: `one of ${RAMP_DIALS.join(', ')}, behind the migration`,
+    });
+  }
+  if (how !== null && dial !== undefined) parseDial(dial);
+  return how;
+}
+
+const dashed = (name: string): string => name.replace(/[A-Z]/g, (part) => `-${part.toLowerCase()}`);
 
 /** @throws InvalidArgument */
 function parseDial(text: string | undefined): RampDial {
@@ -107,12 +133,12 @@ function parsePlan(dial: RampDial, present: Threshold, options: RampCall): RampP
     p99Ratio: budget('--max-p99', options.maxP99, parseFactor, DEFAULT_BUDGETS.p99Ratio),
     p99FloorMs: DEFAULT_BUDGETS.p99FloorMs,
     divergence: budget('--max-divergence', options.maxDivergence, parsePercent, DEFAULT_BUDGETS.divergence),
-    divergenceBound: options.provenBelow === undefined ? null : parsePercent('--proven-below', options.provenBelow),
+    divergenceBound: options.provenBelow === undefined ? null : parseShare('--proven-below', options.provenBelow),
   };
   const plan = {
     dial,
     steps: rampSteps(present, to, steps),
-    holdMs: parseDuration('--hold', options.hold),
+    holdMs: parseDuration('--hold', options.hold ?? USUAL_HOLD),
     budgets,
     force: options.force === true,
   };
@@ -141,14 +167,22 @@ async function begin(session: Session, migration: string, dial: RampDial, option
   return follow(session, plane, row);
 }
 
-async function steer(
-  session: Session,
-  migration: string,
-  how: 'pause' | 'resume' | 'stop',
-  options: RampCall,
-): Promise<Outcome> {
+async function steer(session: Session, migration: string, how: Steering, options: RampCall): Promise<Outcome> {
   const plane = await session.plane(migration);
-  const row = await plane.steerRamp(migration, how, authorship(options));
+  const why = authorship(options);
+  if (options.dryRun === true) {
+    const [present] = (await plane.ramps(migration, 1)).filter(({ finishedAt }) => finishedAt === null);
+    session.terminal.say(
+      present === undefined
+        ? `dry run: ${migration} has no ramp under way`
+        : `dry run: would ${how} ${lineOf(present)}`,
+    );
+    return {
+      code: EXIT.done,
+      data: { migration, dryRun: true, ramp: present === undefined ? null : documentOf(present) },
+    };
+  }
+  const row = await plane.steerRamp(migration, how, why);
   session.terminal.say(lineOf(row));
   return how === 'resume' && options.detach !== true
     ? follow(session, plane, row)

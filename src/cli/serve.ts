@@ -14,6 +14,7 @@ interface ServeOptions {
 }
 
 const DEFAULT_PORT = 7420;
+const LAST_PORT = 65_535;
 
 /** The proxies that one has at home: this host, link-local and private networks. */
 const NEAR = 'loopback,linklocal,uniquelocal';
@@ -37,7 +38,7 @@ export const serveCommand: Registration = (program, run) => {
     .action(
       run(async (session, options: ServeOptions) => {
         const { terminal, signal } = session;
-        const port = wholeNumber('--port', options.port, 0);
+        const port = wholeNumber('--port', options.port, 0, LAST_PORT);
         if (options.control !== undefined) session.controlledBy(options.control);
         if (/^https?:/.test((await session.config()).control)) {
           throw new InvalidConfiguration('a server cannot work through another one', {

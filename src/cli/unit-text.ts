@@ -20,6 +20,8 @@ export function parseUnit(keys: KeySpec, text: string): Key {
   const [only] = keys.unitFields;
   const expected = unitForm(keys);
   if (keys.unitFields.length === 1 && only !== undefined && !text.trimStart().startsWith('{')) {
+    // A variable of the shell that is not set, more often than a user without a name.
+    if (text === '') throw new InvalidArgument('the unit is empty', { expected, remedy: `{"${only}": ""} names it` });
     return keys.unitKeyOf({ [only]: text });
   }
   let parsed: unknown;

@@ -4,6 +4,7 @@ import type { VerifyProgress } from '../../verify/tally.ts';
 import { NOBODY, parsePositions } from '../core/dial.ts';
 import { InvalidArgument } from '../core/errors.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
+import { parseShare } from './amount.ts';
 import { ProgressMeter } from './progress.ts';
 import { examples, REASON, type Registration } from './registration.ts';
 import { ReportFiles } from './report-files.ts';
@@ -49,7 +50,7 @@ export const verifyCommand: Registration = (program, run) => {
       run(async (session, migration: string, options: VerifyCall) => {
         const { terminal, signal } = session;
         const limit = wholeNumber('--limit', options.limit, 0);
-        const sample = options.sample === undefined ? 1 : parseSample(options.sample);
+        const sample = options.sample === undefined ? 1 : parseShare('--sample', options.sample);
         const positions = options.positions === undefined ? null : parsePositions(options.positions);
         const reports = new ReportFiles(options.report, session.folder);
         await reports.clear();
@@ -79,14 +80,6 @@ export const verifyCommand: Registration = (program, run) => {
       }),
     );
 };
-
-/** A share of units in percent. @throws InvalidArgument */
-function parseSample(text: string): number {
-  const match = /^(\d{1,3}(?:\.\d{1,6})?) ?%?$/.exec(text.trim());
-  const percent = Number(match?.[1] ?? Number.NaN);
-  if (percent > 0 && percent <= 100) return percent / 100;
-  throw new InvalidArgument(`--sample cannot be "${text}"`, { expected: 'a percentage above 0, such as 1 or 0.5%' });
-}
 
 /** @throws InvalidArgument where there is nothing that both stores should hold */
 function requirePair({ migration, dials }: RulesetDocument): void {

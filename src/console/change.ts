@@ -216,6 +216,9 @@ export class Change {
   }
 }
 
+/** Where the change at hand stands on the page. */
+export const CHANGE_PANEL = 'change';
+
 export const KEYS = {
   'dual-write': 'dualWrite',
   'shadow-read': 'shadowRead',

@@ -322,30 +322,30 @@ function divergenceGate(facts: Facts, positions: Intervals): GateVerdict {
       `changeover verify ${name}; then ${repair}, in turn until it lists all`,
     );
   }
-  const many = open.length >= MOST_ROWS ? `${MOST_ROWS} records or more` : null;
+  const many = open.length >= MOST_ROWS ? `${MOST_ROWS} records or more` : `${open.length} records`;
   return gate(
     'divergences',
     open.length === 0,
     open.length === 0
       ? `none open in ${describePositions(positions)}`
-      : `${many ?? `${open.length} record${open.length === 1 ? '' : 's'}`} differ in ${describePositions(positions)}`,
+      : `${open.length === 1 ? '1 record differs' : `${many} differ`} in ${describePositions(positions)}`,
     repair,
   );
 }
 
 function shadowGate(facts: Facts, to: Threshold): GateVerdict {
   const { shadowCompared: n, shadowDivergent: bad } = facts.row;
-  const read = facts.document.dials.shadowRead >= Math.min(to, EVERY_BUCKET);
-  const { migration } = facts.document;
-  const bound = ` (zero differences in ${n} bounds the rate by ${(300 / n).toPrecision(2)} % at 95 %)`;
+  const { migration, dials } = facts.document;
+  const read = dials.shadowRead >= Math.min(to, EVERY_BUCKET);
+  const bound = n > 3 ? ` (which bounds the rate by ${Number((300 / n).toPrecision(2))} % at 95 %)` : '';
   return gate(
     'shadow-reads',
     read && n > 0 && bad === 0,
     !read
-      ? `shadow-read stands at ${describeDial(facts.document.dials.shadowRead)}`
+      ? `shadow-read stands at ${describeDial(dials.shadowRead)}`
       : n === 0
         ? 'no read was compared since the last change; reads are as the services make them'
-        : `${bad} divergent in ${n} comparisons since the last change${bad === 0 ? bound : ''}`,
+        : `${bad} divergent in ${n} comparison${n === 1 ? '' : 's'} since the last change${bad === 0 ? bound : ''}`,
     !read
       ? command(migration, 'shadow-read', argument(to))
       : bad > 0

@@ -62,6 +62,11 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
   const asked = unit === null ? within : intersect(within, ofUnit(ruleset, keys.unit(unit)));
   const positions = intersect(asked, mirrored);
   const skipped = subtract(asked, mirrored);
+  if (unit !== null && asked.length === 0) {
+    throw new InvalidArgument('the unit does not stand in these positions, so there is nothing to compare', {
+      expected: `a unit of ${describePositions(within)}, or the unit alone`,
+    });
+  }
   if (positions.length === 0 && mirrored.length > 0) {
     throw new InvalidArgument(`nothing of that is mirrored by ${migration}, so there is nothing to compare`, {
       expected: describePositions(mirrored),

@@ -85,7 +85,10 @@ export function validateRampPlan({ dial, steps, holdMs, budgets }: RampPlan, pre
   };
   share('error-rate', budgets.errorRate);
   share('divergence', budgets.divergence);
-  if (budgets.divergenceBound !== null) share('divergence-bound', budgets.divergenceBound);
+  const bound = budgets.divergenceBound;
+  // Nothing proves a rate of nothing: such a step would never end.
+  if (bound !== null && !(bound > 0 && bound <= 1))
+    refuse('the budget proven-below is out of bounds', 'above 0 %, at most 100 %');
   if (!(budgets.p99Ratio >= 1)) refuse('the budget p99 is out of bounds', 'at least 1 times the old store');
 }
 

@@ -63,7 +63,7 @@ export async function startServer(options: ListenOptions): Promise<RunningServer
       remedy: 'changeover token create <name> --role admin',
     });
   }
-  const app = fastify({ ...FASTIFY_OPTIONS, ...(trustProxy === undefined ? {} : { trustProxy }) });
+  const app = instance(trustProxy);
   try {
     await app.register(changeoverServer, plugin);
     await app.listen({ host, port });
@@ -106,6 +106,19 @@ async function closeApp(app: FastifyInstance, clock: Clock): Promise<void> {
   };
   look();
   await app.close().finally(() => timer.cancel());
+}
+
+/** @throws InvalidConfiguration where the proxies are named by what is no address */
+function instance(trustProxy: string | undefined): FastifyInstance {
+  if (trustProxy === undefined) return fastify(FASTIFY_OPTIONS);
+  try {
+    return fastify({ ...FASTIFY_OPTIONS, trustProxy });
+  } catch (error) {
+    throw new InvalidConfiguration(`"${trustProxy}" names no proxies`, {
+      expected: 'addresses or networks (10.0.0.0/8), loopback, linklocal, uniquelocal; several with commas',
+      cause: error,
+    });
+  }
 }
 
 async function anyToken(plane: ControlPlaneApi, clock: Clock): Promise<boolean> {

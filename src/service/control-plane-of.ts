@@ -48,7 +48,7 @@ export async function controlPlaneOf(config: Config): Promise<ControlPlaneApi> {
 }
 
 /** Without what may be secret. */
-const scheme = (control: string): string => `${/^[a-z]+(?=:)/i.exec(control)?.[0] ?? 'of this form'}:…`;
+const scheme = (control: string): string => /^[a-z]+:/i.exec(control)?.[0].concat('…') ?? 'of this form';
 
 async function openMemory(): Promise<ControlPlaneApi> {
   const { ControlPlane } = await import('../control/control-plane.ts');

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -193,6 +194,45 @@ describe('a mistake in the call changes nothing and says what was expected', () 
       'BUSY',
       /old store leads everything already/,
     ],
+    ['an empty unit', ['verify', 'events', '--unit', ''], 3, 'INVALID_ARGUMENT', /\{"userKey": ""\} names it/],
+    [
+      'a unit beside positions that it does not stand in',
+      ['verify', 'events', '--positions', '9-10', '--unit', 'ada'],
+      3,
+      'INVALID_ARGUMENT',
+      /does not stand in these positions/,
+    ],
+    ['a sample of nothing', ['verify', 'events', '--sample', '0'], 3, 'INVALID_ARGUMENT', /above 0, at most 100/],
+    ['a port that is none', ['serve', '--port', '65536'], 3, 'INVALID_ARGUMENT', /a whole number from 0 to 65535/],
+    [
+      'a proxy that is no address',
+      ['serve', '--port', '0', '--trust-proxy', 'nonsense'],
+      3,
+      'INVALID_CONFIGURATION',
+      /expected: addresses or networks/,
+    ],
+    ['a ramp of no dial', ['ramp', 'events', '--to', '50', '--reason', 'x'], 3, 'INVALID_ARGUMENT', /which dial/],
+    [
+      'a ramp to be held and ended',
+      ['ramp', 'events', '--pause', '--stop', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /--pause and --stop do not go together/,
+    ],
+    [
+      'a ramp to be held, with a plan',
+      ['ramp', 'events', '--pause', '--max-p99', '4', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /--pause and --max-p99 do not go together/,
+    ],
+    [
+      'a ramp that nothing could prove',
+      ['ramp', 'events', 'dual-write', '--proven-below', '0', '--reason', 'x'],
+      3,
+      'INVALID_ARGUMENT',
+      /above 0/,
+    ],
     ['a configuration over another', ['init'], 3, 'INVALID_ARGUMENT', /already/],
     [
       'a cohort in a dry run with a bad unit',
@@ -239,6 +279,38 @@ describe('a mistake in the call changes nothing and says what was expected', () 
     }
     expect(await everything()).toEqual(before);
   });
+
+  test('a preload that would be refused is refused in a dry run too', async () => {
+    const dry = await project.run('backfill', 'events', '--preload', '--dry-run');
+    expect(dry).toMatchObject({ code: 1, stderr: '' });
+    expect(dry.stdout).toMatch(/✗ mirror-off[\s\S]*would be refused/);
+  });
+
+  test('a ramp that is under way is left alone by a dry run', async () => {
+    const steps = ['ramp', 'events', 'dual-write', '--steps', '20', '--to', '20', '--hold', '1h', '--detach'];
+    expect((await project.run(...steps, '--reason', 'x')).code).toBe(0);
+    for (const how of ['--pause', '--stop']) {
+      const dry = await project.run('ramp', 'events', how, '--dry-run');
+      expect(dry).toMatchObject({ code: 0, stdout: expect.stringMatching(/^dry run: would (?:pause|stop) ramp \d/) });
+    }
+    expect((await plane.ramps('events', 1))[0]).toMatchObject({ state: 'running', finishedAt: null });
+    expect((await project.run('ramp', 'events', '--stop', '--reason', 'x')).code).toBe(0);
+    const none = await project.run('ramp', 'events', '--stop', '--dry-run');
+    expect(none).toMatchObject({ code: 0, stdout: 'dry run: events has no ramp under way\n' });
+  });
+});
+
+test('a command whose reader is gone goes on to its end, and says how it ended', { timeout: 60_000 }, async () => {
+  await using project = Project.create();
+  project.seed(20);
+  const refused = project.start('set', 'events', 'dual-write', '10', '--reason', 'x');
+  // `2>&1 | head -0`: nobody reads either stream.
+  refused.stdout?.destroy();
+  refused.stderr?.destroy();
+  expect(await once(refused, 'exit')).toEqual([1, null]);
+  const set = project.start('set', 'events', 'no-outside-writers', 'yes', '--reason', 'x');
+  set.stdout?.destroy();
+  expect(await once(set, 'exit')).toEqual([0, null]);
 });
 
 describe('a configuration', () => {
@@ -332,6 +404,10 @@ describe('a configuration', () => {
       ['dynamodb', 'sqlite'],
       ['mongodb', 'dynamodb'],
       ['postgres', 'mysql'],
+      // Of one kind, and two places all the same.
+      ['postgres', 'postgres'],
+      ['mongodb', 'mongodb'],
+      ['dynamodb', 'dynamodb'],
     ] as const) {
       await using project = Project.create(null, { installed: false });
       expect((await project.run('init', '--old', old, '--new', fresh, '--dry-run')).code).toBe(0);

@@ -154,6 +154,30 @@ describe.skipIf(found.missing !== undefined)(
         () => slider.getAttribute('aria-valuetext'),
         (now) => now === 'wanted 0 %, in force 0 %',
       );
+      // The button that is pressed goes away; the focus does not fall back to the beginning of the page.
+      await page.getByLabel('shadow-read, wanted percentage').fill('7');
+      await page.getByPlaceholder('Why now?').fill('by hand');
+      const button = page.getByRole('button', { name: 'Apply 7 %' });
+      await expect.poll(() => button.isEnabled(), { timeout: PATIENCE_MS }).toBe(true);
+      await button.press('Enter');
+      await page.getByRole('heading', { name: /^(?:Revision|Refused|Cancelled|It did not get through)/ }).waitFor();
+      await expect.poll(() => page.evaluate('document.activeElement.id'), { timeout: PATIENCE_MS }).toBe('change');
+      await stand.command('set', 'events', 'shadow-read', '0');
+      await page.context().close();
+    });
+
+    story('changes a setting, by the name that the command line has for it', async () => {
+      const page = await stand.overview({ role: 'operator' });
+      await page.getByRole('link', { name: 'Settings' }).click();
+      await page.getByLabel('Find a setting').fill('verification');
+      await page.getByRole('rowheader', { name: 'verification-ttl-ms' }).waitFor();
+      await page.getByRole('button', { name: 'Change verification', exact: true }).click();
+      await page.getByLabel('verification', { exact: true }).selectOption('proven');
+      await page.getByLabel('Reason for changing verification').fill('be sure');
+      await page.getByRole('button', { name: 'Save' }).click();
+      await page.getByRole('cell', { name: 'proven', exact: true }).waitFor();
+      await stand.command('set', 'events', 'verification', 'full');
+      await page.getByRole('cell', { name: 'full', exact: true }).waitFor();
       await page.context().close();
     });
 

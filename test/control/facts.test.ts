@@ -132,7 +132,7 @@ const verdict: VerificationRow = {
 
 test('however many records differ elsewhere, those of the move are seen, and nothing else is in its way', async () => {
   expect(await divergenceGate(5)).toMatchObject({ passed: true });
-  expect(await divergenceGate(10)).toMatchObject({ passed: false, evidence: '1 record differ in canary, 0–0.01 %' });
+  expect(await divergenceGate(10)).toMatchObject({ passed: false, evidence: '1 record differs in canary, 0–0.01 %' });
   expect(await divergenceGate(EVERY_BUCKET)).toMatchObject({
     passed: false,
     evidence: expect.stringContaining('10000 records or more differ'),
@@ -169,4 +169,22 @@ test('a refusal is answered as one, also where it cannot be written down', async
   const request = { migration: MIGRATION, move, evidence, force: false, dryRun: false, ifRevision: null };
   await expect(plane.move({ ...request, actor: 'a', reason: 'r' })).rejects.toBeInstanceOf(GatesRefused);
   expect(transactions).toBe(2);
+});
+
+test.each([
+  [0, 'no read was compared since the last change; reads are as the services make them'],
+  [1, '0 divergent in 1 comparison since the last change'],
+  [3, '0 divergent in 3 comparisons since the last change'],
+  [4, '0 divergent in 4 comparisons since the last change (which bounds the rate by 75 % at 95 %)'],
+  [1_000_000, '0 divergent in 1000000 comparisons since the last change (which bounds the rate by 0.0003 % at 95 %)'],
+])('the gate of %i shadow reads says what they bound, and no more', async (shadowCompared, said) => {
+  const move = { dial: 'cutover', to: 10 } as const;
+  const facts = await memoryStorage().transaction(async (tx) => {
+    const initial = initialRuleset(MIGRATION);
+    const document = { ...initial, dials: { ...initial.dials, dualWrite: ALL, shadowRead: EVERY_BUCKET } };
+    await tx.insert('migrations', migrationRow(MIGRATION, { document, shadowCompared }));
+    return factsOf(tx, MIGRATION, 0, move);
+  });
+  const gate = gatesOf(facts, move, evidence).find(({ gate }) => gate === 'shadow-reads');
+  expect(gate).toMatchObject({ passed: shadowCompared > 0, evidence: said });
 });

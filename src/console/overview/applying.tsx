@@ -1,6 +1,6 @@
 import type { AcknowledgementView, Job, MigrationOverview } from '../../server/api-types.ts';
 import { describeError, may, pathOf } from '../api.ts';
-import type { Change } from '../change.ts';
+import { CHANGE_PANEL, type Change } from '../change.ts';
 import { now } from '../parts/clock.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { useResource } from '../resource.ts';
@@ -51,6 +51,7 @@ export function Applying({ status, change, job }: ApplyingProps) {
   const { handover } = status;
   return (
     <Panel
+      id={CHANGE_PANEL}
       class="c5"
       title={handover === null ? 'Applying' : handover.cancelled ? 'The handover is undone' : 'Handover'}
       footer={

@@ -1,7 +1,7 @@
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import type { Job, MigrationOverview } from '../../server/api-types.ts';
 import { may } from '../api.ts';
-import { type Change, KEYS } from '../change.ts';
+import { CHANGE_PANEL, type Change, KEYS } from '../change.ts';
 import { type DialName, dialText } from '../dial-value.ts';
 import { Moment } from '../parts/clock.tsx';
 import { CopyButton } from '../parts/command-line.tsx';
@@ -26,6 +26,7 @@ const MOVES: ReadonlySet<Job['kind']> = new Set(['move', 'stage', 'cohort', 'rol
 /** What a change would do, the reason for it, its progress, and what came of it. */
 export function ChangePanel({ status, change, jobs }: ChangePanelProps) {
   const phase = change.phase.value;
+  useFocusKept(phase.kind);
   const others = jobs.find(({ kind, state }) => state === 'running' && MOVES.has(kind));
   switch (phase.kind) {
     case 'idle':
@@ -44,9 +45,19 @@ export function ChangePanel({ status, change, jobs }: ChangePanelProps) {
   }
 }
 
+/** The button that led here is gone, and the focus with it: whoever works by keyboard goes on from this panel. */
+function useFocusKept(kind: string): void {
+  const before = useRef(kind);
+  useEffect(() => {
+    if (before.current === kind) return;
+    before.current = kind;
+    if (document.activeElement === document.body) document.getElementById(CHANGE_PANEL)?.focus({ preventScroll: true });
+  }, [kind]);
+}
+
 function Nothing() {
   return (
-    <Panel class="c5" title="Change">
+    <Panel id={CHANGE_PANEL} class="c5" title="Change">
       <div class="body stack">
         <p class="soft">
           {may('operator')
@@ -62,6 +73,7 @@ function Nothing() {
 function Others({ job, change }: { readonly job: Job; readonly change: Change }) {
   return (
     <Panel
+      id={CHANGE_PANEL}
       class="c5"
       title={`${actorName(job.actor)}: a ${job.kind} is going on`}
       footer={
@@ -106,6 +118,7 @@ function PreviewPanel({ status, change }: Omit<ChangePanelProps, 'jobs'>) {
   };
   return (
     <Panel
+      id={CHANGE_PANEL}
       class="c5"
       title="Change to apply"
       end={<CopyButton text={change.command() ?? ''} label="Copy as command" />}
@@ -225,6 +238,7 @@ function Done({ status, change, phase: { job, outcome } }: EndProps<'done'>) {
   const pauses = moves.map(({ pauseMs }) => pauseMs).filter((pause) => pause !== null);
   return (
     <Panel
+      id={CHANGE_PANEL}
       class="c5"
       title={`Revision ${status.revision} is in force`}
       footer={
@@ -274,6 +288,7 @@ function Refused({ status, change, phase: { message, gates } }: EndProps<'refuse
     wanted === null ? 'Refused' : `Refused: ${wanted.dial} stays ${dialText(status.dials[KEYS[wanted.dial]])}`;
   return (
     <Panel
+      id={CHANGE_PANEL}
       class="c5"
       title={title}
       footer={
@@ -313,6 +328,7 @@ function Failed({ status, change, phase: { message, cancelled } }: EndProps<'fai
   const inForce = wanted === null ? null : status.dials[KEYS[wanted.dial]];
   return (
     <Panel
+      id={CHANGE_PANEL}
       class="c5"
       title={cancelled ? 'Cancelled' : 'It did not get through'}
       footer={

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import type { MigrationOverview } from '../../server/api-types.ts';
 import { ask, describeError, may, pathOf } from '../api.ts';
+import { CHANGE_PANEL } from '../change.ts';
 import { dialValueOf } from '../dial-value.ts';
 import { liveFeed } from '../live-feed.ts';
 import { Moment } from '../parts/clock.tsx';
@@ -31,6 +32,7 @@ export function HandoverPanel({ status, handover }: HandoverPanelProps) {
   const idle = reason.value.trim() === '';
   return (
     <Panel
+      id={CHANGE_PANEL}
       class="c5"
       title={handover.kind === 'emergency' ? 'Emergency roll-back' : 'Handover'}
       footer={

@@ -8,15 +8,19 @@ interface PanelProps {
   readonly class?: string;
   /** The name for screen readers where the title is none. */
   readonly label?: string;
+  /** Makes it a place that the focus can be sent to. */
+  readonly id?: string;
   readonly children: ComponentChildren;
 }
 
-export function Panel({ title, end, footer, class: more = '', label, children }: PanelProps) {
+export function Panel({ title, end, footer, class: more = '', label, id, children }: PanelProps) {
+  const name = label === undefined ? {} : { 'aria-label': label };
+  const place = id === undefined ? {} : { id, tabIndex: -1, 'aria-labelledby': `${id}-title` };
   return (
-    <section class={`panel ${more}`} {...(label === undefined ? {} : { 'aria-label': label })}>
+    <section class={`panel ${more}`} {...name} {...place}>
       {(title !== undefined || end !== undefined) && (
         <header>
-          {title !== undefined && <h2>{title}</h2>}
+          {title !== undefined && <h2 {...(id === undefined ? {} : { id: `${id}-title` })}>{title}</h2>}
           {end !== undefined && <div class="end">{end}</div>}
         </header>
       )}

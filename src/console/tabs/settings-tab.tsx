@@ -14,7 +14,11 @@ const WORDS: Readonly<Partial<Record<Name, readonly string[]>>> = {
   mirrorToNew: ['detached', 'wait'],
   mirrorToOld: ['detached', 'wait'],
   followerLimits: ['mark', 'refuse'],
+  verification: ['sample', 'full', 'proven'],
 };
+
+/** As the command line, the history and the docs name it: `replayRate` → `replay-rate`. */
+const nameOf = (name: Name): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 const shown = (value: unknown): string =>
   value === null
@@ -81,11 +85,11 @@ export function SettingsTab({ status }: TabProps) {
             <tbody>
               {settings !== undefined &&
                 names
-                  .filter((name) => name.toLowerCase().includes(wanted.value.trim().toLowerCase()))
+                  .filter((name) => nameOf(name).includes(wanted.value.trim().toLowerCase()))
                   .map((name) => (
                     <tr key={name}>
                       <th scope="row">
-                        <code>{name}</code>
+                        <code>{nameOf(name)}</code>
                       </th>
                       <td>
                         {editing.value === name ? (
@@ -106,7 +110,7 @@ export function SettingsTab({ status }: TabProps) {
                           <button
                             type="button"
                             class="btn s"
-                            aria-label={`Change ${name}`}
+                            aria-label={`Change ${nameOf(name)}`}
                             disabled={!may('operator')}
                             title={may('operator') ? undefined : 'your role moves nothing'}
                             onClick={() => {
@@ -175,9 +179,14 @@ function Editor({ migration, name, present, end }: EditorProps) {
   return (
     <form class="row editor" onSubmit={submit}>
       {words === undefined ? (
-        <input type="text" aria-label={name} value={value.value} onInput={(event) => set(event.currentTarget.value)} />
+        <input
+          type="text"
+          aria-label={nameOf(name)}
+          value={value.value}
+          onInput={(event) => set(event.currentTarget.value)}
+        />
       ) : (
-        <select aria-label={name} value={value.value} onChange={(event) => set(event.currentTarget.value)}>
+        <select aria-label={nameOf(name)} value={value.value} onChange={(event) => set(event.currentTarget.value)}>
           {words.map((word) => (
             <option key={word} value={word}>
               {word}
@@ -189,7 +198,7 @@ function Editor({ migration, name, present, end }: EditorProps) {
         type="text"
         required
         placeholder="Reason"
-        aria-label={`Reason for changing ${name}`}
+        aria-label={`Reason for changing ${nameOf(name)}`}
         value={reason.value}
         onInput={(event) => {
           reason.value = event.currentTarget.value;

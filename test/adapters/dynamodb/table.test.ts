@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type DynamoDbOptions, dynamodb } from '../../../adapters/dynamodb/index.ts';
 import { systemClock } from '../../../src/core/clock.ts';
 import { InvalidConfiguration, NotPrepared, NotSupported } from '../../../src/core/errors.ts';
 import { KeySpec } from '../../../src/core/record-key.ts';
+import { identityCodec } from '../../../src/core/store.ts';
 import { entry, entryOf, KEYS, later, onEveryServer } from '../../support/dynamodb-fixture.ts';
 import { CREDENTIALS } from '../../support/dynamodb-server.ts';
 
@@ -29,6 +30,32 @@ onEveryServer((t) => {
     it('of a key that is not the key of the table is refused when it is opened', async () => {
       t.table = await t.server.table(['userKey', 'text'], ['other', 'text']);
       await expect(t.open()).rejects.toThrow(InvalidConfiguration);
+    });
+
+    it('without a region is refused when it is opened, by that name', async () => {
+      for (const name of ['AWS_REGION', 'AWS_DEFAULT_REGION', 'AWS_PROFILE']) vi.stubEnv(name, undefined);
+      for (const name of ['AWS_CONFIG_FILE', 'AWS_SHARED_CREDENTIALS_FILE']) vi.stubEnv(name, '/there/is/none');
+      try {
+        const definition = dynamodb({
+          table: 'events',
+          partitionKey: 'userKey',
+          sortKey: 'id',
+          credentials: CREDENTIALS,
+        });
+        const store = await definition.create({
+          migration: 'm',
+          side: 'new',
+          keys: KEYS,
+          codec: identityCodec,
+          clock: systemClock,
+        });
+        await expect(store.open()).rejects.toThrow(
+          expect.objectContaining({ code: 'INVALID_CONFIGURATION', message: expect.stringContaining('no region') }),
+        );
+        await store.close();
+      } finally {
+        vi.unstubAllEnvs();
+      }
     });
 
     it('carries no secrets and no place in the mapping', () => {
