@@ -13,6 +13,8 @@ export type DivergenceKind = 'missing' | 'extra' | 'different' | 'stale';
 
 /** Why, where it is known. */
 export type DivergenceCause =
+  /** The follower has nothing, and no backfill of the key's position has ended: it is due, not lost. */
+  | 'not backfilled'
   /** The authority's version never came to the follower, and no put of it can still be on its way. */
   | 'lost mirror'
   /** It stands in a range whose mirror writes are known to be missing: a repair is due. */
@@ -47,7 +49,7 @@ export interface ClassifyContext {
   readonly lostAfterMs: number;
   /** What the control plane knows about this key. */
   readonly knownCause?: DivergenceCause | undefined;
-  /** Whether the follower is known to be complete at the key's position. @default false */
+  /** Whether the follower is complete at the key's position (R11). @default nobody knows */
   readonly covered?: boolean;
   /** Whether the follower would give another value back for the authority's entry; undefined where nobody asked. */
   readonly lossy?: ((authority: Entry) => boolean) | undefined;
@@ -177,8 +179,9 @@ function causeOf(
   }
   if (relation === 'newer') return 'written outside';
   // Plain on the authority: where everything was replayed since, somebody wrote it, or removed it from the follower, after.
-  if (ageMs === null) return covered === true ? 'written outside' : null;
-  return Math.max(ageMs, unchangedMs) < lostAfterMs ? 'in flight for too long' : 'lost mirror';
+  const due = follower === undefined && covered === false ? 'not backfilled' : null;
+  if (ageMs === null) return covered === true ? 'written outside' : due;
+  return Math.max(ageMs, unchangedMs) < lostAfterMs ? 'in flight for too long' : (due ?? 'lost mirror');
 }
 
 /** The stamps of both sides, for reports. */

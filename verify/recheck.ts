@@ -163,7 +163,8 @@ export class Recheck {
     const lossy = (entry: Entry): boolean => this.#isLossy(entry, authority === 'old' ? 'new' : 'old');
     // By the clock of the store that leads: the one of this machine may be an hour off.
     const seen = { authority, now: Math.floor(this.#job[authority].now()), youngMs, unchangedMs, lostAfterMs };
-    const context = { ...seen, knownCause, covered: covered?.(unit) === true, lossy };
+    const complete = covered?.(unit);
+    const context = { ...seen, knownCause, lossy, ...(complete !== undefined && { covered: complete }) };
     const word = classify(lead, follower, rules, context);
     const settle = (word: Classification): null => {
       onSettled({ id, old, new: fresh, word });

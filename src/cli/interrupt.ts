@@ -20,7 +20,9 @@ export function interruptSignal(): { readonly signal: AbortSignal; readonly rele
     firstAt = performance.now();
     process.stderr.write(`\n${name}: stopping in good order; once more to leave at once\n`);
     controller.abort(
-      new Interrupted('interrupted', { remedy: 'the same command goes on from where this one stopped' }),
+      new Interrupted('interrupted', {
+        remedy: 'the same command goes on from where this one stopped; a verification begins anew',
+      }),
     );
   };
   process.on('SIGINT', stop);

@@ -1,6 +1,6 @@
 import type { MigrationStatus } from '../control/status.ts';
-import { below, type DialValue, parseDialValue, WHOLE_LINE } from '../core/dial.ts';
-import { covers } from '../core/intervals.ts';
+import { below, type DialValue, describePositions, parseDialValue, WHOLE_LINE } from '../core/dial.ts';
+import { covers, subtract } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import { percent, plural, replayCommand } from './wording.ts';
 
@@ -45,7 +45,10 @@ export function nextStep(status: MigrationStatus, document: RulesetDocument, now
   if (mirror !== null) return set('dual-write', mirror);
   if (!covers(covered.old, WHOLE_LINE))
     return `changeover backfill ${migration} --to old ${REASON}, to be able to go back`;
-  if (!covers(covered.new, below(parseDialValue(dials.dualWrite)))) return `changeover backfill ${migration} ${REASON}`;
+  const lacking = subtract(below(parseDialValue(dials.dualWrite)), covered.new);
+  if (lacking.length > 0) {
+    return `changeover backfill ${migration} ${REASON}: the new store is not complete in ${describePositions(lacking)}`;
+  }
   if (dials.cutover === 'all') return `${set('retire-old', 'yes')}, when nobody needs the old store any more`;
   if (verification === null || verification.expiresAt <= now) return `changeover verify ${migration}`;
   if (verification.verdict !== 'consistent')

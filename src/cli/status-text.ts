@@ -2,9 +2,11 @@ import type { ControlPlaneApi } from '../control/control-plane.ts';
 import type { MigrationStatus, RampStatus } from '../control/status.ts';
 import type { DirtRow } from '../control/storage.ts';
 import { BUCKETS } from '../core/bucket.ts';
-import { describePositions } from '../core/dial.ts';
+import { describePositions, WHOLE_LINE } from '../core/dial.ts';
+import { subtract } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import { DEFAULT_SETTINGS, settingText } from '../core/settings.ts';
+import type { Side } from '../core/stage.ts';
 import { nextStep } from './next-step.ts';
 import type { Session } from './session.ts';
 import { SETTINGS } from './setting-value.ts';
@@ -39,7 +41,7 @@ export async function sayStatus(
   line('retire-old', dials.retireOld ? 'yes' : 'no');
   terminal.say();
   line('authority', authority(status));
-  line('complete', `old store ${share(status.coverage.old)}, new store ${share(status.coverage.new)}`);
+  line('complete', `old store ${complete(status, 'old')}, new store ${complete(status, 'new')}`);
   const { ranges, rejected } = status.dirty;
   const dirty = [
     ...(ranges === 0 ? [] : [`${plural(ranges, 'key or position', 'keys and positions')} to replay`]),
@@ -80,6 +82,12 @@ export async function sayStatus(
   if (status.divergences > 0) await sayDivergences(terminal, plane, status);
   terminal.say();
   terminal.say(`  ${terminal.style('bold', 'next'.padEnd(WIDTH))}${nextStep(status, document)}`);
+}
+
+/** A share of the buckets; where these are whole, also what is beside them and lacks. */
+function complete({ coverage, covered }: MigrationStatus, side: Side): string {
+  const lacking = coverage[side] < 100 ? [] : subtract(WHOLE_LINE, covered[side]);
+  return `${share(coverage[side])}${lacking.length === 0 ? '' : ` without ${describePositions(lacking)}`}`;
 }
 
 function authority({ dials, finished }: MigrationStatus): string {

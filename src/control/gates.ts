@@ -9,7 +9,7 @@ import {
   type Threshold,
 } from '../core/dial.ts';
 import type { GateVerdict } from '../core/errors.ts';
-import { covers, type Intervals, overlaps, subtract } from '../core/intervals.ts';
+import { covers, type Intervals, intervals, overlaps, subtract } from '../core/intervals.ts';
 import { shellWord } from '../core/shell-word.ts';
 import { type DialMove, type Dials, dialsConflict, type Side } from '../core/stage.ts';
 import type { Finding } from '../core/store.ts';
@@ -156,7 +156,7 @@ const command = (name: string, what: string, to: string): string => `changeover 
 
 function describeDirt(dirt: readonly DirtSummary[]): string {
   if (dirt.length === 0) return 'nothing is dirty';
-  const positions = dirt.map(({ range }) => range);
+  const positions = intervals(dirt.map(({ range }) => range));
   const causes = [...new Set(dirt.map(({ cause }) => cause))].slice(0, 3).join('; ');
   const lines = dirt.reduce((sum, each) => sum + each.lines, 0);
   return `${lines} dirty entr${lines === 1 ? 'y' : 'ies'} at ${describePositions(positions.slice(0, 3))}${positions.length > 3 ? ', …' : ''}: ${causes}`;
@@ -344,7 +344,7 @@ function shadowGate(facts: Facts, to: Threshold): GateVerdict {
     !read
       ? `shadow-read stands at ${describeDial(dials.shadowRead)}`
       : n === 0
-        ? 'no read was compared since the last change; reads are as the services make them'
+        ? 'no read was compared since the last change: the services made none, or the store that follows answered none'
         : `${bad} divergent in ${n} comparison${n === 1 ? '' : 's'} since the last change${bad === 0 ? bound : ''}`,
     !read
       ? command(migration, 'shadow-read', argument(to))

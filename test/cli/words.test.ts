@@ -192,7 +192,7 @@ describe('the next step', () => {
     [{ ...dials('all', 0, 'all'), covered }, 'changeover set events retire-old yes'],
     [
       { ...dials('all', 0, 100), covered: { old: WHOLE_LINE, new: below(EVERY_BUCKET) } },
-      'changeover backfill events --reason',
+      'changeover backfill events --reason …: the new store is not complete in kept-back',
     ],
     [{ ...dials(100, 0, 100), covered: { old: below(0), new: WHOLE_LINE } }, 'changeover backfill events --to old'],
     [dials('all', 0, 'all', true), 'changeover finish events'],

@@ -94,6 +94,9 @@ interface Breach {
   readonly options?: Partial<SimulationOptions>;
 }
 
+/** Processes that die with many requests on their way. */
+const ONLY_CRASHES = { lengthMs: 30_000, storm: 0.5, busy: false, delayMs: 100, onlyCrashes: true } as const;
+
 const breaches: readonly Breach[] = [
   {
     rule: 'R1: two incarnations issue the same stamps',
@@ -123,7 +126,7 @@ const breaches: readonly Breach[] = [
         original(entry, expected, Number.MAX_SAFE_INTEGER),
       );
     },
-    options: { lengthMs: 30_000, storm: 0.5, busy: false, delayMs: 100, onlyCrashes: true },
+    options: ONLY_CRASHES,
   },
   {
     rule: 'R3: a superseded lead put counts as done',
@@ -177,6 +180,7 @@ const breaches: readonly Breach[] = [
   },
   {
     rule: 'R9: what a dead process mirrored is not dirty',
+    options: ONLY_CRASHES,
     apply: () =>
       patch(ControlPlane.prototype, 'bury', async (original, self, [burial]) => {
         const plane = self as ControlPlane;
@@ -277,8 +281,11 @@ const breaches: readonly Breach[] = [
     options: {
       busy: true,
       storm: 0,
-      lengthMs: 20_000,
-      delayMs: 20,
+      lengthMs: 10_000,
+      nodes: 8,
+      delayMs: 30,
+      // A write that waits for its mirror is on both sides of the move before anybody else hears of it.
+      settings: { mirrorToOld: 'detached' },
       storage: migrations(async (next) =>
         next.document?.handover != null && next.document.handover.movedAt !== null
           ? { ...next, document: { ...next.document, handover: null } }

@@ -4,6 +4,7 @@ import { NOBODY, type Threshold } from '../../src/core/dial.ts';
 import { ChangeoverError } from '../../src/core/errors.ts';
 import { type Intervals, includes, intersect, union } from '../../src/core/intervals.ts';
 import { mirroredTo, Ruleset } from '../../src/core/ruleset.ts';
+import type { Settings } from '../../src/core/settings.ts';
 import type { DialMove, Side } from '../../src/core/stage.ts';
 import { STAMP_MIN } from '../../src/core/stamp.ts';
 import type { Entry } from '../../src/core/store.ts';
@@ -34,6 +35,8 @@ export interface SimulationOptions {
   readonly onlyCrashes?: boolean;
   /** How hard the weather is, 0 … 1. @default 1 */
   readonly storm?: number;
+  /** What operators have set otherwise. */
+  readonly settings?: Partial<Settings>;
 }
 
 export interface SimulationResult {
@@ -123,6 +126,7 @@ class Simulation {
         acknowledgeGraceMs: 100,
         holdTimeoutMs: 3_000,
         shadowRecheckMs: [20, 200, 800],
+        ...this.#options.settings,
       },
       why,
     );

@@ -96,12 +96,20 @@ describe('classify', () => {
   });
 
   test('what never had a stamp and is not in a store that is complete was written outside, on either side', () => {
-    const causeIf = (covered: boolean): unknown => {
-      const word = classify(record(null, 1), undefined, {}, { ...context, covered });
-      return word.word === 'missing' && word.cause;
+    const word = classify(record(null, 1), undefined, {}, { ...context, covered: true });
+    expect(word).toMatchObject({ word: 'missing', cause: 'written outside' });
+  });
+
+  test('what the follower lacks where no backfill has ended is due, and neither lost nor unexplained', () => {
+    const causeOf = (authority: Entry, follower: Entry | undefined, unchangedMs = 0): unknown => {
+      const word = classify(authority, follower, {}, { ...context, unchangedMs, covered: false });
+      return word.word === 'equal' ? null : word.cause;
     };
-    expect(causeIf(true)).toBe('written outside');
-    expect(causeIf(false)).toBeNull();
+    expect(causeOf(record(null, 1), undefined)).toBe('not backfilled');
+    expect(causeOf(record(MIDDLE, 1), undefined)).toBe('not backfilled');
+    expect(causeOf(record(YOUNG, 1), undefined)).toBe('in flight for too long');
+    expect(causeOf(record(MIDDLE, 1), record(OLDEST, 2))).toBe('lost mirror');
+    expect(causeOf(record(MIDDLE, 1), tombstone(OLDEST))).toBe('lost mirror');
   });
 
   test('what the control plane knows about a key comes before what can be guessed', () => {

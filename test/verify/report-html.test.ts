@@ -132,3 +132,13 @@ test('a consistent report has no list, a divergent one what to do about it', () 
   expect(text).toContain('changeover repair events --dry-run');
   expect(text).toContain('mend the codec or the column first');
 });
+
+test('what was never backfilled is to be backfilled; repair is for the rest', () => {
+  const due = sampleDivergence('ada', { kind: 'missing', cause: 'not backfilled', fields: [] });
+  const text = textOf(page(sampleReport([due])));
+  expect(text).toContain('changeover backfill events --reason');
+  expect(text).not.toContain('changeover repair');
+  const both = textOf(page(sampleReport([due, sampleDivergence('bob')])));
+  expect(both).toContain('changeover backfill events --reason');
+  expect(both).toContain('changeover repair events --dry-run');
+});

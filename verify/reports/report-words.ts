@@ -1,4 +1,5 @@
 import { describePositions } from '../../src/core/dial.ts';
+import type { DivergenceCause } from '../divergence.ts';
 import type { Proof, Verdict } from '../verify-report.ts';
 import type { DivergenceLine, ReportDocument } from './report-document.ts';
 
@@ -30,8 +31,11 @@ export function verdictText({ verdict, counts }: ReportDocument): string {
   return VERDICTS[verdict];
 }
 
+const NOT_BACKFILLED = 'not backfilled' satisfies DivergenceCause;
+
 /** What mends a cause. */
 const ADVICE: Readonly<Record<string, string>> = {
+  [NOT_BACKFILLED]: 'no backfill has ended there since they are mirrored: it copies these over',
   'lost mirror': 'repair copies these over',
   'dirty range': 'repair copies these over',
   orphan:
@@ -57,7 +61,9 @@ export function nextSteps({ migration, verdict, summary, truncated, counts }: Re
     return advice === undefined ? [] : [{ command: null, words: `${cause} (${whole(count)}): ${advice}` }];
   });
   const command = (words: string, about = ''): Step => ({ command: `changeover ${words}`, words: about });
-  if (verdict === 'divergent' || counts.pending === 0) {
+  const due = summary.causes.filter(({ cause }) => cause === NOT_BACKFILLED).length;
+  if (due > 0) steps.push(command(`backfill ${migration} --reason "…"`));
+  if (summary.causes.length > due || (due === 0 && (verdict === 'divergent' || counts.pending === 0))) {
     steps.push(command(`repair ${migration} --dry-run`, 'says what the next one would do'));
     steps.push(command(`repair ${migration} --reason "…"`));
   }
