@@ -50,7 +50,8 @@ export function nextStep(status: MigrationStatus, document: RulesetDocument, now
     return `changeover backfill ${migration} ${REASON}: the new store is not complete in ${describePositions(lacking)}`;
   }
   if (dials.cutover === 'all') return `${set('retire-old', 'yes')}, when nobody needs the old store any more`;
-  if (verification === null || verification.expiresAt <= now) return `changeover verify ${migration}`;
+  if (verification === null || verification.outdated || verification.expiresAt <= now)
+    return `changeover verify ${migration}`;
   if (verification.verdict !== 'consistent')
     return `changeover verify ${migration}: the last verdict was ${verification.verdict}`;
   if (

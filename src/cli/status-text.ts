@@ -133,9 +133,13 @@ export function replayLines({ replay }: Pick<MigrationStatus, 'replay'>): readon
 
 function verifiedText({ verification }: MigrationStatus): string {
   if (verification === null) return 'never';
-  const { verdict, revision, finishedAt, expiresAt } = verification;
+  const { verdict, revision, finishedAt, expiresAt, outdated } = verification;
   const left = expiresAt - Date.now();
-  const valid = left > 0 ? `valid for ${duration(left)}` : `expired ${ago(expiresAt)}`;
+  const valid = outdated
+    ? 'dual-write was raised since'
+    : left > 0
+      ? `valid for ${duration(left)}`
+      : `expired ${ago(expiresAt)}`;
   return `${verdict} ${ago(finishedAt)} at revision ${revision}, ${valid}`;
 }
 

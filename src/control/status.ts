@@ -36,7 +36,13 @@ export interface MigrationStatus {
   readonly finished: boolean;
   /** Records that differ, by shadow reads, and are not repaired. */
   readonly divergences: number;
-  readonly verification: Pick<VerificationRow, 'verdict' | 'revision' | 'finishedAt' | 'expiresAt'> | null;
+  readonly verification: VerificationStatus | null;
+}
+
+/** The last verdict. */
+export interface VerificationStatus extends Pick<VerificationRow, 'verdict' | 'revision' | 'finishedAt' | 'expiresAt'> {
+  /** Dual-write was raised since: gates take it no more. */
+  readonly outdated: boolean;
 }
 
 export interface ReplayStatus {
@@ -146,6 +152,7 @@ export async function statusesOf(
               revision: verification.revision,
               finishedAt: verification.finishedAt,
               expiresAt: verification.expiresAt,
+              outdated: verification.revision < row.mirrorOnRevision,
             },
     });
   }

@@ -128,7 +128,13 @@ describe('the next step', () => {
   };
   const document = initialRuleset('events', { noOutsideWriters: true });
   const covered = { old: WHOLE_LINE, new: WHOLE_LINE };
-  const verification = { verdict: 'consistent', revision: 7, finishedAt: 0, expiresAt: 1_000 } as const;
+  const verification = {
+    verdict: 'consistent',
+    revision: 7,
+    finishedAt: 0,
+    expiresAt: 1_000,
+    outdated: false,
+  } as const;
   const dials = (
     dualWrite: MigrationStatus['dials']['dualWrite'],
     shadowRead: typeof dualWrite,
@@ -185,6 +191,7 @@ describe('the next step', () => {
     [dials(100, 0, 0), 'changeover backfill events --reason'],
     [{ ...dials(100, 0, 0), covered }, 'changeover verify events'],
     [{ ...dials(100, 0, 0), covered, verification }, 'changeover set events shadow-read 100'],
+    [{ ...dials(100, 0, 0), covered, verification: { ...verification, outdated: true } }, 'changeover verify events'],
     [{ ...dials(100, 100, 0), covered, verification }, 'changeover set events cutover canary'],
     [{ ...dials(100, 100, 25), covered, verification }, 'changeover set events cutover 50'],
     [{ ...dials(100, 0, 100), covered, verification }, 'changeover set events dual-write all'],

@@ -260,3 +260,15 @@ describe('a unit that changes its cohort (R18)', () => {
     expect((await gate())[0]).toBe(true);
   });
 });
+
+test('a verdict that gates take no more is outdated wherever it is shown', async () => {
+  const outdated = async () => (await service.operations.plane.status('items')).verification?.outdated;
+  expect(await outdated()).toBeUndefined();
+  await verify();
+  expect([await outdated(), (await gate())[0]]).toEqual([false, true]);
+  await service.set('dual-write', 100_001);
+  expect([await outdated(), (await gate())[1]]).toEqual([true, 'dual-write was raised since the last verdict']);
+  await service.controller.backfill(WHY);
+  await verify();
+  expect([await outdated(), (await gate())[0]]).toEqual([false, true]);
+});

@@ -62,16 +62,13 @@ function shadowFigure({ shadow: { compared, divergent } }: MigrationOverview): F
 
 function verificationFigure({ verification }: MigrationOverview): Figure {
   if (verification === null) return { name: 'Verification', value: 'never', note: 'nothing is proven yet', ...UNKNOWN };
-  const left = verification.expiresAt - now.value;
+  const { verdict, outdated, expiresAt } = verification;
+  const left = expiresAt - now.value;
   return {
     name: 'Verification',
-    value: verification.verdict,
-    note: left > 0 ? `expires in ${duration(left)}` : 'expired',
-    ...(verification.verdict === 'divergent'
-      ? BAD
-      : verification.verdict === 'inconclusive' || left <= 0
-        ? LOOK
-        : GOOD),
+    value: verdict,
+    note: outdated ? 'dual-write was raised since' : left > 0 ? `expires in ${duration(left)}` : 'expired',
+    ...(verdict === 'divergent' ? BAD : verdict === 'inconclusive' || outdated || left <= 0 ? LOOK : GOOD),
   };
 }
 
