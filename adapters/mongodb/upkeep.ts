@@ -32,6 +32,7 @@ export class Upkeep {
 
   /** Connects, and learns all that writes depend on. @throws InvalidConfiguration for what cannot be a store */
   async look(): Promise<void> {
+    await this.#wire.connect();
     const hello = await this.#wire.read('hello', (signal) => this.#wire.db.command({ hello: 1 }, { signal }));
     this.#wire.replicated = hello['setName'] !== undefined || hello['msg'] === 'isdbgrid';
     await this.#wire.read('hello', () => this.#wire.serverClock.start());

@@ -92,6 +92,16 @@ export class Wire {
     return this.serverClock.now();
   }
 
+  /** Connects, also when that has failed before: a client that found no server looks for none again by itself. */
+  connect(): Promise<void> {
+    const made = (signal: AbortSignal) =>
+      new Promise<void>((resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+        this.client.connect().then(() => resolve(), reject);
+      });
+    return this.read('connecting', made);
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

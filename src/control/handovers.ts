@@ -106,7 +106,8 @@ export function cohortIn({ cohorts }: RulesetDocument, unit: string): Cohort | n
   return cohorts.canary.includes(unit) ? 'canary' : cohorts.keptBack.includes(unit) ? 'kept-back' : null;
 }
 
-function cohortsWith(document: RulesetDocument, unit: string, to: Cohort | null): RulesetDocument['cohorts'] {
+/** The cohorts once a unit has moved. */
+export function cohortsWith(document: RulesetDocument, unit: string, to: Cohort | null): RulesetDocument['cohorts'] {
   const canary = document.cohorts.canary.filter((other) => other !== unit);
   const keptBack = document.cohorts.keptBack.filter((other) => other !== unit);
   if (to === 'canary') canary.push(unit);

@@ -74,13 +74,22 @@ function followerOf(dials: Dials, move: DialMove): Side | null {
   }
 }
 
-/** What the control plane cannot know of a move. */
+/** The store that begins to lead by a move, somewhere; null where none does. */
+function leaderOf({ cutover }: Dials, { dial, to }: DialMove): Side | null {
+  if (dial !== 'cutover' || to === cutover) return null;
+  return to > cutover ? 'new' : 'old';
+}
+
+/** What the control plane cannot know of a move. @throws StoreFault where a store that it needs does not answer */
 export async function evidenceFor(parts: ControllerParts, dials: Dials, move: DialMove): Promise<CallerEvidence> {
   const { stores, mapping } = parts;
   // Whether the stores are prepared matters only to moves that turn a mirror on, and what one says of itself only
   // where it begins to follow: to go back nothing is asked of a store that may be away.
   const asked = move.dial === 'retire-old' || (move.dial === 'dual-write' && move.to > dials.dualWrite);
   if (asked) await connected(parts);
+  // Nobody is led to a store that does not answer.
+  const leader = leaderOf(dials, move);
+  if (leader !== null) await stores[leader].prepared();
   const follower = followerOf(dials, move);
   const [old, fresh, findings] = await Promise.all([
     asked ? stores.old.prepared() : true,

@@ -15,8 +15,8 @@ const SILENT_MS = 2_500;
  */
 export class Undertaker {
   readonly #parts: ControllerParts;
-  /** When the end of an incarnation was first proven, wall time. */
-  readonly #provenAt = new Map<number, number>();
+  /** When the end of an incarnation was first proven. */
+  readonly #proven = new Map<number, { readonly monotonic: number; readonly storeTime: number }>();
 
   constructor(parts: ControllerParts) {
     this.#parts = parts;
@@ -28,13 +28,11 @@ export class Undertaker {
     let buried = 0;
     for (const { node } of await plane.fleet('alive')) {
       if (clock.now() - node.seenAt < SILENT_MS) continue;
-      const facts = await plane.burialFacts(node.id);
-      const led = facts.ledSides.map((side) => stores[side]);
-      if (!this.#known(led)) continue;
-      const limit = this.#latestDeadline(node, facts.longestPutMs, true);
-      if (limit === null || led.some((store) => store.now() <= settledAt(store, limit))) continue;
+      const { ledSides, longestPutMs } = await plane.burialFacts(node.id);
+      const limit = this.#latestDeadline(node, longestPutMs);
+      if (limit === null || !ledSides.every((side) => this.#isPast(stores[side], node, limit, longestPutMs))) continue;
       if (await plane.bury({ ...authorship, incarnation: node.id, deadlineLimit: limit, notBefore: null })) buried += 1;
-      this.#provenAt.delete(node.id);
+      this.#proven.delete(node.id);
     }
     return buried;
   }
@@ -44,11 +42,10 @@ export class Undertaker {
     const { plane, stores } = this.#parts;
     const wanted = new Set(waitedFor.map((member) => member.incarnation));
     if (wanted.size === 0) return;
-    const known = this.#known([stores.old, stores.new]);
     for (const { node } of await plane.fleet('alive')) {
       if (!wanted.has(node.id)) continue;
       const { longestPutMs } = await plane.burialFacts(node.id);
-      const limit = this.#latestDeadline(node, longestPutMs, known);
+      const limit = this.#latestDeadline(node, longestPutMs);
       if (limit === null) continue;
       const settled = (store: Store): number => settledAt(store, limit);
       const notBefore: Record<Side, number> = { old: settled(stores.old), new: settled(stores.new) };
@@ -56,31 +53,41 @@ export class Undertaker {
     }
   }
 
-  /** Whether the time of these stores is known. Those that are away are being connected then; writes may be held, so nobody waits. */
-  #known(stores: readonly Store[]): boolean {
-    const away = stores.filter((store) => store.away === true);
-    for (const store of away) store.open().catch(() => {});
-    return away.length === 0;
+  /**
+   * Whether no put of a silent process can be applied any more at a store that it led. By the store's clock; and of a
+   * process that has surely ended its puts must have had their time since, whatever any clock says: so one that led a
+   * store which stays away is not waited for for ever.
+   */
+  #isPast(store: Store, { id }: NodeRow, deadline: number, longestPutMs: number): boolean {
+    const proof = this.#proven.get(id);
+    const elapsed = proof === undefined ? null : this.#parts.clock.monotonic() - proof.monotonic;
+    if (elapsed !== null && elapsed <= settledAt(store, longestPutMs)) return false;
+    return store.away === true ? elapsed !== null : store.now() > settledAt(store, deadline);
   }
 
   /**
    * The latest deadline that a process can have issued, or null while it may be running. A put is given at most its
-   * time-out, so after a proven end that bound is as good as the durable limit, and nearer. Kept from when it was first
-   * proven, if the time of the stores was `known` then.
+   * time-out, so after a proven end that bound is as good as the durable limit, and nearer.
    */
-  #latestDeadline(node: NodeRow, longestPutMs: number, known: boolean): number | null {
+  #latestDeadline(node: NodeRow, longestPutMs: number): number | null {
     const { probe, clock, stores } = this.#parts;
     const verdict = probe(node.info);
     if (verdict === 'running') {
-      this.#provenAt.delete(node.id);
+      this.#proven.delete(node.id);
       return null;
     }
-    const times = [stores.old, stores.new].flatMap((store) => (store.away === true ? [] : [store.now()]));
+    const times: number[] = [];
+    for (const store of [stores.old, stores.new]) {
+      if (store.away !== true) times.push(store.now());
+      // Writes may be held, so that nobody waits for it here.
+      else store.open().catch(() => {});
+    }
     // This machine's clock is asked only where there is no other: if it is fast, it must not make somebody dead.
     const storeNow = times.length === 0 ? clock.now() : Math.max(...times);
     if (verdict === 'unknown') return storeNow > node.deadlineLimit ? node.deadlineLimit : null;
-    const proven = this.#provenAt.get(node.id) ?? Math.max(storeNow, clock.now());
-    if (known) this.#provenAt.set(node.id, proven);
-    return Math.min(node.deadlineLimit, proven + longestPutMs);
+    const now = { monotonic: clock.monotonic(), storeTime: Math.max(storeNow, clock.now()) };
+    const proof = this.#proven.get(node.id) ?? now;
+    this.#proven.set(node.id, proof);
+    return Math.min(node.deadlineLimit, proof.storeTime + longestPutMs);
   }
 }

@@ -162,9 +162,11 @@ export function queryRecords<R>(
       began = side;
       const store = parts.stores[side];
       const run = definition[side];
-      const answer = await onStore(parts, side, async () =>
-        run(store.native as never, args as never, { limit, cursor }),
-      );
+      const answer = await onStore(parts, side, async () => {
+        // A native handle connects by itself; what reads its rows does not.
+        if (store.away === true) await store.open();
+        return run(store.native as never, args as never, { limit, cursor });
+      });
       const rows = 'rows' in answer ? answer.rows : answer;
       const next = 'rows' in answer ? (answer.cursor ?? null) : null;
       const entries = rows.map((row) => store.decode(row));

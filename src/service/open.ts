@@ -148,7 +148,7 @@ class OpenService {
       });
       await session.open();
       try {
-        for (const [name, pair] of stores) await mustLead(session.migration(name), pair, logger);
+        await Promise.all([...stores].map(([name, pair]) => mustLead(session.migration(name), pair, logger)));
       } catch (error) {
         await session.close();
         throw error;

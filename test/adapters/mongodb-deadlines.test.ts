@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { mongodb } from '../../adapters/mongodb/index.ts';
+import { systemClock } from '../../src/core/clock.ts';
 import { StoreFault } from '../../src/core/errors.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { makeStamp } from '../../src/core/stamp.ts';
-import type { Entry, Store } from '../../src/core/store.ts';
+import { type Entry, identityCodec, type Store } from '../../src/core/store.ts';
 import type { StoredRecord } from '../../src/core/value.ts';
 import { HoldingProxy } from '../support/holding-proxy.ts';
 import { MongoDatabase } from '../support/mongodb-harness.ts';
@@ -184,6 +186,32 @@ describe.skipIf(missing !== undefined)(`mongodb behind a bad line${missing ? ` (
     expect(seen.at(-1)?.message).toMatch(/^mongodb \S+: findAndModify failed/);
     await expect(store.get('"a"', { id: 'a' })).rejects.toBeInstanceOf(StoreFault);
     await store.close();
+  });
+
+  it('a server that did not answer when it was first looked for is found when it does', async () => {
+    const { proxy, url: through } = await HoldingProxy.to(url);
+    await using _ = proxy;
+    const definition = mongodb({
+      url: `${through}&serverSelectionTimeoutMS=1000`,
+      collection: 'things',
+      database: 'none',
+      id: 'id',
+    });
+    const clock = systemClock;
+    const store = await definition.create({ migration: 'm', side: 'new', keys, codec: identityCodec, clock });
+    proxy.hold('helloOk');
+    for (let tries = 0; tries < 2; tries += 1) {
+      await expect(store.open()).rejects.toMatchObject({
+        code: 'STORE_FAULT',
+        outcome: 'nothing-written',
+        message: expect.stringContaining('MongoServerSelectionError'),
+      });
+    }
+    proxy.release();
+    await vi.waitFor(() => store.open(), LONG);
+    expect(await store.get('"a"', { id: 'a' })).toBeUndefined();
+    await store.close();
+    await expect(store.open()).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
   it('the clock of the server is known within the error that is told', async () => {

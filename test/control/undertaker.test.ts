@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { MemoryDatabase, memory } from '../../adapters/memory/index.ts';
 import { ControlPlane } from '../../src/control/control-plane.ts';
-import type { ControllerParts } from '../../src/control/controller-parts.ts';
+import type { ControllerParts, ProcessProbe } from '../../src/control/controller-parts.ts';
 import { memoryStorage } from '../../src/control/memory-storage.ts';
 import { Undertaker } from '../../src/control/undertaker.ts';
 import { ALL, NOBODY } from '../../src/core/dial.ts';
@@ -16,7 +16,7 @@ const WHY = { actor: 'ada', reason: 'test' };
 const AHEAD_MS = 3_600_000;
 
 /** A process that ended without leaving, of a fleet where one store leads; whoever looks is connected to neither. */
-async function ended(leads: Side) {
+async function ended(leads: Side, verdict: ReturnType<ProcessProbe> = 'ended', operatorAheadMs = 0) {
   const clock = new VirtualClock(1_750_000_000_000);
   const storage = memoryStorage();
   const plane = new ControlPlane(storage, clock);
@@ -41,18 +41,32 @@ async function ended(leads: Side) {
   const deadlineLimit = clock.now() + 100_000_000;
   await plane.join({ session: 's', attempt: 1, node, migrations: ['events'], deadlineLimit, stampLimit: STAMP_MIN });
   await clock.advance(10_000);
-  const undertaker = new Undertaker({ plane, stores, clock, probe: () => 'ended' } as unknown as ControllerParts);
+  const own = clock.skewed(operatorAheadMs);
+  const undertaker = new Undertaker({ plane, stores, clock: own, probe: () => verdict } as unknown as ControllerParts);
   const alive = async (): Promise<number> => (await plane.fleet('alive')).length;
-  return { clock, databases, stores, undertaker, alive };
+  return { clock, plane, databases, stores, undertaker, alive, deadlineLimit };
 }
 
 test.each(['old', 'new'] as const)(
-  'nobody is declared dead by the clock of a store that is not connected (the %s one leads)',
+  'who has surely ended is buried when his puts have had their time, though the %s store that he led stays away',
   async (leads) => {
     const { clock, databases, stores, undertaker, alive } = await ended(leads);
-    // What it sent has deadlines in the time of the store, which is far ahead of this machine's.
-    databases[leads].skewMs = AHEAD_MS;
     databases[leads].outage = 'refuse';
+    expect(await undertaker.tend(WHY)).toBe(0);
+    await clock.advance(1_000);
+    expect([await undertaker.tend(WHY), await alive()]).toEqual([0, 1]);
+    await clock.advance(60_000);
+    expect(stores[leads].away).toBe(true);
+    expect([await undertaker.tend(WHY), await alive()]).toEqual([1, 0]);
+  },
+);
+
+test.each(['old', 'new'] as const)(
+  'of whom nobody can tell the %s store must say that his time is over',
+  async (leads) => {
+    const { clock, databases, stores, undertaker, alive, deadlineLimit } = await ended(leads, 'unknown');
+    databases[leads].outage = 'refuse';
+    await clock.advance(deadlineLimit + 10_000 - clock.now());
     for (let round = 0; round < 5; round += 1) {
       expect(await undertaker.tend(WHY)).toBe(0);
       await clock.advance(60_000);
@@ -62,11 +76,7 @@ test.each(['old', 'new'] as const)(
     expect(await undertaker.tend(WHY)).toBe(0);
     await settle();
     expect(stores[leads].away).toBe(false);
-    // From here on its time is known: its last put may have been given its whole time just now.
-    expect(await undertaker.tend(WHY)).toBe(0);
-    await clock.advance(60_000);
-    expect(await undertaker.tend(WHY)).toBe(1);
-    expect(await alive()).toBe(0);
+    expect([await undertaker.tend(WHY), await alive()]).toEqual([1, 0]);
   },
 );
 
@@ -79,4 +89,33 @@ test('a store that leads nothing may stay away', async () => {
   await clock.advance(60_000);
   expect(await undertaker.tend(WHY)).toBe(1);
   expect(await alive()).toBe(0);
+});
+
+test('an operator whose clock is fast makes nobody dead of whom nobody can tell', async () => {
+  const { clock, plane, stores, undertaker, alive, deadlineLimit } = await ended('old', 'unknown', 2e8);
+  for (const side of ['old', 'new'] as const) await stores[side].open();
+  const late = await plane.behind('events', 1_000);
+  expect(late).toHaveLength(1);
+  await undertaker.buryAtOnce(late, WHY);
+  expect([await undertaker.tend(WHY), await alive()]).toEqual([0, 1]);
+  await clock.advance(deadlineLimit + 10_000 - clock.now());
+  expect([await undertaker.tend(WHY), await alive()]).toEqual([1, 0]);
+});
+
+test('an end that was proven by other clocks than that of the store is waited for all the same', async () => {
+  const { clock, plane, databases, stores, undertaker, alive } = await ended('new');
+  databases.new.skewMs = AHEAD_MS;
+  databases.new.outage = 'refuse';
+  const late = await plane.behind('events', 1_000);
+  const bury = plane.bury.bind(plane);
+  plane.bury = () => Promise.reject(new Error('the control plane is away'));
+  await expect(undertaker.buryAtOnce(late, WHY)).rejects.toThrow('away');
+  plane.bury = bury;
+  databases.new.outage = 'none';
+  await clock.advance(2_000);
+  await stores.new.open();
+  // Its last put may have a deadline in an hour that this machine's clock has yet to see.
+  expect(await undertaker.tend(WHY)).toBe(0);
+  await clock.advance(60_000);
+  expect([await undertaker.tend(WHY), await alive()]).toEqual([1, 0]);
 });

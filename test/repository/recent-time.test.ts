@@ -34,3 +34,22 @@ test("a store's recent time is a step old at most, never ahead, and read once a 
   expect(time.now()).toBe(Math.floor(clock.now() + 1_000.7));
   sweep.close();
 });
+
+test('the time of a store that is away is not kept: once it is connected it may be another by hours', () => {
+  const clock = new VirtualClock();
+  const sweep = new DeadlineSweep(clock, 20);
+  const waits = sweep.bound(new Promise<never>(() => {}), 10_000, 'a store').catch(() => {});
+  let away = true;
+  const store: Pick<Store, 'now' | 'away'> = {
+    now: () => clock.now() - (away ? 0 : 3_600_000),
+    get away() {
+      return away;
+    },
+  };
+  const time = new RecentTime(store as Store, sweep);
+  expect(time.now()).toBe(clock.now());
+  away = false;
+  expect(time.now()).toBe(clock.now() - 3_600_000);
+  sweep.close();
+  return waits;
+});
