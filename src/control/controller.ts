@@ -2,7 +2,7 @@ import type { VerifyReport } from '../../verify/verify-report.ts';
 import { between, NOBODY, type Threshold } from '../core/dial.ts';
 import { ChangeoverError, type GateVerdict, Interrupted } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
-import { type Cohort, Ruleset, type RulesetDocument } from '../core/ruleset.ts';
+import type { Cohort, RulesetDocument } from '../core/ruleset.ts';
 import { type DialMove, type Dials, planStage, type Side, type Stage } from '../core/stage.ts';
 import type { Inspection } from '../core/store.ts';
 import { Backfill, type BackfillOptions, type ReplaySummary } from './backfill.ts';
@@ -15,7 +15,7 @@ import {
   handoverStuck,
   handoverUndone,
 } from './handover-limits.ts';
-import { cohortIn, cohortsWith } from './handovers.ts';
+import { cohortIn, newLeader } from './handovers.ts';
 import type { MoveAnswer } from './moves.ts';
 import {
   type AcceptOptions,
@@ -168,11 +168,8 @@ export class Controller {
     const { keys, plane, stores } = this.#parts;
     const present = await this.finishHandover(options);
     const text = keys.unit(keys.unitKeyOf(unit));
-    const leads = (cohorts: RulesetDocument['cohorts']): Side =>
-      new Ruleset({ ...present, cohorts }).route(text).authority;
-    const leader = leads(cohortsWith(present, text, to));
-    // Nobody is led to a store that does not answer.
-    if (leader !== leads(present.cohorts)) await stores[leader].prepared();
+    const leader = newLeader(present, text, to);
+    if (leader !== null) await stores[leader].prepared();
     const { document, next } = await plane.changeCohort(this.migration, text, to, options);
     if (next === 'handover') {
       const { after } = await this.#driveHandover(options);

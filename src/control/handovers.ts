@@ -106,8 +106,14 @@ export function cohortIn({ cohorts }: RulesetDocument, unit: string): Cohort | n
   return cohorts.canary.includes(unit) ? 'canary' : cohorts.keptBack.includes(unit) ? 'kept-back' : null;
 }
 
-/** The cohorts once a unit has moved. */
-export function cohortsWith(document: RulesetDocument, unit: string, to: Cohort | null): RulesetDocument['cohorts'] {
+/** The store that begins to lead a unit when it moves, and so has to answer; null where the same one goes on. */
+export function newLeader(document: RulesetDocument, unit: string, to: Cohort | null): Side | null {
+  const after = { ...document, cohorts: cohortsWith(document, unit, to) };
+  const leader = authorityAt(document, unitPosition(after, unit));
+  return leader === authorityAt(document, unitPosition(document, unit)) ? null : leader;
+}
+
+function cohortsWith(document: RulesetDocument, unit: string, to: Cohort | null): RulesetDocument['cohorts'] {
   const canary = document.cohorts.canary.filter((other) => other !== unit);
   const keptBack = document.cohorts.keptBack.filter((other) => other !== unit);
   if (to === 'canary') canary.push(unit);
