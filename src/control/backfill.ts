@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { Census } from '../../verify/census.ts';
-import { readAgain } from '../../verify/in-parallel.ts';
 import { WHOLE_LINE } from '../core/dial.ts';
 import { Busy } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
@@ -11,6 +10,7 @@ import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry, Store } from '../core/store.ts';
 import type { ReplayJournal } from '../replay/checkpoints.ts';
 import { Pace } from '../replay/pace.ts';
+import { again } from '../replay/put-newer.ts';
 import { type ReplayOptions, replay } from '../replay/replay.ts';
 import type { ReplayShare } from '../replay/replay-share.ts';
 import type { ControllerParts } from './controller-parts.ts';
@@ -106,8 +106,8 @@ export class Backfill {
     const source = stores[otherSide(target)];
     const running = await plane.runningReplay(migration, kind, target);
     // Also where one is under way: it may end, or be given up for this one, before this is asked for.
-    const context = { clock, random, signal: options.signal ?? new AbortController().signal };
-    const partitions = await readAgain(context, () => source.partitions(options.partitions ?? PARTITIONS));
+    const reading = { target: source, clock, random, signal: options.signal };
+    const partitions = await again(reading, () => source.partitions(options.partitions ?? PARTITIONS));
     const shared = options.alone !== true && (carrier !== null || running?.shared === true);
     if (options.detach === true && carrier === null) throw noWorkers();
     const request = {
@@ -115,7 +115,7 @@ export class Backfill {
       mapping,
       runner,
       leaseMs: LEASE_MS,
-      estimate: running === null ? await readAgain(context, () => source.estimate()) : running.estimate,
+      estimate: running === null ? await again(reading, () => source.estimate()) : running.estimate,
       sourceTime: source.now() - source.capabilities.clockErrorMs,
       partitions,
       actor: options.actor,

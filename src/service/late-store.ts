@@ -7,10 +7,13 @@ import type { StorePair } from '../core/store-pair.ts';
 /** Whoever asks within so long after a failed attempt to connect gets its answer. */
 const AGAIN_MS = 1_000;
 
-const remedyOf = (side: Side, migration: string): string =>
+/** What helps beside what always does: users who are led to a new store can go back. */
+const remedyOf = (side: Side, migration: string): { readonly remedy?: string } =>
   side === 'old'
-    ? 'see that the store can be reached and lets this user do it (changeover doctor looks at both), then try again'
-    : `see that the store can be reached (changeover doctor looks at both); where it leads and stays away: changeover rollback ${migration} --emergency`;
+    ? {}
+    : {
+        remedy: `see that the store can be reached (changeover doctor looks at both); where it leads and stays away: changeover rollback ${migration} --emergency`,
+      };
 
 /**
  * A store that connects when it is first needed, so that one that is away is in nobody's way. While it is away reads
@@ -85,10 +88,10 @@ export class LateStore implements Store {
 
   #told(error: unknown): unknown {
     if (!(error instanceof StoreFault)) return error;
-    const { outcome, pressure } = error;
     return new StoreFault(`the ${this.#side} store of ${this.#migration} cannot be reached: ${error.message}`, {
-      ...{ outcome, pressure, cause: error },
-      remedy: remedyOf(this.#side, this.#migration),
+      // However the attempt to connect ended: whoever is told this has sent nothing.
+      ...{ outcome: 'nothing-written', pressure: error.pressure, cause: error },
+      ...remedyOf(this.#side, this.#migration),
     });
   }
 

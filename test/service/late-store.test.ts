@@ -115,6 +115,20 @@ describe('a store that connects when it is first needed', () => {
     expect(store.away).toBe(false);
   });
 
+  test('leaves no write in doubt, however the attempt to connect ended', async () => {
+    const { store, deadline } = await late((inner) => {
+      const doubtful = (): Promise<void> => Promise.reject(new StoreFault('no answer', { outcome: 'unknown' }));
+      return Object.assign(inner, { open: doubtful });
+    });
+    await expect(store.open()).rejects.toThrow('no answer');
+    for (const [, write] of writes) {
+      await expect(write(store, deadline())).rejects.toMatchObject({
+        message: 'the new store of items cannot be reached: no answer',
+        outcome: 'nothing-written',
+      });
+    }
+  });
+
   test('lets reads wait while it hangs, and writes fail', async () => {
     const { store, database, calls, deadline } = await late();
     database.outage = 'hang';

@@ -11,6 +11,7 @@ import type { Controller } from '../../src/control/controller.ts';
 import { NOBODY } from '../../src/core/dial.ts';
 import type { Side } from '../../src/core/stage.ts';
 import {
+  type Config,
   type Control,
   control,
   defineConfig,
@@ -27,6 +28,17 @@ import { lost, reportDirt } from '../support/reported-dirt.ts';
 const WHY = { actor: 'ada', reason: 'test', force: true };
 const SETTINGS = { noOutsideWriters: true, breakerResetMs: 50, operationTimeoutMs: 3_000, mirrorTimeoutMs: 1_000 };
 
+/** Who operates a configuration's migration, which is mirrored. */
+async function mirroring(config: Config) {
+  const operations = await control(config);
+  kept.push(operations);
+  await operations.prepare('items');
+  await operations.plane.changeSettings('items', SETTINGS, WHY);
+  const controller = await operations.migration('items');
+  await controller.set({ dial: 'dual-write', to: 100_000 }, WHY);
+  return { operations, controller };
+}
+
 /** A migration of which both stores can be taken away, and what operates it. */
 async function place() {
   const databases: Readonly<Record<Side, MemoryDatabase>> = { old: new MemoryDatabase(), new: new MemoryDatabase() };
@@ -40,12 +52,7 @@ async function place() {
       }),
     },
   });
-  const operations = await control(config);
-  kept.push(operations);
-  await operations.prepare('items');
-  await operations.plane.changeSettings('items', SETTINGS, WHY);
-  const controller = await operations.migration('items');
-  await controller.set({ dial: 'dual-write', to: 100_000 }, WHY);
+  const { operations, controller } = await mirroring(config);
   const alive = async () => (await operations.plane.fleet('alive')).length;
   const heldBy = (side: Side, user: string): unknown =>
     databases[side].snapshot().find(({ key }) => key['user'] === user)?.value ?? undefined;
@@ -280,12 +287,7 @@ test('a named query finds a store that is back, though nothing else has asked fo
       }),
     },
   });
-  const operations = await control(config);
-  kept.push(operations);
-  await operations.prepare('items');
-  await operations.plane.changeSettings('items', SETTINGS, WHY);
-  const controller = await operations.migration('items');
-  await controller.set({ dial: 'dual-write', to: 100_000 }, WHY);
+  const { operations, controller } = await mirroring(config);
   await controller.backfill(WHY);
   await controller.set({ dial: 'cutover', to: 50_000 }, WHY);
   const users = Array.from({ length: 40 }, (_, n) => `user-${n}`);
