@@ -16,7 +16,7 @@ const WHY = { actor: 'ada', reason: 'test' };
 const AHEAD_MS = 3_600_000;
 
 /** A process that ended without leaving, of a fleet where one store leads; whoever looks is connected to neither. */
-async function ended(leads: Side, verdict: ReturnType<ProcessProbe> = 'ended', operatorAheadMs = 0) {
+async function ended(leads: Side, told: ReturnType<ProcessProbe> = 'ended', operatorAheadMs = 0) {
   const clock = new VirtualClock(1_750_000_000_000);
   const storage = memoryStorage();
   const plane = new ControlPlane(storage, clock);
@@ -41,10 +41,16 @@ async function ended(leads: Side, verdict: ReturnType<ProcessProbe> = 'ended', o
   const deadlineLimit = clock.now() + 100_000_000;
   await plane.join({ session: 's', attempt: 1, node, migrations: ['events'], deadlineLimit, stampLimit: STAMP_MIN });
   await clock.advance(10_000);
+  const said = { verdict: told };
   const own = clock.skewed(operatorAheadMs);
-  const undertaker = new Undertaker({ plane, stores, clock: own, probe: () => verdict } as unknown as ControllerParts);
+  const undertaker = new Undertaker({
+    plane,
+    stores,
+    clock: own,
+    probe: () => said.verdict,
+  } as unknown as ControllerParts);
   const alive = async (): Promise<number> => (await plane.fleet('alive')).length;
-  return { clock, plane, databases, stores, undertaker, alive, deadlineLimit };
+  return { clock, plane, databases, stores, undertaker, alive, deadlineLimit, said };
 }
 
 test.each(['old', 'new'] as const)(
@@ -118,4 +124,28 @@ test('an end that was proven by other clocks than that of the store is waited fo
   expect(await undertaker.tend(WHY)).toBe(0);
   await clock.advance(60_000);
   expect([await undertaker.tend(WHY), await alive()]).toEqual([1, 0]);
+});
+
+test('the store that he led decides, however far the other one is ahead', async () => {
+  const { clock, databases, stores, undertaker, alive, deadlineLimit } = await ended('old', 'unknown');
+  databases.new.skewMs = AHEAD_MS;
+  for (const side of ['old', 'new'] as const) await stores[side].open();
+  await clock.advance(deadlineLimit - AHEAD_MS / 2 - clock.now());
+  expect(stores.new.now()).toBeGreaterThan(deadlineLimit);
+  expect([await undertaker.tend(WHY), await alive()]).toEqual([0, 1]);
+  await clock.advance(AHEAD_MS);
+  expect([await undertaker.tend(WHY), await alive()]).toEqual([1, 0]);
+});
+
+test('an end that turned out to be none proves nothing later', async () => {
+  const { clock, stores, undertaker, said } = await ended('old');
+  await stores.old.open();
+  expect(await undertaker.tend(WHY)).toBe(0);
+  said.verdict = 'running';
+  await clock.advance(60_000);
+  expect(await undertaker.tend(WHY)).toBe(0);
+  said.verdict = 'ended';
+  expect(await undertaker.tend(WHY)).toBe(0);
+  await clock.advance(60_000);
+  expect(await undertaker.tend(WHY)).toBe(1);
 });

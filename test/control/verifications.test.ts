@@ -272,3 +272,18 @@ test('a verdict that gates take no more is outdated wherever it is shown', async
   await verify();
   expect([await outdated(), (await gate())[0]]).toEqual([false, true]);
 });
+
+test('what no backfill has brought yet is told as that, and nothing else', async () => {
+  await service.set('dual-write', -1);
+  const there = service.stored('old', 'u3', 'i3');
+  if (there === undefined) throw new Error('there is no such record');
+  // As it was before there were stamps.
+  const legacy = { ...there, id: there.id.replace('u3', 'late'), key: { user: 'late', id: 'i3' }, stamp: null };
+  service.databases.old.load([{ ...legacy, value: { user: 'late', id: 'i3', n: 3 } }]);
+  await service.set('dual-write', 100_000);
+  const report = await verify();
+  expect(report).toMatchObject({ verdict: 'divergent', counts: { missing: 1 } });
+  expect(report.divergences).toMatchObject([{ key: { user: 'late' }, kind: 'missing', cause: 'not backfilled' }]);
+  await service.controller.backfill(WHY);
+  expect(await verify()).toMatchObject({ verdict: 'consistent' });
+});
