@@ -284,6 +284,9 @@ test('what no backfill has brought yet is told as that, and nothing else', async
   const report = await verify();
   expect(report).toMatchObject({ verdict: 'divergent', counts: { missing: 1 } });
   expect(report.divergences).toMatchObject([{ key: { user: 'late' }, kind: 'missing', cause: 'not backfilled' }]);
+  const { plane } = service.operations;
+  expect([(await gate())[0], await plane.divergences('items', 0, 10)]).toEqual([false, []]);
   await service.controller.backfill(WHY);
   expect(await verify()).toMatchObject({ verdict: 'consistent' });
+  expect((await gate())[0]).toBe(true);
 });
