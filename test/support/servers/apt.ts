@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { command } from './command.ts';
 
@@ -68,8 +68,17 @@ async function download(
   await command('apt-get', [...own, ...UNPRIVILEGED, '-qq', 'download', ...wanted], { cwd: folder });
 }
 
-/** Where unpacked libraries lie, for the loader. */
+/** Where unpacked libraries lie, for the loader: also those that others look for in a folder of their own. */
 export const libraryPath = (folder: string): string => {
   const triplet = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
-  return [join(folder, 'usr/lib', triplet), join(folder, 'lib', triplet)].join(':');
+  const roots = [join(folder, 'usr/lib', triplet), join(folder, 'lib', triplet)];
+  return [...roots, ...roots.flatMap(foldersOfLibraries)].join(':');
 };
+
+const foldersOfLibraries = (root: string): readonly string[] =>
+  !existsSync(root)
+    ? []
+    : readdirSync(root, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map(({ name }) => join(root, name))
+        .filter((place) => readdirSync(place).some((name) => /^lib.*\.so/.test(name)));
