@@ -114,7 +114,7 @@ export function describeCompareAndSet(kit: Fixture): void {
       const store = await kit.open();
       await kit.putPlain(store, kit.plain(1, 5));
       await kit.putPlain(store, kit.plain(2, 5));
-      const plain = { kind: 'version', stamp: null } as const;
+      const plain = { kind: 'version', stamp: kit.plain(1, 5).stamp } as const;
       expect(await kit.cas(store, kit.entry(1, 10), plain)).toEqual({ kind: 'applied', previous: 'record' });
       expect(await kit.cas(store, kit.tombstone(2, 10), plain)).toEqual({ kind: 'applied', previous: 'record' });
       expectEntry(await kit.read(store, 1), kit.entry(1, 10));
@@ -124,7 +124,10 @@ export function describeCompareAndSet(kit: Fixture): void {
     it('compares the value too where it is told to, on plain records', async () => {
       const store = await kit.open();
       await kit.putPlain(store, kit.plain(1, 5));
-      const read = (s: number) => ({ kind: 'version', stamp: null, value: kit.plain(1, s).value }) as const;
+      const read = (s: number) => {
+        const { stamp, value } = kit.plain(1, s);
+        return { kind: 'version', stamp, value } as const;
+      };
       expect(await kit.cas(store, kit.entry(1, 10), read(4))).toEqual({ kind: 'conflict' });
       expectEntry(await kit.read(store, 1), kit.plain(1, 5));
       await kit.putPlain(store, kit.plain(1, 6));

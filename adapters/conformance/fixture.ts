@@ -61,6 +61,7 @@ export class Fixture {
   readonly #scale: number;
   readonly #stores: Store[] = [];
   #harness: Harness | undefined;
+  #plainStamp: Stamp | null = null;
 
   constructor(options: KitOptions) {
     this.seed = options.seed ?? 20260101;
@@ -92,6 +93,7 @@ export class Fixture {
   }
 
   async open(options?: OpenOptions): Promise<Store> {
+    this.#plainStamp = this.harness.plainStamp ?? null;
     return this.#kept(await this.harness.open(options));
   }
 
@@ -100,6 +102,7 @@ export class Fixture {
   }
 
   async unprepared(): Promise<Store | null> {
+    this.#plainStamp = null;
     const store = await this.harness.unprepared();
     return store === null ? null : this.#kept(store);
   }
@@ -138,9 +141,9 @@ export class Fixture {
     return { ...this.entry(n, s), value: null };
   }
 
-  /** A plain record. */
+  /** A plain record, as the store that was opened last reads it. */
   plain(n: number, s: number, extra?: StoredRecord): Entry {
-    return { ...this.entry(n, s, extra), stamp: null };
+    return { ...this.entry(n, s, extra), stamp: this.#plainStamp };
   }
 
   /** A plain delete. */
@@ -172,7 +175,7 @@ export class Fixture {
   }
 
   putPlain(store: Store, entry: Entry): Promise<PutOutcome> {
-    return store.putPlain(entry, this.later(store));
+    return store.putPlain({ ...entry, stamp: null }, this.later(store));
   }
 
   read(store: Store, n: number): Promise<Entry | undefined> {

@@ -1,4 +1,5 @@
 import type { KeySpec } from '../../src/core/record-key.ts';
+import type { Stamp } from '../../src/core/stamp.ts';
 import type { Codec, Store } from '../../src/core/store.ts';
 import type { StoredRecord } from '../../src/core/value.ts';
 import type { UnusualKey, UnusualValue } from './unusual.ts';
@@ -67,6 +68,12 @@ export interface Harness {
    * unprocessed, a lost connection), or null where that cannot be forced.
    */
   readonly failingFor: ((ids: readonly string[]) => Promise<Store>) | null;
+
+  /**
+   * The stamp with which a prepared store reads a record that was written plainly: null, unless a store knows that
+   * records without one are copies of what never had one. @default null
+   */
+  readonly plainStamp?: Stamp | null | undefined;
 
   /** Every live record of the current data set as a native row or item, as a named query would return it. */
   readonly nativeRows?: ((store: Store) => Promise<readonly unknown[]>) | undefined;

@@ -37,12 +37,12 @@ export function sql(options: SqlOptions): StoreDefinition {
     adapter: 'sql',
     mapping: Object.freeze({ adapter: 'sql', client, table, columns, document, nulls, stampTable, json }),
     place: placeOf(resolved),
-    async create({ keys, codec, clock }: StoreContext): Promise<SqlStore> {
+    async create({ side, keys, codec, clock }: StoreContext): Promise<SqlStore> {
       const session = await dialect.load(resolved, clock);
       // Only where it is installed: values then have the classes that the service knows.
       const bson = loadBson();
       const forms = { json: json === 'extended' ? extendedJson(bson) : PLAIN_JSON, bson };
-      return new SqlStore({ dialect, session, options: resolved, keys, codec, clock, forms });
+      return new SqlStore({ dialect, session, side, options: resolved, keys, codec, clock, forms });
     },
   };
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../../src/core/clock.ts';
 import type { RangeDigest, RangeKeys, RangeSeed } from '../../src/core/digests.ts';
+import type { Side } from '../../src/core/stage.ts';
 import type { Stamp } from '../../src/core/stamp.ts';
 import type { CasOutcome, Expected, Inspection, PutFault, Rejection } from '../../src/core/store.ts';
 import type { Bound, ColumnCodec, ValueForms } from './column-codec.ts';
@@ -157,8 +158,8 @@ export interface TablePair {
 export interface TableAccess {
   /** Absent where the server cannot make digests. */
   readonly ranges?: RangeAccess | undefined;
-  /** Makes the stamp table, and says how. */
-  prepare(dryRun: boolean): Promise<readonly string[]>;
+  /** Makes the stamp table, for this side of a migration, and says how. */
+  prepare(dryRun: boolean, side: Side): Promise<readonly string[]>;
   prepared(): Promise<boolean>;
   /** The current versions, each record and its stamp of one moment. */
   read(keys: readonly (readonly Bound[])[], stampsOnly: boolean): Promise<(Held | undefined)[]>;

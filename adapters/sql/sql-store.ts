@@ -2,6 +2,7 @@ import type { Clock } from '../../src/core/clock.ts';
 import type { Digests } from '../../src/core/digests.ts';
 import { Closed, InvalidArgument, InvalidConfiguration, NotPrepared, StoreFault } from '../../src/core/errors.ts';
 import type { KeySpec } from '../../src/core/record-key.ts';
+import type { Side } from '../../src/core/stage.ts';
 import type { Stamp } from '../../src/core/stamp.ts';
 import type {
   Capabilities,
@@ -50,6 +51,7 @@ const MAX_PARTITIONS = 4_096;
 export interface SqlStoreParts {
   readonly dialect: Dialect;
   readonly session: Session;
+  readonly side: Side;
   readonly options: ResolvedSqlOptions;
   readonly keys: KeySpec;
   readonly codec: Codec;
@@ -73,7 +75,8 @@ interface Opened {
  * The value of an entry is always what the records' table says, its stamp what the stamp table says, even where they
  * disagree because others wrote to the table (R14): a row that appeared under a tombstone is a record with the
  * tombstone's stamp, a row that was deleted under a live stamp is a tombstone with that stamp. Verification, which
- * compares values, then sees it, and repair stamps it anew.
+ * compares values, then sees it, and repair stamps it anew. A dialect may know that records without a stamp are copies of
+ * what never had one, and leave their stamps out: they have the least.
  */
 export class SqlStore implements Store {
   readonly label: string;
@@ -161,7 +164,7 @@ export class SqlStore implements Store {
   }
 
   async prepare(options: { readonly dryRun?: boolean } = {}): Promise<PrepareReport> {
-    return { actions: await this.#ready.access.prepare(options.dryRun ?? false) };
+    return { actions: await this.#ready.access.prepare(options.dryRun ?? false, this.#parts.side) };
   }
 
   async prepared(): Promise<boolean> {

@@ -4,6 +4,8 @@ import type { Harness, OpenOptions } from '../../adapters/conformance/index.ts';
 import { type SqlOptions, sql } from '../../adapters/sql/index.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import type { KeySpec } from '../../src/core/record-key.ts';
+import type { Side } from '../../src/core/stage.ts';
+import { STAMP_MIN } from '../../src/core/stamp.ts';
 import { type Codec, identityCodec, type Store } from '../../src/core/store.ts';
 import type { StoredRecord } from '../../src/core/value.ts';
 import { freshDatabase } from '../support/servers.ts';
@@ -35,7 +37,7 @@ export interface PostgresPlace extends AsyncDisposable {
 }
 
 /** Makes a database and runs these statements there. */
-export async function onPostgres(ddl = ''): Promise<PostgresPlace> {
+export async function onPostgres(ddl = '', side: Side = 'old'): Promise<PostgresPlace> {
   const database = await freshDatabase('postgres');
   const closing: (() => unknown)[] = [];
   const raw = async (): Promise<pg.Client> => {
@@ -62,7 +64,7 @@ export async function onPostgres(ddl = ''): Promise<PostgresPlace> {
     },
     async open(options, keys, codec = identityCodec) {
       const definition = sql({ client: 'pg', connection: database.url, table: 'things', ...options });
-      const store = await definition.create({ migration: 'things', side: 'old', keys, codec, clock: systemClock });
+      const store = await definition.create({ migration: 'things', side, keys, codec, clock: systemClock });
       closing.push(() => store.close());
       await store.open();
       return store;
@@ -75,8 +77,8 @@ export async function onPostgres(ddl = ''): Promise<PostgresPlace> {
 }
 
 /** Makes stores on fresh tables of a database. */
-export async function postgresHarness(table: PostgresTableCase): Promise<Harness> {
-  const place = await onPostgres();
+export async function postgresHarness(table: PostgresTableCase, side: Side = 'old'): Promise<Harness> {
+  const place = await onPostgres('', side);
   const admin = await place.raw();
   let tables = 0;
   let codec: Codec = identityCodec;
@@ -107,6 +109,7 @@ export async function postgresHarness(table: PostgresTableCase): Promise<Harness
     breaksUnique: table.breaksUnique === false ? null : (n, other) => record(n, { slug: other['slug'] }),
     breaksLimit: (n) => table.breaksLimit(record(n)),
     failingFor: null,
+    plainStamp: side === 'new' ? STAMP_MIN : null,
     nativeRows: async (store) => (store.native as Knex)(`things ${tables}`).select(),
     async close() {
       await place[Symbol.asyncDispose]();

@@ -1,4 +1,4 @@
-import { parseStamp, type Stamp } from '../../../src/core/stamp.ts';
+import { parseStamp, STAMP_MIN, type Stamp } from '../../../src/core/stamp.ts';
 import type { Bound } from '../column-codec.ts';
 import type { Held, HeldAt, KeyRange } from '../dialect.ts';
 import { arrayOf } from './binary-array.ts';
@@ -8,15 +8,12 @@ import { classify } from './faults.ts';
 import { listText, MORE_STAMPS, pageText } from './page-texts.ts';
 import { PipelineFailed, type Rows, type Step } from './pipeline.ts';
 import type { Plan } from './plan.ts';
-import { IS_TABLE, type ReadTexts, readTexts, stampsText } from './texts.ts';
+import { BARE_COPIES, LOOK, type ReadTexts, readTexts, stampsText } from './texts.ts';
 
 const READ_ROWS = 500;
 const STAMP_ROWS = 2_000;
 
 type Row = Rows[number];
-
-const stampOf = (cell: string | null | undefined): Held['stamp'] =>
-  typeof cell === 'string' ? parseStamp(cell.slice(2)) : null;
 
 /** Reads one table and its stamp table. */
 export class Reads {
@@ -28,15 +25,14 @@ export class Reads {
   readonly #places: readonly number[];
   readonly #keyPlaces: readonly number[];
   readonly #texts = new Map<string, ReadTexts>();
-  readonly #stampsText: string;
   #stamped = false;
+  #bare: Stamp | null = null;
   /** A page that was read as if there were few stamps has met as many as it has records. */
   #manyStamps = false;
 
   constructor(database: PgDatabase, plan: Plan) {
     this.#database = database;
     this.#plan = plan;
-    this.#stampsText = stampsText(plan);
     this.#names = plan.layout.names.map((name) => plan.reader(name));
     this.#keys = plan.layout.keys.map(({ name }) => plan.reader(name));
     this.#places = plan.layout.keys.map(({ index }) => index);
@@ -48,22 +44,37 @@ export class Reads {
     return this.#stamped;
   }
 
+  /** The stamp of records that have none in that table: the least, where nobody but us can have put them there. */
+  get bare(): Stamp | null {
+    return this.#bare;
+  }
+
   async lookForStamps(): Promise<boolean> {
     const [rows] = await this.#database.read([this.#looking]);
-    this.#stamped = rows?.[0]?.[0] === 't';
-    return this.#stamped;
+    return this.#seen(rows);
   }
 
   get #looking(): Step {
-    return { sql: IS_TABLE, values: [this.#plan.stamps] };
+    return { sql: LOOK, values: [this.#plan.stamps, BARE_COPIES] };
+  }
+
+  #seen(rows: Rows | undefined): boolean {
+    const [stamped, bare] = rows?.[0] ?? [];
+    this.#stamped = stamped === 't';
+    this.#bare = this.#stamped && bare === 't' ? STAMP_MIN : null;
+    return this.#stamped;
+  }
+
+  /** The stamp in a cell, of a record or of nothing. */
+  #stampOf(cell: string | null | undefined, there: boolean): Stamp | null {
+    return typeof cell === 'string' ? parseStamp(cell.slice(2)) : there ? this.#bare : null;
   }
 
   /** The step that `stepOf` makes, with or without the stamp table, whichever is right at that moment. */
   async #read(stepOf: (stamped: boolean) => Step): Promise<Rows> {
     if (!this.#stamped) {
       const [looked, rows = []] = await this.#database.read([this.#looking, stepOf(false)]);
-      if (looked?.[0]?.[0] !== 't') return rows;
-      this.#stamped = true;
+      if (!this.#seen(looked)) return rows;
     }
     try {
       const [rows = []] = await this.#database.read([stepOf(true)]);
@@ -95,7 +106,7 @@ export class Reads {
   #held(row: Row): Held | undefined {
     const [stamp, there, ...cells] = row;
     if (there !== 't' && typeof stamp !== 'string') return undefined;
-    return { stamp: stampOf(stamp), row: there === 't' ? this.cells(cells) : null };
+    return { stamp: this.#stampOf(stamp, there === 't'), row: there === 't' ? this.cells(cells) : null };
   }
 
   async read(keys: readonly (readonly Bound[])[], stampsOnly: boolean): Promise<(Held | undefined)[]> {
@@ -128,7 +139,7 @@ export class Reads {
         ),
       );
       const rows = await this.#read((stamped) =>
-        stamped ? { sql: this.#stampsText, values } : { sql: 'SELECT NULL', values: [] },
+        stamped ? { sql: stampsText(this.#plan, this.#bare !== null), values } : { sql: 'SELECT NULL', values: [] },
       );
       const cell = rows[0]?.[0];
       const texts = typeof cell === 'string' ? cell.split(',') : chunk.map(() => '');
@@ -146,10 +157,11 @@ export class Reads {
       if (typeof cell === 'string') cells[i] = (readers[i] as ReadCell)(cell);
     }
     const places = stampsOnly ? this.#keyPlaces : this.#places;
+    const there = row[readers.length] !== '1';
     return {
-      stamp: stampOf(row[readers.length + 1]),
+      stamp: this.#stampOf(row[readers.length + 1], there),
       key: places.map((place) => cells[place]),
-      row: row[readers.length] === '1' ? null : cells,
+      row: there ? cells : null,
     };
   }
 

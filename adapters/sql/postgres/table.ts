@@ -1,4 +1,5 @@
 import { InvalidConfiguration } from '../../../src/core/errors.ts';
+import type { Side } from '../../../src/core/stage.ts';
 import type { Stamp } from '../../../src/core/stamp.ts';
 import type { CasOutcome, PutFault } from '../../../src/core/store.ts';
 import type { Bound } from '../column-codec.ts';
@@ -10,6 +11,7 @@ import { PipelineFailed, type Rows, type Step } from './pipeline.ts';
 import type { Plan } from './plan.ts';
 import { rangesOf } from './ranges.ts';
 import { Reads } from './reads.ts';
+import { BARE_COPIES } from './texts.ts';
 import { Writes } from './writes.ts';
 
 const SMALL_TABLE = 20_000;
@@ -57,6 +59,12 @@ export class PgTableAccess implements TableAccess {
     return `CREATE TABLE ${stamps} (${columns}) WITH (fillfactor = 85)`;
   }
 
+  /** Says of a table without records that those without a stamp will be copies; nobody but its owner can. */
+  #marking(): string {
+    const { records, stamps } = this.#plan;
+    return `BEGIN IF NOT EXISTS (SELECT 1 FROM ${records}) THEN COMMENT ON TABLE ${stamps} IS '${BARE_COPIES}'; END IF; END`;
+  }
+
   /** Undefined: there is no stamp table. Else whether it is one. */
   async #complete(): Promise<boolean | undefined> {
     const { layout, stamps } = this.#plan;
@@ -73,7 +81,7 @@ export class PgTableAccess implements TableAccess {
     return (await this.#complete()) ?? false;
   }
 
-  async prepare(dryRun: boolean): Promise<readonly string[]> {
+  async prepare(dryRun: boolean, side: Side): Promise<readonly string[]> {
     const { layout, stamps } = this.#plan;
     const complete = await this.#complete();
     if (complete === false) {
@@ -89,6 +97,7 @@ export class PgTableAccess implements TableAccess {
         // Another process may be at it; CREATE TABLE IF NOT EXISTS alone fails for one of two.
         { sql: 'SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))', values: [`changeover ${stamps}`] },
         { sql: create.replace('CREATE TABLE', 'CREATE TABLE IF NOT EXISTS'), values: [], fresh: true },
+        ...(side === 'new' ? [{ sql: `DO ${literal(this.#marking())}`, values: [], fresh: true }] : []),
       ]);
       await this.#reads.lookForStamps();
     }

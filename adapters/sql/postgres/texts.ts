@@ -1,3 +1,4 @@
+import { STAMP_MIN } from '../../../src/core/stamp.ts';
 import type { Layout } from '../layout.ts';
 import { quote } from './catalog.ts';
 import type { Plan } from './plan.ts';
@@ -28,7 +29,23 @@ export const UNDEFERRED = 'SET CONSTRAINTS ALL IMMEDIATE';
 /** Fails where there is a table of this name, for what is right only without one. */
 export const NO_TABLE = 'SELECT 1 / CASE WHEN to_regclass($1::text) IS NULL THEN 1 ELSE 0 END';
 
-export const IS_TABLE = 'SELECT to_regclass($1::text) IS NOT NULL';
+/**
+ * Stands as the comment of a stamp table whose records were none when it was made: what has no stamp there is a copy of
+ * what never had one, and has the least stamp. Of others somebody else may have put it there, at any time before.
+ */
+export const BARE_COPIES = 'changeover: records without a stamp are copies of records that never had one';
+
+/** Whether there is a table of this name, and whether its comment says this. */
+export const LOOK = `SELECT t IS NOT NULL, obj_description(t, 'pg_class') IS NOT DISTINCT FROM $2::text FROM (SELECT to_regclass($1::text) AS t) AS q`;
+
+const SLOTS = 16;
+
+/**
+ * Bare copies are inserted under one of these locks, tombstones are written under all of them: neither group waits for
+ * itself, and between the two each sees what the other one did. Of a stamp table, by its name.
+ */
+export const COPY_SLOT = `SELECT pg_advisory_xact_lock(hashtext($1::text), pg_backend_pid() % ${SLOTS})`;
+export const ALL_SLOTS = `SELECT pg_advisory_xact_lock_shared(hashtext($1::text), g) FROM generate_series(0, ${SLOTS - 1}) AS g`;
 
 /**
  * The statements that write one record or many. Parameters: of a put, the row in the order of `layout.names`, then
@@ -43,6 +60,8 @@ export interface WriteTexts {
   readonly replace: string;
   /** The same of a record without a stamp. */
   readonly adopt: string;
+  /** The same of a record with the least stamp, where that may be none: row, stamp, deadline, the least stamp. */
+  readonly adoptBare: string;
   /** Tombstone if newer: key, stamp, deadline. */
   readonly bury: string;
   /** Tombstone over one stamp: key, stamp, deadline, the stored stamp. */
@@ -73,6 +92,10 @@ export interface WriteTexts {
   readonly putMany: string;
   /** Many records that are not there, with their stamps; fails where one is, or where not all are written. */
   readonly insertMany: string;
+  /** Many bare copies, behind {@link COPY_SLOT}: a list for each column, how many; fails where one or its stamp is there. */
+  readonly insertBare: string;
+  /** The same of those that are not there, answering the numbers of the rows that were written. */
+  readonly putManyBare: string;
   readonly buryMany: string;
   readonly removeManyBuried: string;
 }
@@ -138,7 +161,7 @@ export function writeTexts(plan: Plan): WriteTexts {
   const ownStamp = `EXISTS (SELECT 1 FROM ${stamps} AS s WHERE ${where('s', keyGiven)} AND s.${OWN})`;
   const ownRecord = `EXISTS (SELECT 1 FROM ${records} AS r WHERE ${where('r', keyGiven)} AND r.${OWN})`;
 
-  const many = manyTexts(plan, { stamp, deleted, keyNames, ifNewer, upsert });
+  const many = manyTexts(plan, { stamp, deleted, keyNames, ifNewer, upsert, unlessThere });
   return {
     put: withRecord(
       `${stampInsert(keyOfRow, false, n + 1)} ${ifNewer(n + 1)}`,
@@ -152,6 +175,11 @@ export function writeTexts(plan: Plan): WriteTexts {
     replace: withRecord(stampOver(keyOfRow, false, n + 1), `${insertion} FROM st ${upsert}`, !shared),
     adopt:
       `WITH st AS (${stampInsert(keyOfRow, false, n + 1)} ON CONFLICT (${keyList}) DO NOTHING RETURNING 1), ` +
+      `rec AS (${updating(' AND EXISTS (SELECT 1 FROM st)')} RETURNING false AS fresh) ` +
+      'SELECT (SELECT count(*) FROM st), (SELECT fresh FROM rec)',
+    adoptBare:
+      `WITH st AS (${stampInsert(keyOfRow, false, n + 1)} ON CONFLICT (${keyList}) DO UPDATE SET ${stamp} = excluded.${stamp} ` +
+      `WHERE s.${stamp} = $${n + 3}::bytea AND NOT s.${deleted} AND ${inTime(n + 2)} RETURNING 1), ` +
       `rec AS (${updating(' AND EXISTS (SELECT 1 FROM st)')} RETURNING false AS fresh) ` +
       'SELECT (SELECT count(*) FROM st), (SELECT fresh FROM rec)',
     bury: `${stampInsert(keyGiven, true, k + 1)} ${ifNewer(k + 1)} RETURNING 1`,
@@ -179,16 +207,17 @@ interface ManyParts {
   readonly keyNames: readonly string[];
   ifNewer(at: number): string;
   readonly upsert: string;
+  readonly unlessThere: string;
 }
 
 /** The statements of many rows: `given` are the rows, numbered, in the order in which locks are taken. */
 function manyTexts(
   plan: Plan,
   parts: ManyParts,
-): Pick<WriteTexts, 'putMany' | 'insertMany' | 'buryMany' | 'removeManyBuried'> {
+): Pick<WriteTexts, 'putMany' | 'putManyBare' | 'insertMany' | 'insertBare' | 'buryMany' | 'removeManyBuried'> {
   const { layout, records, stamps, table } = plan;
   const { names, keys } = layout;
-  const { stamp, deleted, keyNames, ifNewer, upsert } = parts;
+  const { stamp, deleted, keyNames, ifNewer, upsert, unlessThere } = parts;
   const rows = (columns: readonly string[], casts: readonly string[]): string =>
     `given AS MATERIALIZED (SELECT * FROM unnest(${list(casts.map((cast, i) => `$${i + 1}::${cast}[]`))}) ` +
     `WITH ORDINALITY AS g(${list(columns)}, n))`;
@@ -212,6 +241,9 @@ function manyTexts(
     ? `NOT EXISTS (SELECT 1 FROM ${records} AS o WHERE ${joined('o', keyCells)})`
     : 'r.fresh';
   const freshColumn = table.partitioned ? '' : ', r.xmax = 0 AS fresh';
+  const all = list(names.map(quote));
+  const unstamped = (columns: readonly string[]): string =>
+    `NOT EXISTS (SELECT 1 FROM ${stamps} AS s WHERE ${joined('s', columns)})`;
   return {
     putMany:
       `WITH ${row}, st AS (${stampsOf(keyCells, false, names.length + 2)}), ` +
@@ -226,6 +258,19 @@ function manyTexts(
       'RETURNING 1), ' +
       `rec AS (INSERT INTO ${records} (${list(names.map(quote))}) ` +
       `SELECT ${list(names.map((_, i) => `unnest(${given(i)})`))} RETURNING 1) SELECT ${BOTH}`,
+    insertBare:
+      `WITH rec AS (INSERT INTO ${records} (${all}) SELECT * FROM ` +
+      `(SELECT ${list(names.map((name, i) => `unnest(${given(i)}) AS ${quote(name)}`))}) AS g ` +
+      `WHERE ${unstamped(keyNames.map((name) => `g.${name}`))} RETURNING 1) ` +
+      `SELECT ln(CASE WHEN (SELECT count(*) FROM rec) = $${names.length + 1}::int8 THEN 1 ELSE 0 END)`,
+    putManyBare:
+      `WITH ${rows(
+        cells,
+        names.map((name) => plan.cast(name)),
+      )}, ` +
+      `rec AS (INSERT INTO ${records} AS r (${all}) SELECT ${list(cells.map((cell) => `g.${cell}`))} FROM given AS g ` +
+      `WHERE ${unstamped(keyCells)} ORDER BY g.n ${unlessThere} RETURNING ${list(keyNames.map((name) => `r.${name}`))}) ` +
+      `SELECT g.n FROM given AS g JOIN rec AS r ON ${joined('r', keyCells)}`,
     buryMany:
       `WITH ${keyRow}, st AS (${stampsOf(onlyKeys, true, keys.length + 2)}) ` +
       `SELECT g.n FROM given AS g JOIN st ON ${joined('st', onlyKeys)}`,
@@ -269,19 +314,22 @@ export function readTexts(plan: Plan, stamped: boolean, withRow: boolean): ReadT
 
 /**
  * The stamps of many keys in hexadecimal, in their order and in one text. Each is looked for in the index: a join may be
- * planned as one with the whole table.
+ * planned as one with the whole table. `bare` records have the least one.
  */
-export function stampsText(plan: Plan): string {
+export function stampsText(plan: Plan, bare: boolean): string {
   const { keys, stampColumn } = plan.layout;
   const columns = keys.map((_, i) => `k${i}`);
   const lists = keys.map(({ name }, i) => `$${i + 1}::${plan.cast(name)}[]`);
-  const same = list(
-    keys.map(({ name }, i) => `s.${quote(name)} = g.${columns[i]}`),
-    ' AND ',
-  );
-  const stamp = `SELECT s.${quote(stampColumn)} FROM ${plan.stamps} AS s WHERE ${same}`;
+  const same = (alias: string): string =>
+    list(
+      keys.map(({ name }, i) => `${alias}.${quote(name)} = g.${columns[i]}`),
+      ' AND ',
+    );
+  const stamp = `SELECT s.${quote(stampColumn)} FROM ${plan.stamps} AS s WHERE ${same('s')}`;
+  const record = `EXISTS (SELECT 1 FROM ${plan.records} AS r WHERE ${same('r')})`;
+  const none = bare ? `CASE WHEN ${record} THEN '${STAMP_MIN}' ELSE '' END` : "''";
   return (
-    `SELECT string_agg(coalesce(encode((${stamp}), 'hex'), ''), ',' ORDER BY g.n) ` +
+    `SELECT string_agg(coalesce(encode((${stamp}), 'hex'), ${none}), ',' ORDER BY g.n) ` +
     `FROM unnest(${list(lists)}) WITH ORDINALITY AS g(${list(columns)}, n)`
   );
 }

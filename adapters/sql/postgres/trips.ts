@@ -6,7 +6,7 @@ import { arrayOf, stampArray } from './binary-array.ts';
 import type { Rows, Step, Value } from './pipeline.ts';
 import type { Plan } from './plan.ts';
 import type { Reads } from './reads.ts';
-import { IN_TIME, LIMITS, NO_TABLE, UNDEFERRED, type WriteTexts, writeTexts } from './texts.ts';
+import { ALL_SLOTS, COPY_SLOT, IN_TIME, LIMITS, NO_TABLE, UNDEFERRED, type WriteTexts, writeTexts } from './texts.ts';
 
 /** One row that somebody holds must not hold up a whole batch until its deadline. */
 const BATCH_WAIT_MS = 1_000;
@@ -30,6 +30,9 @@ export interface Sent {
   /** Place of the step that fails because there is a stamp table after all. */
   readonly noTable?: number;
 }
+
+/** What a batch is: puts, tombstones, or puts of the least stamp where records without one have it. */
+export type Many = 'put' | 'buried' | 'bare';
 
 export const applied = (there: boolean): CasOutcome => ({ kind: 'applied', previous: there ? 'record' : 'absent' });
 
@@ -55,6 +58,10 @@ export class Trips {
     return { sql: LIMITS, values: [deadline, BigInt(waitMs)] };
   }
 
+  #slots(sql: string): Step {
+    return { sql, values: [this.#plan.stamps] };
+  }
+
   /** Everything is done when the clock is looked at for the last time. */
   #inTime(deadline: number): readonly Step[] {
     const inTime = { sql: IN_TIME, values: [deadline] };
@@ -70,6 +77,8 @@ export class Trips {
   /** The statements of a write whose guard SQL can say; null for the others. */
   of(write: Write): Trip | null {
     if (write.stamp === null) return this.#plainTrip(write);
+    // Whether it is there already is told by its record, not by a guard.
+    if (write.stamp === this.#reads.bare) return null;
     const { key, row, deadline, expected } = write;
     const stamp = stampToBytes(write.stamp);
     const texts = this.#texts;
@@ -82,8 +91,11 @@ export class Trips {
       outcome: ([, rows]) => putOutcome(rows),
     });
     const buried = (sql: string, values: readonly Bound[]): Trip => ({
-      ...this.#timed([this.#limits(deadline), { sql, values }, { sql: texts.removeBuried, values: key }], deadline),
-      outcome: ([, won = [], removed = []]) => (won.length === 1 ? applied(removed.length === 1) : null),
+      ...this.#timed(
+        [this.#limits(deadline), this.#slots(ALL_SLOTS), { sql, values }, { sql: texts.removeBuried, values: key }],
+        deadline,
+      ),
+      outcome: ([, , won = [], removed = []]) => (won.length === 1 ? applied(removed.length === 1) : null),
     });
     if (expected === null) {
       return row === null
@@ -96,6 +108,9 @@ export class Trips {
     if (expected.value !== undefined) return null;
     if (expected.stamp === null) return row === null ? null : guarded(texts.adopt, [...row, stamp, deadline], true);
     const stored = stampToBytes(expected.stamp);
+    if (expected.stamp === this.#reads.bare) {
+      return row === null ? null : guarded(texts.adoptBare, [...row, stamp, deadline, stored], true);
+    }
     return row === null
       ? buried(texts.buryOne, [...key, stamp, deadline, stored])
       : guarded(texts.replace, [...row, stamp, deadline, stored], this.#plan.shared);
@@ -127,7 +142,7 @@ export class Trips {
   }
 
   /** Locks the key and looks at it. */
-  locking({ key, stamp, deadline }: Write): Sent & { held(answers: readonly Rows[]): Held | undefined } {
+  locking({ key, row, stamp, deadline }: Write): Sent & { held(answers: readonly Rows[]): Held | undefined } {
     const texts = this.#texts;
     const { stamped } = this.#reads;
     const begin = [{ sql: 'BEGIN', values: [] }, this.#limits(deadline)];
@@ -137,7 +152,7 @@ export class Trips {
       const bytes = made ? undefined : stamps[0]?.[0];
       if (bytes === undefined && row === undefined) return undefined;
       return {
-        stamp: typeof bytes === 'string' ? stampFromBytes(Buffer.from(bytes.slice(2), 'hex')) : null,
+        stamp: typeof bytes === 'string' ? stampFromBytes(Buffer.from(bytes.slice(2), 'hex')) : this.#reads.bare,
         row: row === undefined ? null : this.#reads.cells(row),
       };
     };
@@ -151,12 +166,12 @@ export class Trips {
     const hold = { sql: texts.hold, values: [...key, stampToBytes(STAMP_MIN)] };
     const lock = { sql: texts.lockStamp, values: key };
     // A stamp row that is not there cannot be locked, so it is made; a plain write needs only the record's lock.
-    const steps = [...begin, ...(stamp === null ? [] : [hold]), lock, record];
+    const before = stamp === null ? begin : [...begin, ...(row === null ? [this.#slots(ALL_SLOTS)] : []), hold];
     return {
-      steps,
+      steps: [...before, lock, record],
       held: (answers) => {
-        const [made = [], stamps = [], records = []] = stamp === null ? [[], ...answers.slice(2)] : answers.slice(2);
-        return heldOf(made.length === 1, stamps, records);
+        const [stamps = [], records = []] = answers.slice(before.length);
+        return heldOf(stamp !== null && answers[before.length - 1]?.length === 1, stamps, records);
       },
     };
   }
@@ -183,7 +198,7 @@ export class Trips {
   }
 
   /** Writes rows with different keys, all of a kind. */
-  many(writes: readonly Write[], kind: 'put' | 'insert' | 'buried', deadline: number): readonly Step[] {
+  many(writes: readonly Write[], kind: Many | 'insert' | 'insertBare', deadline: number): readonly Step[] {
     const texts = this.#texts;
     const { names, keys: keyColumns } = this.#plan.layout;
     const columns = (columnNames: readonly string[], cells: (write: Write) => readonly Bound[]): readonly Value[] =>
@@ -193,7 +208,7 @@ export class Trips {
           writes.map((write) => cells(write)[column] as Bound),
         ),
       );
-    const stamps = stampArray(writes.map(({ stamp }) => stamp as Stamp));
+    const stamps = (): Value => stampArray(writes.map(({ stamp }) => stamp as Stamp));
     const limits = this.#limits(deadline, BATCH_WAIT_MS);
     const end = this.#inTime(deadline);
     if (kind === 'buried') {
@@ -201,11 +216,16 @@ export class Trips {
         keyColumns.map(({ name }) => name),
         ({ key }) => key,
       );
-      const bury = { sql: texts.buryMany, values: [...keys, stamps, deadline] };
-      return [limits, bury, { sql: texts.removeManyBuried, values: keys }, ...end];
+      const bury = { sql: texts.buryMany, values: [...keys, stamps(), deadline] };
+      return [limits, this.#slots(ALL_SLOTS), bury, { sql: texts.removeManyBuried, values: keys }, ...end];
     }
     const rows = columns(names, ({ row }) => row as readonly Bound[]);
-    if (kind === 'insert') return [limits, { sql: texts.insertMany, values: [...rows, stamps] }, ...end];
-    return [limits, { sql: texts.putMany, values: [...rows, stamps, deadline] }, ...end];
+    if (kind === 'insert') return [limits, { sql: texts.insertMany, values: [...rows, stamps()] }, ...end];
+    if (kind === 'put') return [limits, { sql: texts.putMany, values: [...rows, stamps(), deadline] }, ...end];
+    const copy =
+      kind === 'bare'
+        ? { sql: texts.putManyBare, values: rows }
+        : { sql: texts.insertBare, values: [...rows, BigInt(writes.length)] };
+    return [limits, this.#slots(COPY_SLOT), copy, ...end];
   }
 }

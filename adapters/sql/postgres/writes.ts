@@ -9,7 +9,7 @@ import { PipelineFailed, pipeline, type Rows } from './pipeline.ts';
 import type { Plan } from './plan.ts';
 import type { Reads } from './reads.ts';
 import { LIMITS, NO_LOGARITHM } from './texts.ts';
-import { applied, type Sent, type Trip, Trips } from './trips.ts';
+import { applied, type Many, type Sent, type Trip, Trips } from './trips.ts';
 
 const BATCH_ROWS = 1_000;
 /** How many batches are put under their guards after one of which something was there; twice as many each time it is so again. */
@@ -184,19 +184,19 @@ export class Writes {
    * Puts rows with different keys. Where nothing is there, as in most of a backfill, an insert costs the server half of
    * what a guarded put does, and fails as a whole where something is.
    */
-  async #put(writes: readonly Write[]): Promise<Outcome[]> {
+  async #put(writes: readonly Write[], kind: 'put' | 'bare'): Promise<Outcome[]> {
     if (writes.length > 1 && this.#guarded === 0) {
-      const inserted = await this.#inserted(writes);
+      const inserted = await this.#inserted(writes, kind);
       if (inserted !== null) return inserted;
     }
     this.#guarded = Math.max(0, this.#guarded - 1);
-    return this.#together(writes, 'put');
+    return this.#together(writes, kind);
   }
 
   /** Null: nothing was inserted, as something is there, is refused, or came too late. */
-  async #inserted(writes: readonly Write[]): Promise<Outcome[] | null> {
+  async #inserted(writes: readonly Write[], kind: 'put' | 'bare'): Promise<Outcome[] | null> {
     const deadline = Math.min(...writes.map((write) => write.deadline));
-    const steps = this.#trips.many(writes, 'insert', deadline);
+    const steps = this.#trips.many(writes, kind === 'put' ? 'insert' : 'insertBare', deadline);
     try {
       await this.#database.use(deadline, (client) => pipeline(client, steps));
       this.#nextGuarded = GUARDED_BATCHES;
@@ -216,23 +216,22 @@ export class Writes {
   async #batch(batch: readonly Write[]): Promise<Outcome[]> {
     if (this.#plan.shared) return Promise.all(batch.map((write) => this.#settled(write)));
     if (!this.#reads.stamped) await this.#mustBePrepared();
-    if (batch.every(({ rejection, row }) => rejection === null && row !== null)) return this.#put(batch);
+    const { bare } = this.#reads;
+    const kindOf = ({ rejection, row, stamp }: Write): Many | 'refused' =>
+      rejection !== null ? 'refused' : row === null ? 'buried' : stamp === bare ? 'bare' : 'put';
+    const first = kindOf(batch[0] as Write);
+    if (batch.every((write) => kindOf(write) === first)) return this.#alike(batch, first);
     const outcomes: Outcome[] = new Array(batch.length);
-    const parts = Map.groupBy(batch.keys(), (i) => {
-      const { rejection, row } = batch[i] as Write;
-      return rejection !== null ? 'refused' : row === null ? 'buried' : 'put';
-    });
-    for (const kind of ['put', 'buried', 'refused'] as const) {
-      const places = parts.get(kind) ?? [];
+    for (const [kind, places] of Map.groupBy(batch.keys(), (i) => kindOf(batch[i] as Write))) {
       const part = places.map((i) => batch[i] as Write);
-      if (part.length === 0) continue;
-      const found =
-        kind === 'refused'
-          ? await this.#looked(part)
-          : await (kind === 'put' ? this.#put(part) : this.#together(part, kind));
-      for (const [n, i] of places.entries()) outcomes[i] = found[n] as Outcome;
+      for (const [n, outcome] of (await this.#alike(part, kind)).entries()) outcomes[places[n] as number] = outcome;
     }
     return outcomes;
+  }
+
+  #alike(writes: readonly Write[], kind: Many | 'refused'): Promise<Outcome[]> {
+    if (kind === 'refused') return this.#looked(writes);
+    return kind === 'buried' ? this.#together(writes, kind) : this.#put(writes, kind);
   }
 
   /** Answers by what is stored; writes one by one what would be applied after all. */
@@ -255,7 +254,7 @@ export class Writes {
   }
 
   /** Writes with different keys in one transaction, all of the same kind. @throws Refused when a row breaks a rule */
-  async #together(writes: readonly Write[], kind: 'put' | 'buried'): Promise<Outcome[]> {
+  async #together(writes: readonly Write[], kind: Many): Promise<Outcome[]> {
     const [first] = writes;
     if (first === undefined || writes.length === 1) return Promise.all(writes.map((write) => this.#settled(write)));
     const deadline = Math.min(...writes.map((write) => write.deadline));
@@ -279,12 +278,13 @@ export class Writes {
       }
       return writes.map(() => this.#fault(error));
     }
-    const [, won = [], removed = []] = answers;
+    // Tombstones and bare copies have a step more, which locks.
+    const [won = [], removed = []] = answers.slice(kind === 'put' ? 1 : 2);
     const outcomes: (Outcome | undefined)[] = new Array(writes.length);
     const gone = new Set(removed.map(([n]) => n));
     for (const [n = null, fresh = null] of won) {
       if (n === '0') continue;
-      outcomes[Number(n) - 1] = applied(kind === 'put' ? fresh !== 't' : gone.has(n));
+      outcomes[Number(n) - 1] = applied(kind === 'put' ? fresh !== 't' : kind === 'buried' && gone.has(n));
     }
     const left = writes.flatMap((_, i) => (outcomes[i] === undefined ? [i] : []));
     const looked = await this.#looked(left.map((i) => writes[i] as Write));
