@@ -16,7 +16,7 @@ const STEPS: Readonly<Record<string, string>> = {
   settle: 'waiting for every process, its reads included',
   starting: 'stamping ends; waiting for the last deadlines',
   off: 'plain writes from here on',
-  finished: 'finished already; cleaning up again',
+  finished: 'finished; the cleaning goes on',
 };
 
 /** `changeover finish <migration>`: the end; there is no way back. */
@@ -39,19 +39,27 @@ export const finishCommand: Registration = (program, run) => {
         const { terminal, signal } = session;
         await session.definition(migration);
         const why = authorship(options);
-        const document = await (await session.plane(migration)).ruleset(migration);
+        const plane = await session.plane(migration);
+        const document = await plane.ruleset(migration);
         const kept = document.dials.retireOld ? 'new' : 'old';
+        const dryRun = options.dryRun === true;
+        if ((await plane.status(migration)).cleaned) {
+          terminal.say(`${terminal.style('bold', migration)} is finished already; nothing is left to do`);
+          return { code: EXIT.done, data: { migration, dryRun, kept, revision: document.revision, tookMs: 0 } };
+        }
         requireOver(session, document);
         const steps = [
           'every process acknowledges, its reads included',
           'stamping ends, and every deadline that was ever given passes',
           `the ${kept} store is cleaned of stamps and tombstones`,
-          kept === 'old' ? 'the new store is wiped' : 'the old store stays as it is, no longer written',
+          kept === 'old'
+            ? 'the new store is wiped'
+            : 'the old store keeps its records, without stamps, and is no longer written',
         ];
-        if (options.dryRun === true) {
+        if (dryRun) {
           terminal.say(`dry run: ${migration} would end with the ${kept} store alone`);
           for (const [i, step] of steps.entries()) terminal.say(`  ${i + 1}. ${step}`);
-          return { code: EXIT.done, data: { migration, dryRun: true, kept, steps } };
+          return { code: EXIT.done, data: { migration, dryRun, kept, steps } };
         }
         if (options.yes !== true) {
           throw new InvalidArgument(`there is no way back from finish, and the ${kept} store stays alone`, {
@@ -72,7 +80,7 @@ export const finishCommand: Registration = (program, run) => {
         terminal.say(
           `${terminal.style('bold', migration)} is finished after ${duration(tookMs)}: the ${kept} store is alone, and plain`,
         );
-        return { code: EXIT.done, data: { migration, dryRun: false, kept, revision, tookMs } };
+        return { code: EXIT.done, data: { migration, dryRun, kept, revision, tookMs } };
       }),
     );
 };

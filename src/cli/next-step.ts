@@ -22,7 +22,11 @@ export function nextStep(status: MigrationStatus, document: RulesetDocument, now
   const { migration, dials, dirty, fleet, verification, covered } = status;
   const set = (dial: string, value: DialValue | 'yes'): string =>
     `changeover set ${migration} ${dial} ${value} ${REASON}`;
-  if (status.finished) return 'nothing; stamps and tombstones are gone, the store is used plainly';
+  if (status.finished) {
+    return status.cleaned
+      ? 'nothing; stamps and tombstones are gone, the store is used plainly'
+      : `changeover finish ${migration} --yes ${REASON}: stamps and tombstones are still to be taken away`;
+  }
   if (status.handover !== null) return 'the handover ends within a second, or the next command goes on with it';
   if (fleet.acknowledged < fleet.nodes) {
     return `changeover fleet ${migration}: ${plural(fleet.nodes - fleet.acknowledged, 'process has', 'processes have')} not acknowledged`;

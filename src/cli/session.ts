@@ -76,9 +76,12 @@ export class Session {
     const document = await (await this.plane(name)).ruleset(name);
     if (!document.finished) return document;
     const kept = document.dials.retireOld ? 'new' : 'old';
+    const { cleaned } = await (await this.plane(name)).status(name);
     throw new MigrationFinished(`${name} is finished; it does not move any more`, {
       expected: 'a migration that is under way',
-      remedy: `use the ${kept} store directly and take ${name} out of the configuration`,
+      remedy: cleaned
+        ? `use the ${kept} store directly and take ${name} out of the configuration`
+        : `changeover finish ${name} --yes, which takes its stamps and tombstones away`,
     });
   }
 

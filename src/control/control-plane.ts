@@ -591,10 +591,15 @@ export class ControlPlane {
    * acknowledged the one before. The controller waits for deadlines between them and cleans the stores afterwards:
    * `settled` is the revision of `starting` for which the caller itself has done so, after all had acknowledged it. One
    * that goes on where another one stopped has not.
-   * @throws InvalidArgument when the dials stand neither at retire-old nor at off
+   * @throws InvalidArgument when the dials stand neither at retire-old nor at off; MigrationFinished once all is cleaned
    */
   advanceFinish(name: string, authorship: Authorship, settled: number | null = null): Promise<finish.FinishStep> {
     return this.#transaction(authorship, (tx, now) => finish.advanceFinish(tx, name, authorship, settled, now));
+  }
+
+  /** Both stores of a finished migration have nothing of it any more: from then on it has nothing to do with them. */
+  recordCleaned(name: string, authorship: Authorship): Promise<void> {
+    return this.#transaction(authorship, (tx, now) => finish.recordCleaned(tx, name, authorship, now));
   }
 
   // --- the servers' jobs -------------------------------------------------------------------------

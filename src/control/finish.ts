@@ -1,10 +1,10 @@
 import { NOBODY } from '../core/dial.ts';
-import { InvalidArgument } from '../core/errors.ts';
+import { InvalidArgument, MigrationFinished } from '../core/errors.ts';
 import { NOTHING } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
-import { behind, type FleetMember, factsOf } from './facts.ts';
-import { type Authorship, publish } from './publish.ts';
+import { behind, type FleetMember, factsOf, migrationRow } from './facts.ts';
+import { type Authorship, publish, remember } from './publish.ts';
 import type { Transaction } from './storage.ts';
 
 /** A step towards the end of a migration, and who has not acknowledged it. */
@@ -23,7 +23,7 @@ export interface FinishStep {
  * acknowledged the one before. The controller waits for deadlines between them and cleans the stores afterwards:
  * `settled` is the revision of `starting` for which the caller itself has done so, after all had acknowledged it. One
  * that goes on where another one stopped has not.
- * @throws InvalidArgument when the dials stand neither at retire-old nor at off
+ * @throws InvalidArgument when the dials stand neither at retire-old nor at off; MigrationFinished once all is cleaned
  */
 export async function advanceFinish(
   tx: Transaction,
@@ -35,6 +35,12 @@ export async function advanceFinish(
   const facts = await factsOf(tx, name, now);
   const { document, row } = facts;
   const { dials } = document;
+  // What the stores hold from then on is somebody else's.
+  if (document.finished && (await isCleaned(tx, name))) {
+    throw new MigrationFinished(`${name} is finished, and its stores are cleaned`, {
+      remedy: `take ${name} out of the configuration`,
+    });
+  }
   const over = dials.retireOld || (dials.dualWrite === NOBODY && dials.cutover === NOBODY);
   if (!over || document.handover !== null) {
     throw new InvalidArgument(`${name} cannot be finished while both stores are in use`, {
@@ -97,6 +103,19 @@ export async function advanceFinish(
   );
   await tx.update('migrations', { name }, { coverageOld: dials.retireOld ? NOTHING : row.coverageOld });
   return answer('off', after, facts.fleet);
+}
+
+const CLEANED = 'cleaned';
+
+/** Both stores of a finished migration have nothing of it any more. */
+export async function recordCleaned(tx: Transaction, name: string, authorship: Authorship, now: number): Promise<void> {
+  const { document } = await migrationRow(tx, name);
+  if (!document.finished || (await isCleaned(tx, name))) return;
+  await remember(tx, name, { ...authorship, kind: CLEANED, summary: 'stamps and tombstones are gone' }, now);
+}
+
+export async function isCleaned(tx: Transaction, name: string): Promise<boolean> {
+  return (await tx.count('history', { migration: name, kind: CLEANED })) > 0;
 }
 
 /** The longest that any put of the migration may have had, under whatever settings there were. */

@@ -1,6 +1,8 @@
 import { NotPrepared } from '../core/errors.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
+import { STAMP_MIN } from '../core/stamp.ts';
+import type { Store } from '../core/store.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import { deadlinesPassed } from './deadlines-passed.ts';
 import type { Authorship } from './publish.ts';
@@ -10,6 +12,20 @@ export type Wait = (revision: number, signal?: AbortSignal) => Promise<void>;
 
 export interface StampingOptions extends Authorship {
   readonly signal?: AbortSignal | undefined;
+}
+
+/** A store is looked into at so many places, and at so many entries in each. */
+const LOOKED_AT = { places: 16, entries: 64 } as const;
+
+/** Some stamp that somebody left in a store, who is not this migration; what was never stamped has none, or the least. */
+async function leftStamp(store: Store, signal: AbortSignal | undefined): Promise<boolean> {
+  for (const partition of await store.partitions(LOOKED_AT.places)) {
+    for await (const { entries } of store.scan(partition, { pageSize: LOOKED_AT.entries, stampsOnly: true, signal })) {
+      if (entries.some(({ stamp }) => stamp !== null && stamp !== STAMP_MIN)) return true;
+      break;
+    }
+  }
+  return false;
 }
 
 /** Brings stamping on, each step when all have acknowledged the one before (R16). @throws NotPrepared, FleetTimeout */
@@ -23,6 +39,13 @@ export async function bringStampingOn(parts: ControllerParts, wait: Wait, option
     }
   }
   const { actor, reason, signal } = options;
+  if ((await plane.ruleset(migration)).stamping === 'off' && (await leftStamp(stores.new, signal))) {
+    throw new NotPrepared(`${stores.new.label} holds stamps of another migration`, {
+      expected:
+        'records without stamps, or none: plain writes are older than any stamp, so a replay would pass them by',
+      remedy: 'finish the other migration (changeover finish takes its stamps away), or empty this store',
+    });
+  }
   for (;;) {
     const step = await plane.advanceStamping(migration, { actor, reason });
     if (step === null) return;
@@ -52,7 +75,10 @@ export async function endStamping(
     const kept: Side = answer.document.dials.retireOld ? 'new' : 'old';
     options.onStep?.(`cleaning the ${kept} store`);
     await stores[kept].finish({ signal });
+    // Stamps that stayed behind would be newer than what is written plainly from here on, should it ever follow again.
     if (kept === 'old') await stores.new.wipe({ signal });
+    else await stores.old.finish({ signal });
+    await plane.recordCleaned(migration, { actor, reason });
     return answer.document;
   }
 }

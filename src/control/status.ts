@@ -5,6 +5,7 @@ import type { RampPlan } from '../core/ramp.ts';
 import type { Handover, Stamping } from '../core/ruleset.ts';
 import { type Side, type Stage, stageOf } from '../core/stage.ts';
 import { migrationRow } from './facts.ts';
+import { isCleaned } from './finish.ts';
 import type { RampRow } from './ramp-row.ts';
 import { unfinishedRamps } from './ramps.ts';
 import { easedOf, leftMs } from './replay-progress.ts';
@@ -34,6 +35,8 @@ export interface MigrationStatus {
   readonly ramp: RampStatus | null;
   readonly stamping: Stamping;
   readonly finished: boolean;
+  /** Stamps and tombstones are gone: nothing is left to do. */
+  readonly cleaned: boolean;
   /** Records that differ, by shadow reads, and are not repaired. */
   readonly divergences: number;
   readonly verification: VerificationStatus | null;
@@ -143,6 +146,7 @@ export async function statusesOf(
       ramp: rampStatus(ramps.find((each) => each.migration === migration)),
       stamping: document.stamping,
       finished: document.finished,
+      cleaned: document.finished && (await isCleaned(tx, migration)),
       divergences: await tx.count('divergences', { migration }),
       verification:
         verification === undefined

@@ -325,6 +325,7 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
     role: 'admin',
     params: { name: NAME, authorship: calls.AUTHORSHIP, 'settled?': nullable(REVISION) },
   },
+  recordCleaned: { ...operate({}), role: 'admin', params: { name: NAME, authorship: calls.AUTHORSHIP } },
   recordCensus: {
     role: 'operator',
     params: { row: calls.CENSUS, authorship: calls.AUTHORSHIP },

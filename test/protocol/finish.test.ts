@@ -1,5 +1,8 @@
 import { describe, expect } from 'vitest';
-import { failure, keyOf, record, scenario, why } from './fleet.ts';
+import { ALL } from '../../src/core/dial.ts';
+import { makeStamp } from '../../src/core/stamp.ts';
+import { MIGRATION } from '../simulation/world.ts';
+import { failure, forced, keyOf, record, scenario, why } from './fleet.ts';
 
 describe('the end (R13)', () => {
   scenario('drains reads, ends stamping, waits for deadlines, and only then cleans and wipes', async (fleet) => {
@@ -77,6 +80,53 @@ describe('the end (R13)', () => {
     await finish.promise;
     await fleet.sleep(5_000);
     expect(fleet.world.databases.old.snapshot()).toEqual([]);
+  });
+
+  scenario(
+    'takes the stamps from both stores where the new one stays, so that either may follow again',
+    async (fleet) => {
+      const [a] = await fleet.start();
+      await a!.repository.put(record('eve', 'from before'));
+      await fleet.dualWrite();
+      await fleet.backfill();
+      await a!.repository.put(record('ada', 'kept'));
+      await a!.repository.put(record('bob', 'deleted'));
+      await a!.repository.delete(keyOf('bob'));
+      const { controller } = await fleet.operator();
+      await controller.set({ dial: 'cutover', to: ALL }, forced);
+      await controller.set({ dial: 'retire-old', to: true }, forced);
+      await controller.finish(why);
+      for (const side of ['old', 'new'] as const) {
+        expect(fleet.world.databases[side].snapshot().map(({ stamp, value }) => [stamp, value === null])).toEqual([
+          [null, false],
+          [null, false],
+        ]);
+      }
+    },
+  );
+
+  scenario('ends once: what the stores hold afterwards is none of its business', async (fleet) => {
+    const [a] = await fleet.start();
+    await fleet.dualWrite();
+    await a!.repository.put(record('ada', 'kept'));
+    await fleet.set('dual-write', -1);
+    const { controller, process } = await fleet.operator();
+    // Somebody is killed when all is said, and nothing is cleaned yet.
+    fleet.killBefore(process, 'recordCleaned', () => true);
+    fleet.begin(controller.finish(why));
+    await fleet.until(() => !process.alive);
+    const { controller: successor } = await fleet.operator();
+    const { plane } = fleet;
+    expect(await plane.status(MIGRATION)).toMatchObject({ finished: true, cleaned: false });
+    await successor.finish(why);
+    expect(await plane.status(MIGRATION)).toMatchObject({ finished: true, cleaned: true });
+    // The next migration stamps what is there, and fills the other store.
+    const [plain] = fleet.world.databases.old.snapshot();
+    const stamped = { ...plain!, stamp: makeStamp(9, 0, 9) };
+    for (const side of ['old', 'new'] as const) fleet.world.databases[side].load([stamped]);
+    const before = fleet.snapshot();
+    expect((await failure(successor.finish(why))).code).toBe('MIGRATION_FINISHED');
+    expect(fleet.snapshot()).toEqual(before);
   });
 
   scenario('is refused while a replay runs', async (fleet) => {

@@ -104,7 +104,7 @@ const LEAST: Readonly<Record<Role | 'public', readonly string[]>> = {
     'createToken',
     'revokeToken',
     'finish',
-    ...['advanceFinish', 'createToken', 'tokens', 'revokeToken'].map((name) => `control_${name}`),
+    ...['advanceFinish', 'recordCleaned', 'createToken', 'tokens', 'revokeToken'].map((name) => `control_${name}`),
   ],
 };
 
