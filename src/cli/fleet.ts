@@ -1,12 +1,61 @@
 import type { FleetRow } from '../control/control-plane.ts';
+import { sleep, systemClock } from '../core/clock.ts';
+import { InvalidArgument } from '../core/errors.ts';
 import { eachCovered } from './covered.ts';
 import { EXIT } from './exit-code.ts';
-import { examples, type Registration } from './registration.ts';
-import type { Session } from './session.ts';
+import { examples, REASON, type Registration } from './registration.ts';
+import { authorship, type Outcome, type ReasonOptions, type Session } from './session.ts';
+import { wholeNumber } from './whole-number.ts';
 import { ago, count, duration, plural, printable, table } from './wording.ts';
 
 /** A process that reports is seen more often than this. */
 const SILENT_MS = 2_500;
+const LONG_SILENT_MS = 10_000;
+
+interface FleetOptions extends ReasonOptions {
+  readonly all?: true;
+  readonly ended?: string;
+}
+
+/** Somebody's word is as good as a look at the process: it is buried as soon as its puts have had their time. */
+async function ended(
+  session: Session,
+  name: string | undefined,
+  number: string,
+  options: ReasonOptions,
+): Promise<Outcome> {
+  if (name === undefined || options.reason === undefined) {
+    throw new InvalidArgument('whose process has ended, and how do you know?', {
+      expected: 'changeover fleet <migration> --ended <#> --reason "…"',
+    });
+  }
+  const incarnation = wholeNumber('--ended', number, 1);
+  const { terminal, signal } = session;
+  const plane = await session.plane(name);
+  const why = authorship(options);
+  const row = (await plane.fleet('alive')).find(({ node }) => node.id === incarnation);
+  await plane.declareEnded(name, incarnation, why);
+  const controller = await session.controller(name);
+  const begun = performance.now();
+  const isThere = async (): Promise<boolean> =>
+    (await plane.fleet('alive')).some(({ node }) => node.id === incarnation);
+  while ((await isThere()) && performance.now() - begun < BURIAL_MS) {
+    signal.throwIfAborted();
+    await controller.tend(why);
+    await sleep(systemClock, 250, signal);
+  }
+  const buried = !(await isThere());
+  const what = row === undefined ? `#${incarnation}` : `#${incarnation} ${row.node.info.name} on ${row.node.info.host}`;
+  terminal.say(
+    buried
+      ? `${printable(what)} is out of the fleet of ${name}; what it mirrored is dirty: changeover repair ${name} --reason …`
+      : `${printable(what)} counts as ended; it is buried by the next command once its last puts have had their time, and \`rollback --emergency\` does not wait for it`,
+  );
+  return { code: EXIT.done, data: { migration: name, incarnation, buried } };
+}
+
+/** Longer than puts usually have their time; that of DynamoDB is longer still. */
+const BURIAL_MS = 12_000;
 
 /** `changeover fleet [migration]`: the processes, and what they have acknowledged. */
 export const fleetCommand: Registration = (program, run) => {
@@ -15,9 +64,22 @@ export const fleetCommand: Registration = (program, run) => {
     .description('the processes that have a repository open, and which revision they have acknowledged')
     .argument('[migration]')
     .option('--all', 'those too that have left or died')
-    .addHelpText('after', examples('changeover fleet events', 'changeover fleet --all --json'))
+    .option(
+      '--ended <#>',
+      'your word that this silent process has ended, for good: its container or machine is gone, and nothing else can tell',
+    )
+    .option(REASON[0], 'why, for the history; with --ended')
+    .addHelpText(
+      'after',
+      examples(
+        'changeover fleet events',
+        'changeover fleet --all --json',
+        'changeover fleet events --ended 7 --reason "the pod was killed for its memory"',
+      ),
+    )
     .action(
-      run(async (session, name: string | undefined, options: { readonly all?: true }) => {
+      run(async (session, name: string | undefined, options: FleetOptions) => {
+        if (options.ended !== undefined) return ended(session, name, options.ended, options);
         const revisionOf = async (each: string): Promise<readonly [string, number]> => {
           const { revision } = await (await session.plane(each)).ruleset(each);
           return [each, revision];
@@ -29,7 +91,7 @@ export const fleetCommand: Registration = (program, run) => {
         const rows = (await plane.fleet(options.all === true ? null : 'alive')).filter(({ acknowledged }) =>
           [...revisions.keys()].some((each) => acknowledged[each] !== undefined),
         );
-        if (!session.terminal.json) say(session, rows, revisions);
+        if (!session.terminal.json) say(session, rows, revisions, name);
         return { code: EXIT.done, data: rows.map((row) => processData(row, revisions)) };
       }),
     );
@@ -61,7 +123,12 @@ function processData({ node, acknowledged }: FleetRow, revisions: ReadonlyMap<st
   };
 }
 
-function say({ terminal }: Session, rows: readonly FleetRow[], revisions: ReadonlyMap<string, number>): void {
+function say(
+  { terminal }: Session,
+  rows: readonly FleetRow[],
+  revisions: ReadonlyMap<string, number>,
+  name: string | undefined,
+): void {
   const alive = rows.filter(({ node }) => node.state === 'alive');
   const late = alive.filter(({ acknowledged }) =>
     [...revisions].some(([name, revision]) => (acknowledged[name] ?? revision) < revision),
@@ -104,6 +171,11 @@ function say({ terminal }: Session, rows: readonly FleetRow[], revisions: Readon
     const names = late.map(({ node }) => `#${node.id}`).join(', ');
     terminal.say(
       terminal.style('red', `not acknowledged by ${names}: end what hangs; what has died is buried within seconds`),
+    );
+    const gone = late.find(({ node }) => Date.now() - node.seenAt > LONG_SILENT_MS);
+    if (gone === undefined) return;
+    terminal.say(
+      `if nobody can tell from here, as its container or machine is gone: changeover fleet ${name ?? '<migration>'} --ended ${gone.node.id} --reason …`,
     );
   }
 }

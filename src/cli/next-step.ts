@@ -27,7 +27,9 @@ export function nextStep(status: MigrationStatus, document: RulesetDocument, now
       ? 'nothing; stamps and tombstones are gone, the store is used plainly'
       : `changeover finish ${migration} --yes ${REASON}: stamps and tombstones are still to be taken away`;
   }
-  if (status.handover !== null) return 'the handover ends within a second, or the next command goes on with it';
+  if (status.handover !== null) {
+    return `the handover ends within a second, or the next command goes on with it; else changeover fleet ${migration} says who is waited for`;
+  }
   if (fleet.acknowledged < fleet.nodes) {
     return `changeover fleet ${migration}: ${plural(fleet.nodes - fleet.acknowledged, 'process has', 'processes have')} not acknowledged`;
   }

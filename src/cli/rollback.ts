@@ -1,12 +1,15 @@
 import { describeDial, describePositions, NOBODY } from '../core/dial.ts';
+import { GatesRefused } from '../core/errors.ts';
 import { makeMove, previewMove } from './dial-move.ts';
 import { EXIT } from './exit-code.ts';
+import { sayGates } from './gate-text.ts';
 import { DRY_RUN, examples, REASON, type Registration } from './registration.ts';
 import { authorship, type Outcome, type ReasonOptions, type Session } from './session.ts';
 import { duration, plural } from './wording.ts';
 
 interface RollbackOptions extends ReasonOptions {
   readonly emergency?: true;
+  readonly force?: true;
 }
 
 /** `changeover rollback <migration>`: the old store leads again. Asks nothing. */
@@ -18,6 +21,10 @@ export const rollbackCommand: Registration = (program, run) => {
     .option(
       '--emergency',
       'the new store hangs or is dead: at once; what only it acknowledged comes back after a repair',
+    )
+    .option(
+      '--force',
+      'with --emergency: also while a process is silent of which nobody knows whether it has ended; reads and writes wait until it is heard, or `changeover fleet --ended` says that it is gone',
     )
     .option(REASON[0], 'why, for the history (default: "roll back")')
     .option(...DRY_RUN)
@@ -64,7 +71,10 @@ async function emergency(session: Session, migration: string, options: RollbackO
   const controller = await session.controller(migration);
   // Not to be interrupted half-way: reads wait.
   signal.throwIfAborted();
-  const result = await controller.emergency(why);
+  const result = await controller.emergency({ ...why, force: options.force === true }).catch((error: unknown) => {
+    if (error instanceof GatesRefused) sayGates(terminal, error.gates);
+    throw error;
+  });
   const { dirty } = await plane.status(migration);
   const { dials, revision } = result.document;
   const leads = dials.cutover === NOBODY ? 'everything' : `all above ${describeDial(dials.cutover)}`;

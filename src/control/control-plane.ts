@@ -373,6 +373,14 @@ export class ControlPlane {
     return this.#storage.read((tx) => fleetDesk.burialFacts(tx, incarnation));
   }
 
+  /**
+   * Takes somebody's word that a silent process has ended, where nobody can look: its container or machine is gone. If it
+   * has not, what it writes from then on is lost. @throws InvalidArgument where there is none, or where it was just heard
+   */
+  declareEnded(name: string, incarnation: number, authorship: Authorship): Promise<void> {
+    return this.#transaction(authorship, (tx, now) => fleetDesk.declareEnded(tx, name, incarnation, authorship, now));
+  }
+
   bury(burial: fleetDesk.Burial): Promise<boolean> {
     return this.#transaction(burial, (tx, now) => fleetDesk.bury(tx, burial, now));
   }

@@ -135,19 +135,20 @@ export class Controller {
    */
   async rollback(options: MoveOptions, to: Threshold = NOBODY): Promise<MoveResult> {
     const { dials } = await this.finishHandover(options);
-    const status = await this.#parts.plane.status(this.migration);
-    if (options.dryRun !== true && status.dirty.ranges + status.dirty.rejected > 0) {
+    const { dirty } = await this.#parts.plane.status(this.migration);
+    if (options.dryRun !== true && dirty.ranges + dirty.rejected > 0) {
       await this.#repair.drain(between(dials.cutover, to), options, true);
     }
     return this.set({ dial: 'cutover', to }, options);
   }
 
   /**
-   * For a new store that hangs or died: the old one leads at once. What only the new one acknowledged is what is dirty
-   * towards the old one afterwards (R17).
+   * For a new store that hangs or died: the old one leads at once; what only the new one acknowledged is dirty (R17).
+   * @throws GatesRefused, unless forced, where all would be held for a process of which nobody knows whether it has ended
    */
   async emergency(options: MoveOptions): Promise<MoveResult> {
     const begun = this.#parts.clock.monotonic();
+    if (options.force !== true) await this.#undertaker.refuseUnknown(this.migration);
     const { dials } = await this.#parts.plane.beginEmergency(this.migration, options);
     const { pauseMs, after } = await this.#driveHandover(options);
     return this.#result({ before: dials, gates: [] }, after, pauseMs, begun);
@@ -182,8 +183,7 @@ export class Controller {
 
   /** Replays everything whose follower the target is; goes on from its checkpoints (R10, R11). */
   async backfill(options: BackfillOptions): Promise<ReplaySummary> {
-    const document = await this.#ruleset();
-    await this.waitAcknowledged(document.revision, options.signal);
+    await this.waitAcknowledged((await this.#ruleset()).revision, options.signal);
     await connected(this.#parts, options.signal);
     return this.#backfill.run(options);
   }

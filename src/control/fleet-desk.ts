@@ -95,13 +95,15 @@ export async function report(tx: Transaction, report: NodeReport, now: number): 
 
 /** What every report renews; false for a process that is no member any more. */
 async function renew(tx: Transaction, report: NodeReport, now: number): Promise<boolean> {
-  const { incarnation, deadlineLimit, stampLimit, health } = report;
+  const { deadlineLimit, stampLimit, health } = report;
   // A report that was overtaken must not lower what an acknowledgement stood on (R17).
   const raise = { deadlineLimit, stampLimit, highWater: health.highWater };
-  return (await tx.update('nodes', member(incarnation), { seenAt: now, health }, { raise })) > 0;
+  return (await tx.update('nodes', member(report), { seenAt: now, health }, { raise })) > 0;
 }
 
-const member = (incarnation: number) => ({ id: incarnation, state: 'alive' }) as const;
+/** An incarnation is its own session's: two that had the same stamps would lose writes (R1). */
+const member = ({ incarnation, session }: NodeReport) =>
+  ({ id: incarnation, state: 'alive', ...(session === undefined ? {} : { session }) }) as const;
 
 /** Whether a report says nothing that has to be looked up: nearly every one, and those that a move waits for. */
 export const isPlain = (report: NodeReport): boolean =>
@@ -114,7 +116,7 @@ export const isPlain = (report: NodeReport): boolean =>
  */
 export async function reportAtOnce(tx: Transaction, report: NodeReport, now: number): Promise<Receipt | null> {
   const { incarnation: node, acknowledged, traffic } = report;
-  const provided = { table: 'nodes', where: member(node) } as const;
+  const provided = { table: 'nodes', where: member(report) } as const;
   const [isMember, kept] = await Promise.all([
     renew(tx, report, now),
     keepKnownTraffic(tx, node, traffic),
@@ -210,6 +212,39 @@ export async function leave(tx: Transaction, last: NodeReport, now: number): Pro
   if (standing !== 'member') return;
   await foldTraffic(tx, last.incarnation);
   await tx.update('nodes', { id: last.incarnation }, { state: 'left' });
+}
+
+/** A process that was heard more lately is no dead one. */
+const HEARD_MS = 5_000;
+
+/**
+ * Takes somebody's word that a silent process has ended, where nobody can look: its container or machine is gone. It is
+ * buried as one whose end is proven. @throws InvalidArgument where there is none, or where it was heard a moment ago
+ */
+export async function declareEnded(
+  tx: Transaction,
+  name: string,
+  incarnation: number,
+  authorship: Authorship,
+  now: number,
+): Promise<void> {
+  const [node] = await tx.select('nodes', { id: incarnation, state: 'alive' });
+  const [member] = await tx.select('acknowledgements', { node: incarnation, migration: name });
+  if (node === undefined || member === undefined) {
+    throw new InvalidArgument(`no process #${incarnation} is in the fleet of ${name}`, {
+      expected: 'the number of one that is silent',
+      remedy: `changeover fleet ${name}`,
+    });
+  }
+  const silentMs = now - node.seenAt;
+  if (silentMs < HEARD_MS) {
+    throw new InvalidArgument(`${nameOf(node)} was heard ${(silentMs / 1_000).toFixed(1)} s ago: it has not ended`, {
+      expected: `a process that was not heard for ${HEARD_MS / 1_000} s`,
+    });
+  }
+  await tx.update('nodes', { id: incarnation }, { info: { ...node.info, endedAt: now } });
+  const summary = `${nameOf(node)} has ended, says ${authorship.actor}`;
+  await remember(tx, name, { ...authorship, kind: 'burial', summary }, now);
 }
 
 /** What must be waited for before a process may be buried. */

@@ -1,13 +1,16 @@
+import { GatesRefused } from '../core/errors.ts';
 import type { Side } from '../core/stage.ts';
 import type { Store } from '../core/store.ts';
 import { settledAt } from '../core/store.ts';
 import type { ControllerParts } from './controller-parts.ts';
-import type { FleetMember } from './facts.ts';
+import { type FleetMember, nameOf } from './facts.ts';
 import type { Authorship } from './publish.ts';
 import type { NodeRow } from './storage.ts';
 
 /** A process that reports this often is not looked at. */
 const SILENT_MS = 2_500;
+/** One that was silent for so long may well have ended. */
+const LOST_MS = 5_000;
 
 /**
  * Declares processes dead, in the order of R9: only when the process has surely ended (somebody who can tell says so,
@@ -54,6 +57,29 @@ export class Undertaker {
   }
 
   /**
+   * An emergency holds reads and writes until all have acknowledged it: no process may be silent of which nobody knows
+   * whether it has ended. @throws GatesRefused names them; nothing changed
+   */
+  async refuseUnknown(migration: string): Promise<void> {
+    const { plane, clock } = this.#parts;
+    const unknown = (await plane.fleet('alive'))
+      .flatMap(({ node, acknowledged }) => (acknowledged[migration] === undefined ? [] : [node]))
+      .filter((node) => clock.now() - node.seenAt > LOST_MS && this.#verdict(node) === 'unknown');
+    if (unknown.length === 0) return;
+    const evidence = `nobody knows whether ${unknown.map(nameOf).join(', ')} has ended: reads and writes would wait for it`;
+    const remedy = `if its container or machine is gone: changeover fleet ${migration} --ended ${unknown[0]?.id} --reason …; then again`;
+    throw new GatesRefused('an emergency would hold everything for a process that is silent; nothing changed', [
+      { gate: 'fleet', passed: false, advice: true, evidence, remedy },
+    ]);
+  }
+
+  /** By whoever can look, else by the word that somebody gave since it was heard last. */
+  #verdict({ info, seenAt }: NodeRow): ReturnType<ControllerParts['probe']> {
+    const verdict = this.#parts.probe(info);
+    return verdict === 'unknown' && info.endedAt !== undefined && seenAt <= info.endedAt ? 'ended' : verdict;
+  }
+
+  /**
    * Whether no put of a silent process can be applied any more at a store that it led. By the store's clock; and of a
    * process that has surely ended its puts must have had their time since, whatever any clock says: so one that led a
    * store which stays away is not waited for for ever.
@@ -70,8 +96,8 @@ export class Undertaker {
    * time-out, so after a proven end that bound is as good as the durable limit, and nearer.
    */
   #latestDeadline(node: NodeRow, longestPutMs: number): number | null {
-    const { probe, clock, stores } = this.#parts;
-    const verdict = probe(node.info);
+    const { clock, stores } = this.#parts;
+    const verdict = this.#verdict(node);
     if (verdict === 'running') {
       this.#proven.delete(node.id);
       return null;

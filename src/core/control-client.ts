@@ -15,6 +15,8 @@ export interface NodeInfo {
   readonly name: string;
   /** What the service was built from, where it says so. */
   readonly commit?: string;
+  /** When somebody gave his word that it has ended, control-plane time in ms: void if it was heard after that. */
+  readonly endedAt?: number;
 }
 
 export interface JoinRequest {
@@ -75,6 +77,8 @@ export interface ShadowCounts {
 /** What a process tells the control plane, again and again; the receipt makes it durable. */
 export interface NodeReport {
   readonly incarnation: number;
+  /** Whose incarnation it is: a control plane that went back in time may have given it to somebody else. */
+  readonly session?: string;
   /** The revision that is applied with no write of an earlier one unsettled. */
   readonly acknowledged: Readonly<Record<string, number>>;
   /** Everything that became dirty before these acknowledgements. */

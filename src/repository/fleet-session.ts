@@ -13,9 +13,10 @@ import { StampClock, stampMs } from '../core/stamp.ts';
 import type { Logger, Metrics } from '../core/telemetry.ts';
 import type { Traffic } from '../core/traffic.ts';
 import type { FleetSessionOptions } from './fleet-session-options.ts';
-import { limitStamp, type Membership } from './membership.ts';
+import { limitStamp, type Membership, raisedLimits } from './membership.ts';
 import { MigrationSession, type Taken } from './migration-session.ts';
 import { residentMemory } from './resident-memory.ts';
+import { TimeTravel } from './time-travel.ts';
 
 const DEFAULT_HEARTBEAT_MS = 1_000;
 const DEFAULT_LEASE_MS = 86_400_000;
@@ -48,6 +49,7 @@ export class FleetSession {
   readonly #leaseMs: number;
   readonly #memoryBytes: () => number;
   readonly #migrations = new Map<string, MigrationSession>();
+  readonly #timeTravel = new TimeTravel();
   #membership: Membership | undefined;
   #unwatch: (() => void) | undefined;
   #timer: TimerHandle | undefined;
@@ -264,6 +266,11 @@ export class FleetSession {
         this.#fetchAgain = false;
         const documents = await this.#control.rulesets([...this.#migrations.keys()]);
         if (this.#closed || this.#membership?.alive !== true) return;
+        if (this.#timeTravel.seen(documents, (name) => this.#migrations.get(name)?.revision ?? 0)) {
+          this.#expelled(this.#membership, 'the control plane is older than what this process has seen of it');
+          this.reportSoon();
+          return;
+        }
         for (const document of documents) this.#migrations.get(document.migration)?.apply(document);
       } while (this.#fetchAgain);
     } catch (error) {
@@ -298,12 +305,7 @@ export class FleetSession {
       const receipt = await this.#control.report(report);
       delivered = true;
       if (receipt.standing === 'dead') {
-        membership.alive = false;
-        this.#again = true;
-        for (const migration of this.#migrations.values()) {
-          migration.orphan(new NotRegistered('this process was declared dead by the fleet and registers again'));
-        }
-        this.logger.error({ incarnation: membership.incarnation }, 'declared dead; its writes stop here');
+        this.#expelled(membership, 'this process was declared dead by the fleet');
         return;
       }
       membership.deadlineLimit = Math.max(membership.deadlineLimit, report.deadlineLimit);
@@ -311,6 +313,19 @@ export class FleetSession {
     } finally {
       for (const put of taken) put.end(delivered);
     }
+  }
+
+  /** Its writes stop here; the next report registers it anew. */
+  #expelled(membership: Membership, why: string): void {
+    membership.alive = false;
+    this.#again = true;
+    for (const migration of this.#migrations.values()) {
+      migration.orphan(new NotRegistered(`${why}; it registers again`));
+    }
+    this.logger.error(
+      { incarnation: membership.incarnation },
+      `${why}; its writes stop here until it is registered again`,
+    );
   }
 
   #makeReport(membership: Membership): { report: NodeReport; taken: readonly Taken[] } {
@@ -342,12 +357,6 @@ export class FleetSession {
       shed += migration.shed;
     }
     this.#collectMs = Math.min(COLLECT_MS + dirt.length + divergences.length, this.#heartbeatMs);
-    const now = this.clock.now();
-    const deadlineLimit =
-      membership.deadlineLimit - now < this.#leaseMs / 2 ? now + this.#leaseMs : membership.deadlineLimit;
-    const stampLimit = limitStamp(
-      Math.max(membership.stampLimitMs, deadlineLimit, stampMs(membership.stamps.highWater()) + this.#leaseMs / 2),
-    );
     const health: NodeHealth = {
       mirrorQueue,
       mirrorQueues,
@@ -362,12 +371,12 @@ export class FleetSession {
       taken,
       report: {
         incarnation: membership.incarnation,
+        session: this.#session,
         acknowledged,
         dirt,
         divergences,
         shadow,
-        deadlineLimit,
-        stampLimit,
+        ...raisedLimits(membership, this.clock.now(), this.#leaseMs),
         health,
         traffic,
       },

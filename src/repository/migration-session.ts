@@ -75,7 +75,7 @@ export class MigrationSession {
       mirrorQueue: this.mirrorPending,
       shed: this.shed,
       unreported: this.#dirt.size,
-      revision: this.#newest?.revision ?? 0,
+      revision: this.revision,
     }));
   }
 
@@ -105,6 +105,11 @@ export class MigrationSession {
       });
     }
     return stamp;
+  }
+
+  /** The revision in force; 0 before there is one. */
+  get revision(): number {
+    return this.#newest?.revision ?? 0;
   }
 
   /** Begins a membership with its first ruleset; whatever an earlier membership had in flight no longer counts. */

@@ -228,6 +228,7 @@ export const CONTROL_METHODS: Readonly<Record<keyof ControlPlane, ControlMethod 
   burialFacts: read({ incarnation: ID }, ({ incarnation }, plane) =>
     plane.migrationsOf({ incarnation: incarnation as number }),
   ),
+  declareEnded: { ...operate({}), params: { name: NAME, incarnation: ID, authorship: calls.AUTHORSHIP } },
   bury: {
     role: 'service',
     params: { burial: calls.BURIAL },

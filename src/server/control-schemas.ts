@@ -112,6 +112,7 @@ export const SPAN = oneOf(...Object.keys(SPANS));
 
 export const REPORT: Schema = object({
   incarnation: ID,
+  'session?': text(200, 1),
   acknowledged: { type: 'object', propertyNames: NAME, additionalProperties: REVISION },
   dirt: array(
     object({

@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { openSqliteControl } from '../../src/control/sqlite-control.ts';
+import { makeStamp } from '../../src/core/stamp.ts';
 import { type Call, Project } from './project.ts';
 
 const WHY = ['--reason', 'OPS-1'] as const;
@@ -328,4 +330,36 @@ test.each([
     stdout: expect.stringMatching(/cutover all → 0 %/),
   });
   expect((await status(project)).dials.cutover).toBe(0);
+});
+
+test('a silent process of another machine holds up moves and emergencies until an operator says that it has ended', async () => {
+  await using project = Project.create();
+  project.seed(10);
+  await done(project, 'prepare', 'events');
+  await done(project, 'set', 'events', 'no-outside-writers', 'yes', ...WHY);
+  await done(project, 'set', 'events', 'dual-write', 'all', ...WHY);
+  await done(project, 'backfill', 'events', ...WHY);
+  await done(project, 'set', 'events', 'cutover', 'all', '--force', ...WHY);
+  const control = await openSqliteControl({ path: join(project.folder, '.changeover/control.db') });
+  const node = { host: 'elsewhere', pid: 1, processId: 'p', version: '1', name: 'pod' };
+  const limits = { deadlineLimit: Date.now() + 86_400_000, stampLimit: makeStamp(Date.now() + 86_400_000, 0, 0) };
+  const joined = await control.join({ session: 's', attempt: 1, node, migrations: ['events'], ...limits });
+  const number = String(joined.incarnation);
+  const word = ['fleet', 'events', '--ended', number] as const;
+  const early = await project.run(...word, ...WHY);
+  expect(early).toMatchObject({ code: 3, stderr: expect.stringContaining('it has not ended') });
+  expect(await project.run(...word)).toMatchObject({ code: 3 });
+  expect(await project.run('fleet', 'events', '--ended', '4711', ...WHY)).toMatchObject({ code: 3 });
+  await until(async () => Date.now() - ((await control.fleet('alive'))[0]?.node.seenAt ?? 0) > 5_500);
+  const refused = await project.run('rollback', 'events', '--emergency');
+  expect(refused).toMatchObject({ code: 1, stdout: expect.stringContaining(`--ended ${number}`) });
+  expect((await status(project)).dials.cutover).toBe('all');
+  const buried = await project.json('fleet', 'events', '--ended', number, ...WHY);
+  expect(buried).toMatchObject({ code: 0, data: { incarnation: joined.incarnation, buried: true } });
+  await done(project, 'rollback', 'events');
+  expect((await status(project)).dials.cutover).toBe(0);
+  expect(await project.json('history', 'events', '--limit', '20')).toMatchObject({
+    data: expect.arrayContaining([expect.objectContaining({ summary: expect.stringContaining('has ended, says') })]),
+  });
+  await control.close();
 });

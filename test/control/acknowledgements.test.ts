@@ -84,6 +84,18 @@ describe.each(STORAGES)('acknowledgements, kept in %s', (kind) => {
     expect(await plane.report(reportOf(4_000_000_000, 9, 900))).toEqual({ standing: 'dead' });
   });
 
+  test('are nobody’s who has another one’s number, as after a control plane was restored from a copy (R1)', async () => {
+    const { plane, join, rowOf } = await fleet(kind);
+    const id = await join('a');
+    const before = await rowOf(id);
+    for (const report of [reportOf(id, 9, 900), dirty(reportOf(id, 9, 900))]) {
+      expect(await plane.report({ ...report, session: 'stranger' })).toEqual({ standing: 'dead' });
+      expect(await rowOf(id)).toEqual(before);
+    }
+    expect(await plane.report({ ...reportOf(id, 9, 900), session: 'a' })).toEqual({ standing: 'member' });
+    expect(await rowOf(id)).toMatchObject({ acknowledged: 9 });
+  });
+
   test('are waited for of those who were late, and no longer of who left or was buried meanwhile', async () => {
     const { plane, join } = await fleet(kind);
     const [a, b, c, d] = [await join('a'), await join('b'), await join('c'), await join('d')];

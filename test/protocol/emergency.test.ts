@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { ALL, NOBODY } from '../../src/core/dial.ts';
 import { OutcomeUnknown } from '../../src/core/errors.ts';
+import { MIGRATION } from '../simulation/world.ts';
 import { failure, keyOf, record, scenario, why } from './fleet.ts';
 
 scenario(
@@ -111,4 +112,31 @@ scenario(
     expect(await a!.repository.get(keyOf('bob'))).toEqual(record('bob', 'only new'));
     fleet.expectEqual();
   },
+);
+
+scenario(
+  'holds nothing for a node that is silent and of which nobody knows whether it has ended, until somebody says so',
+  async (fleet) => {
+    const [a, b] = await fleet.start();
+    await fleet.live();
+    await a!.repository.put(record('ada', 'before'));
+    fleet.world.crash(b!);
+    await fleet.sleep(6_000);
+    fleet.world.databases.new.outage = 'hang';
+    const { controller } = await fleet.operator();
+    const before = await fleet.document();
+    const refused = await failure(controller.emergency(why));
+    expect(refused).toMatchObject({ code: 'GATES_REFUSED', gates: [{ gate: 'fleet', passed: false }] });
+    expect(await fleet.document()).toEqual(before);
+    await fleet.plane.declareEnded(MIGRATION, b!.session.incarnation as number, why);
+    const { document } = await controller.emergency(why);
+    expect(document).toMatchObject({ handover: null, dials: { cutover: NOBODY } });
+    await fleet.settled();
+    await a!.repository.put(record('ada', 'after'));
+    expect(fleet.held('old', 'ada')).toBe('after');
+    fleet.world.databases.new.outage = 'none';
+    await controller.repair(why);
+    fleet.expectEqual();
+  },
+  { leaseMs: 3_600_000, probe: () => 'unknown' },
 );

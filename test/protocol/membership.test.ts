@@ -80,6 +80,41 @@ scenario(
   { leaseMs: 8_000, probe: () => 'unknown' },
 );
 
+scenario(
+  'takes an operator’s word for the end of a node that nobody can look at, unless it is heard',
+  async (fleet) => {
+    const [a, b] = await fleet.start();
+    await fleet.dualWrite();
+    const { controller } = await fleet.operator();
+    const say = (node: SimNode) => fleet.plane.declareEnded(MIGRATION, incarnation(node), why);
+    expect((await failure(say(a!))).code).toBe('INVALID_ARGUMENT');
+    expect((await failure(fleet.plane.declareEnded(MIGRATION, 4_711, why))).code).toBe('INVALID_ARGUMENT');
+    // One is cut off and comes back after the word was given; the other has ended.
+    const heal = fleet.cut(b!, (method) => method === 'report');
+    fleet.world.crash(a!);
+    await fleet.sleep(6_000);
+    await say(a!);
+    await say(b!);
+    heal();
+    await fleet.sleep(1_500);
+    expect(await rowOf(fleet, incarnation(a!))).toMatchObject({ state: 'alive' });
+    await fleet.until(async () => {
+      await controller.tend(why);
+      return (await rowOf(fleet, incarnation(a!))).state === 'dead';
+    });
+    expect(await fleet.dirtLines()).toEqual([`new lost -1–${ALL}`]);
+    await fleet.sleep(3_000);
+    // It was heard after the word: it is silent once more, and nobody knows why.
+    fleet.cut(b!, (method) => method === 'report');
+    await fleet.sleep(20_000);
+    await controller.tend(why);
+    expect(await rowOf(fleet, incarnation(b!))).toMatchObject({ state: 'alive' });
+    await controller.repair(why);
+    fleet.expectEqual();
+  },
+  { leaseMs: 3_600_000, probe: () => 'unknown' },
+);
+
 scenario('lets a dead node’s late put expire, and repairs one that arrived in time (scenario 17)', async (fleet) => {
   const [a, b] = await fleet.start();
   await fleet.dualWrite();

@@ -56,6 +56,50 @@ test('a process reads its rulesets when they may have changed, and not for every
   await session.close();
 });
 
+test('a process takes part anew when the control plane knows less than it does: that one was restored from a copy', async () => {
+  const clock = new VirtualClock();
+  let revision = 5;
+  const joins: number[] = [];
+  const session = sessionOn(clock, {
+    join: async () => {
+      joins.push(revision);
+      return { incarnation: joins.length, rulesets: [{ ...initialRuleset('items'), revision }] };
+    },
+    rulesets: async () => [{ ...initialRuleset('items'), revision }],
+  });
+  await session.open();
+  await settle();
+  const items = session.migration('items');
+  revision = 9;
+  await clock.advance(3_000);
+  expect([items.revision, session.incarnation]).toEqual([9, 1]);
+  revision = 3;
+  await clock.advance(6_000);
+  expect([items.revision, session.incarnation, joins]).toEqual([3, 2, [5, 3]]);
+  // One answer that was under way when something newer was heard is no restored copy.
+  revision = 4;
+  await clock.advance(3_000);
+  expect([items.revision, session.incarnation]).toEqual([4, 2]);
+  await session.close();
+});
+
+test('one older answer is not taken for a restored control plane', async () => {
+  const clock = new VirtualClock();
+  let answers = 0;
+  const session = sessionOn(clock, {
+    join: async () => ({ incarnation: 7, rulesets: [{ ...initialRuleset('items'), revision: 4 }] }),
+    rulesets: async () => {
+      answers += 1;
+      return [{ ...initialRuleset('items'), revision: answers === 1 ? 3 : 4 }];
+    },
+  });
+  await session.open();
+  await clock.advance(10_000);
+  expect([session.incarnation, session.migration('items').revision, answers > 3]).toEqual([7, 4, true]);
+  expect(session.membership().alive).toBe(true);
+  await session.close();
+});
+
 const dirty = (id: number): Lost => ({
   target: 'new',
   kind: 'lost',

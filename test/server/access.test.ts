@@ -93,6 +93,7 @@ const LEAST: Readonly<Record<Role | 'public', readonly string[]>> = {
       'recordVerification',
       'recordCensus',
       'accept',
+      'declareEnded',
       'holdProof',
       'releaseProof',
     ].map((name) => `control_${name}`),
