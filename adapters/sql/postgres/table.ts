@@ -62,7 +62,7 @@ export class PgTableAccess implements TableAccess {
   /** Says of a table without records that those without a stamp will be copies; nobody but its owner can. */
   #marking(): string {
     const { records, stamps } = this.#plan;
-    return `BEGIN IF NOT EXISTS (SELECT 1 FROM ${records}) THEN COMMENT ON TABLE ${stamps} IS '${BARE_COPIES}'; END IF; END`;
+    return `BEGIN IF pg_has_role((SELECT relowner FROM pg_class WHERE oid = to_regclass('${stamps.replaceAll("'", "''")}')), 'USAGE') AND NOT EXISTS (SELECT 1 FROM ${records}) THEN COMMENT ON TABLE ${stamps} IS '${BARE_COPIES}'; END IF; END`;
   }
 
   /** Undefined: there is no stamp table. Else whether it is one. */

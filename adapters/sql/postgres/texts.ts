@@ -40,12 +40,19 @@ export const LOOK = `SELECT t IS NOT NULL, obj_description(t, 'pg_class') IS NOT
 
 const SLOTS = 16;
 
+const GATE = -1;
+
 /**
  * Bare copies are inserted under one of these locks, tombstones are written under all of them: neither group waits for
- * itself, and between the two each sees what the other one did. Of a stamp table, by its name.
+ * itself, and between the two each sees what the other one did. Of a stamp table, by its name. Copies never wait: they
+ * fail while a tombstone is being written or waits, which stands in the gate, so that it waits for nothing but the copies
+ * that were under way.
  */
-export const COPY_SLOT = `SELECT pg_advisory_xact_lock(hashtext($1::text), pg_backend_pid() % ${SLOTS})`;
-export const ALL_SLOTS = `SELECT pg_advisory_xact_lock_shared(hashtext($1::text), g) FROM generate_series(0, ${SLOTS - 1}) AS g`;
+export const COPY_GATE = `SELECT 1 / CASE WHEN pg_try_advisory_lock(hashtext($1::text), ${GATE}) THEN CASE WHEN pg_advisory_unlock(hashtext($1::text), ${GATE}) THEN 1 ELSE 0 END ELSE 0 END`;
+export const COPY_SLOT =
+  `SELECT 1 / count(*) FROM (SELECT 1 FROM generate_series(0, ${SLOTS - 1}) AS g ` +
+  `WHERE pg_try_advisory_xact_lock(hashtext($1::text), (pg_backend_pid() + g) % ${SLOTS}) LIMIT 1) AS free`;
+export const ALL_SLOTS = `SELECT pg_advisory_xact_lock_shared(hashtext($1::text), g) FROM generate_series(${GATE}, ${SLOTS - 1}) AS g`;
 
 /**
  * The statements that write one record or many. Parameters: of a put, the row in the order of `layout.names`, then
@@ -92,7 +99,7 @@ export interface WriteTexts {
   readonly putMany: string;
   /** Many records that are not there, with their stamps; fails where one is, or where not all are written. */
   readonly insertMany: string;
-  /** Many bare copies, behind {@link COPY_SLOT}: a list for each column, how many; fails where one or its stamp is there. */
+  /** Many bare copies, behind {@link COPY_GATE} and {@link COPY_SLOT}: a list for each column, how many; fails where one or its stamp is there. */
   readonly insertBare: string;
   /** The same of those that are not there, answering the numbers of the rows that were written. */
   readonly putManyBare: string;
@@ -242,8 +249,9 @@ function manyTexts(
     : 'r.fresh';
   const freshColumn = table.partitioned ? '' : ', r.xmax = 0 AS fresh';
   const all = list(names.map(quote));
+  // Looked for in the index, row by row and in their order: a join may be planned as one with the whole table.
   const unstamped = (columns: readonly string[]): string =>
-    `NOT EXISTS (SELECT 1 FROM ${stamps} AS s WHERE ${joined('s', columns)})`;
+    `(SELECT true FROM ${stamps} AS s WHERE ${joined('s', columns)}) IS NULL`;
   return {
     putMany:
       `WITH ${row}, st AS (${stampsOf(keyCells, false, names.length + 2)}), ` +

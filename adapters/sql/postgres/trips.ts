@@ -6,7 +6,17 @@ import { arrayOf, stampArray } from './binary-array.ts';
 import type { Rows, Step, Value } from './pipeline.ts';
 import type { Plan } from './plan.ts';
 import type { Reads } from './reads.ts';
-import { ALL_SLOTS, COPY_SLOT, IN_TIME, LIMITS, NO_TABLE, UNDEFERRED, type WriteTexts, writeTexts } from './texts.ts';
+import {
+  ALL_SLOTS,
+  COPY_GATE,
+  COPY_SLOT,
+  IN_TIME,
+  LIMITS,
+  NO_TABLE,
+  UNDEFERRED,
+  type WriteTexts,
+  writeTexts,
+} from './texts.ts';
 
 /** One row that somebody holds must not hold up a whole batch until its deadline. */
 const BATCH_WAIT_MS = 1_000;
@@ -30,6 +40,9 @@ export interface Sent {
   /** Place of the step that fails because there is a stamp table after all. */
   readonly noTable?: number;
 }
+
+/** Where the steps of bare copies fail while tombstones are written. */
+export const COPY_STEPS = { first: 1, last: 2, answer: 3 } as const;
 
 /** What a batch is: puts, tombstones, or puts of the least stamp where records without one have it. */
 export type Many = 'put' | 'buried' | 'bare';
@@ -77,8 +90,6 @@ export class Trips {
   /** The statements of a write whose guard SQL can say; null for the others. */
   of(write: Write): Trip | null {
     if (write.stamp === null) return this.#plainTrip(write);
-    // Whether it is there already is told by its record, not by a guard.
-    if (write.stamp === this.#reads.bare) return null;
     const { key, row, deadline, expected } = write;
     const stamp = stampToBytes(write.stamp);
     const texts = this.#texts;
@@ -226,6 +237,6 @@ export class Trips {
       kind === 'bare'
         ? { sql: texts.putManyBare, values: rows }
         : { sql: texts.insertBare, values: [...rows, BigInt(writes.length)] };
-    return [limits, this.#slots(COPY_SLOT), copy, ...end];
+    return [limits, this.#slots(COPY_GATE), this.#slots(COPY_SLOT), copy, ...end];
   }
 }

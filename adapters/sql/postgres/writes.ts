@@ -9,12 +9,14 @@ import { PipelineFailed, pipeline, type Rows } from './pipeline.ts';
 import type { Plan } from './plan.ts';
 import type { Reads } from './reads.ts';
 import { LIMITS, NO_LOGARITHM } from './texts.ts';
-import { applied, type Many, type Sent, type Trip, Trips } from './trips.ts';
+import { applied, COPY_STEPS, type Many, type Sent, type Trip, Trips } from './trips.ts';
 
 const BATCH_ROWS = 1_000;
 /** How many batches are put under their guards after one of which something was there; twice as many each time it is so again. */
 const GUARDED_BATCHES = 8;
 const MOST_GUARDED_BATCHES = 512;
+const STAMPED_BATCHES = 2;
+const MOST_STAMPED_BATCHES = 64;
 /** How often a write is tried whose answer says that things have just changed. */
 const TRIES = 8;
 type Outcome = CasOutcome | PutFault;
@@ -36,6 +38,9 @@ export class Writes {
   /** Batches that are not tried as inserts from now on, and how many it will be when one fails next. */
   #guarded = 0;
   #nextGuarded = GUARDED_BATCHES;
+  /** The same of batches of copies that get stamps, as tombstones are written beside them. */
+  #stamping = 0;
+  #nextStamping = STAMPED_BATCHES;
 
   constructor(database: PgDatabase, plan: Plan, reads: Reads) {
     this.#database = database;
@@ -184,19 +189,64 @@ export class Writes {
    * Puts rows with different keys. Where nothing is there, as in most of a backfill, an insert costs the server half of
    * what a guarded put does, and fails as a whole where something is.
    */
-  async #put(writes: readonly Write[], kind: 'put' | 'bare'): Promise<Outcome[]> {
+  async #put(writes: readonly Write[]): Promise<Outcome[]> {
     if (writes.length > 1 && this.#guarded === 0) {
-      const inserted = await this.#inserted(writes, kind);
+      const inserted = await this.#inserted(writes);
       if (inserted !== null) return inserted;
     }
     this.#guarded = Math.max(0, this.#guarded - 1);
-    return this.#together(writes, kind);
+    return this.#together(writes, 'put');
+  }
+
+  /**
+   * Puts copies that need no stamps: those that are not there. What somebody else may have put there is gone over, under
+   * a stamp; so is everything while tombstones are written, as neither shall wait for the other.
+   */
+  async #copied(writes: readonly Write[]): Promise<Outcome[]> {
+    if (this.#stamping > 0 || writes.length === 1) {
+      this.#stamping = Math.max(0, this.#stamping - 1);
+      return this.#put(writes);
+    }
+    const deadline = Math.min(...writes.map((write) => write.deadline));
+    for (const kind of ['insertBare', 'bare'] as const) {
+      const steps = this.#trips.many(writes, kind, deadline);
+      try {
+        const answers = await this.#database.use(deadline, (client) => pipeline(client, steps));
+        this.#nextStamping = STAMPED_BATCHES;
+        const inserted = applied(false);
+        if (kind === 'insertBare') return writes.map(() => inserted);
+        return await this.#completed(writes, new Set((answers[COPY_STEPS.answer] ?? []).map(([n]) => Number(n) - 1)));
+      } catch (error) {
+        if (!(error instanceof PipelineFailed) || isLost(error)) return writes.map(() => this.#fault(error));
+        if (error.step >= COPY_STEPS.first && error.step <= COPY_STEPS.last) {
+          if (this.#stamping === 0) {
+            this.#stamping = this.#nextStamping;
+            this.#nextStamping = Math.min(2 * this.#nextStamping, MOST_STAMPED_BATCHES);
+          }
+          break;
+        }
+      }
+    }
+    return this.#put(writes);
+  }
+
+  /** Puts what a batch has left, under stamps. */
+  async #completed(writes: readonly Write[], written: ReadonlySet<number>): Promise<Outcome[]> {
+    const left = writes.filter((_, i) => !written.has(i));
+    const found = left.length === 0 ? [] : await this.#together(left, 'put');
+    const inserted = applied(false);
+    let next = 0;
+    return writes.map((_, i) => {
+      if (written.has(i)) return inserted;
+      next += 1;
+      return found[next - 1] as Outcome;
+    });
   }
 
   /** Null: nothing was inserted, as something is there, is refused, or came too late. */
-  async #inserted(writes: readonly Write[], kind: 'put' | 'bare'): Promise<Outcome[] | null> {
+  async #inserted(writes: readonly Write[]): Promise<Outcome[] | null> {
     const deadline = Math.min(...writes.map((write) => write.deadline));
-    const steps = this.#trips.many(writes, kind === 'put' ? 'insert' : 'insertBare', deadline);
+    const steps = this.#trips.many(writes, 'insert', deadline);
     try {
       await this.#database.use(deadline, (client) => pipeline(client, steps));
       this.#nextGuarded = GUARDED_BATCHES;
@@ -231,7 +281,8 @@ export class Writes {
 
   #alike(writes: readonly Write[], kind: Many | 'refused'): Promise<Outcome[]> {
     if (kind === 'refused') return this.#looked(writes);
-    return kind === 'buried' ? this.#together(writes, kind) : this.#put(writes, kind);
+    if (kind === 'buried') return this.#together(writes, kind);
+    return kind === 'bare' ? this.#copied(writes) : this.#put(writes);
   }
 
   /** Answers by what is stored; writes one by one what would be applied after all. */
@@ -254,7 +305,7 @@ export class Writes {
   }
 
   /** Writes with different keys in one transaction, all of the same kind. @throws Refused when a row breaks a rule */
-  async #together(writes: readonly Write[], kind: Many): Promise<Outcome[]> {
+  async #together(writes: readonly Write[], kind: 'put' | 'buried'): Promise<Outcome[]> {
     const [first] = writes;
     if (first === undefined || writes.length === 1) return Promise.all(writes.map((write) => this.#settled(write)));
     const deadline = Math.min(...writes.map((write) => write.deadline));
@@ -278,13 +329,13 @@ export class Writes {
       }
       return writes.map(() => this.#fault(error));
     }
-    // Tombstones and bare copies have a step more, which locks.
+    // Tombstones have a step more, which locks.
     const [won = [], removed = []] = answers.slice(kind === 'put' ? 1 : 2);
     const outcomes: (Outcome | undefined)[] = new Array(writes.length);
     const gone = new Set(removed.map(([n]) => n));
     for (const [n = null, fresh = null] of won) {
       if (n === '0') continue;
-      outcomes[Number(n) - 1] = applied(kind === 'put' ? fresh !== 't' : kind === 'buried' && gone.has(n));
+      outcomes[Number(n) - 1] = applied(kind === 'put' ? fresh !== 't' : gone.has(n));
     }
     const left = writes.flatMap((_, i) => (outcomes[i] === undefined ? [i] : []));
     const looked = await this.#looked(left.map((i) => writes[i] as Write));
