@@ -15,8 +15,9 @@ const BATCH_ROWS = 1_000;
 /** How many batches are put under their guards after one of which something was there; twice as many each time it is so again. */
 const GUARDED_BATCHES = 8;
 const MOST_GUARDED_BATCHES = 512;
-const STAMPED_BATCHES = 2;
-const MOST_STAMPED_BATCHES = 64;
+/** A delete that meets copies waits for those under way: where there are many, copies without stamps are tried seldom. */
+const STAMPED_MS = 15_000;
+const MOST_STAMPED_MS = 600_000;
 /** How often a write is tried whose answer says that things have just changed. */
 const TRIES = 8;
 type Outcome = CasOutcome | PutFault;
@@ -38,9 +39,9 @@ export class Writes {
   /** Batches that are not tried as inserts from now on, and how many it will be when one fails next. */
   #guarded = 0;
   #nextGuarded = GUARDED_BATCHES;
-  /** The same of batches of copies that get stamps, as tombstones are written beside them. */
-  #stamping = 0;
-  #nextStamping = STAMPED_BATCHES;
+  /** Copies get stamps until then, as tombstones are written beside them; and for how long when that is seen next. */
+  #stampedUntil = 0;
+  #stampedMs = STAMPED_MS;
 
   constructor(database: PgDatabase, plan: Plan, reads: Reads) {
     this.#database = database;
@@ -203,25 +204,23 @@ export class Writes {
    * a stamp; so is everything while tombstones are written, as neither shall wait for the other.
    */
   async #copied(writes: readonly Write[]): Promise<Outcome[]> {
-    if (this.#stamping > 0 || writes.length === 1) {
-      this.#stamping = Math.max(0, this.#stamping - 1);
-      return this.#put(writes);
-    }
+    if (this.#database.now() < this.#stampedUntil || writes.length === 1) return this.#put(writes);
     const deadline = Math.min(...writes.map((write) => write.deadline));
     for (const kind of ['insertBare', 'bare'] as const) {
       const steps = this.#trips.many(writes, kind, deadline);
       try {
         const answers = await this.#database.use(deadline, (client) => pipeline(client, steps));
-        this.#nextStamping = STAMPED_BATCHES;
         const inserted = applied(false);
         if (kind === 'insertBare') return writes.map(() => inserted);
         return await this.#completed(writes, new Set((answers[COPY_STEPS.answer] ?? []).map(([n]) => Number(n) - 1)));
       } catch (error) {
         if (!(error instanceof PipelineFailed) || isLost(error)) return writes.map(() => this.#fault(error));
         if (error.step >= COPY_STEPS.first && error.step <= COPY_STEPS.last) {
-          if (this.#stamping === 0) {
-            this.#stamping = this.#nextStamping;
-            this.#nextStamping = Math.min(2 * this.#nextStamping, MOST_STAMPED_BATCHES);
+          const now = this.#database.now();
+          // Others that were under way say the same once more.
+          if (now >= this.#stampedUntil) {
+            this.#stampedUntil = now + this.#stampedMs;
+            this.#stampedMs = Math.min(2 * this.#stampedMs, MOST_STAMPED_MS);
           }
           break;
         }
