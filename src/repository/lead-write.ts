@@ -82,8 +82,8 @@ export class LeadWrite implements Watched, InFlightWrite {
   /** When it was first sent to the store that is at work on it, on the monotonic clock. */
   #sentAt = 0;
   #lastDeadline = 0;
-  /** A copy was sent and nobody knows what became of it. */
-  #unknown = false;
+  /** Why nobody knows what became of a copy that was sent; null where all is known. */
+  #unknown: StoreFault | null = null;
   /** What it waits for as a link: its first lead copy; then, if that was answered, the first copy of its mirror put. */
   #awaits: 'lead' | 'late lead' | 'mirror' = 'lead';
 
@@ -298,17 +298,17 @@ export class LeadWrite implements Watched, InFlightWrite {
       const waited = clock.monotonic() - this.#sentAt;
       if (this.#phase !== 'lead') throw this.#unknownError('the write was abandoned'); // nobody listens any more
       if (outcome instanceof StoreFault) {
-        if (outcome.outcome === 'unknown') this.#unknown = true;
-        else if (!this.#unknown && (attempt >= SURE_RETRIES || waited >= settings.operationTimeoutMs)) {
+        if (outcome.outcome === 'unknown') this.#unknown = outcome;
+        else if (this.#unknown === null && (attempt >= SURE_RETRIES || waited >= settings.operationTimeoutMs)) {
           throw new StoreUnavailable(`${this.lead.label} cannot be written: ${outcome.message}`, { cause: outcome });
         }
       } else if (outcome.kind === 'applied') {
         return outcome;
       } else if (outcome.kind === 'expired') {
-        if (!this.#unknown && waited >= settings.operationTimeoutMs) {
+        if (this.#unknown === null && waited >= settings.operationTimeoutMs) {
           throw new DeadlineExceeded(`${this.lead.label} got the write after its deadline and left all as it was`);
         }
-      } else if (!this.#unknown) {
+      } else if (this.#unknown === null) {
         return outcome;
       } else if (
         outcome.kind === 'superseded' ||
@@ -320,15 +320,13 @@ export class LeadWrite implements Watched, InFlightWrite {
         // What is refused, or taken, may be free again when an earlier copy arrives: only its deadline ends that.
         return this.#giveUp();
       }
-      if (!this.#unknown || resend) {
+      if (this.#unknown === null || resend) {
         await this.#pause(Math.min(FIRST_BACKOFF_MS * 2 ** attempt, LONGEST_BACKOFF_MS) * (0.5 + random()));
         if (this.#phase !== 'lead') throw this.#unknownError('the write was abandoned');
       }
-      if (this.#unknown) {
+      if (this.#unknown !== null) {
         const late = clock.monotonic() - this.#sentAt;
-        if (late >= settings.operationTimeoutMs) {
-          this.#leaveCaller(this.#unknownError(`the store did not answer within ${settings.operationTimeoutMs} ms`));
-        }
+        if (late >= settings.operationTimeoutMs) this.#leaveCaller(this.#unknownError(this.#unknown.message));
         if (!resend || late >= 2 * settings.operationTimeoutMs) return this.#giveUp();
       }
       const deadline = this.#deadlineOrNull(settings.putTimeoutMs);
@@ -342,7 +340,7 @@ export class LeadWrite implements Watched, InFlightWrite {
     try {
       return this.#nextDeadline(putTimeoutMs);
     } catch (error) {
-      if (this.#unknown) return null;
+      if (this.#unknown !== null) return null;
       throw error;
     }
   }
@@ -372,12 +370,13 @@ export class LeadWrite implements Watched, InFlightWrite {
 
   /** Nothing is sent any more: in flight until every copy's deadline has passed at the store (R4). */
   async #giveUp(): Promise<never> {
-    this.#leaveCaller(this.#unknownError('the store did not answer'));
+    const why = this.#unknown?.message ?? 'the store did not answer';
+    this.#leaveCaller(this.#unknownError(why));
     const until = settledAt(this.lead, this.#lastDeadline);
     while (this.#phase === 'lead' && this.lead.now() <= until) {
       await this.#pause(Math.min(Math.max(until - this.lead.now() + 1, 1), LONGEST_BACKOFF_MS));
     }
-    return this.#undecided('the store did not answer');
+    return this.#undecided(why);
   }
 
   #undecided(why: string): never {
@@ -389,6 +388,7 @@ export class LeadWrite implements Watched, InFlightWrite {
     return new OutcomeUnknown(`the write may or may not have been applied: ${why}`, {
       remedy: 'read the key before you write it again',
       details: { store: this.lead.label },
+      cause: this.#unknown ?? undefined,
     });
   }
 

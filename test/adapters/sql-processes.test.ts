@@ -5,6 +5,7 @@ import { systemClock } from '../../src/core/clock.ts';
 import { StoreFault } from '../../src/core/errors.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { makeStamp } from '../../src/core/stamp.ts';
+import { hasSmallDisk, onSmallDisk } from '../support/small-disk.ts';
 import { onFile } from './sql-harness.ts';
 
 const run = promisify(execFile);
@@ -117,3 +118,15 @@ it('a file that cannot be written is a fault with nothing written, not a rejecti
     { kind: 'fault', outcome: 'nothing-written' },
   ]);
 });
+
+it.skipIf(!hasSmallDisk)(
+  'a put that finds no room on the disk has surely written nothing, and succeeds when there is',
+  async () => {
+    expect(await onSmallDisk('full-disk-store')).toEqual({
+      full: 'nothing-written: SQLITE_FULL',
+      left: null,
+      room: 'applied',
+      kept: 'a',
+    });
+  },
+);

@@ -134,11 +134,15 @@ describe('a lead put whose answer is lost', () => {
     expect(await service.items.get(key)).toStrictEqual(item('ada', '1', 3));
   });
 
-  test('is not sent again while stamping is off', async () => {
+  test('is not sent again while stamping is off; the caller hears what the store answered last, on or off', async () => {
+    const message = expect.stringContaining('the database did not answer');
+    const unknown = { code: 'OUTCOME_UNKNOWN', message, cause: { code: 'STORE_FAULT' } };
     await using service = await startService({ settings: { putTimeoutMs: 200, operationTimeoutMs: 400 } });
     service.faults.old = ({ op }) => (isWrite(op) ? { kind: 'lose-answer' } : undefined);
-    await expect(service.items.put(item('ada', '1'))).rejects.toBeInstanceOf(OutcomeUnknown);
+    await expect(service.items.put(item('ada', '1'))).rejects.toMatchObject(unknown);
     expect(service.requests).toStrictEqual(['old putPlain']);
+    await service.to('dualwrite');
+    await expect(service.items.put(item('ada', '1'))).rejects.toMatchObject(unknown);
   });
 });
 

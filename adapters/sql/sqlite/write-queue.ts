@@ -1,5 +1,5 @@
 import { pauseMs, type SqliteConnection } from './connection.ts';
-import { classify, storeFault } from './faults.ts';
+import { classify, sqliteCode, storeFault } from './faults.ts';
 
 /** What a job gets that was not begun before its deadline. */
 export const EXPIRED = Symbol('expired');
@@ -167,7 +167,10 @@ export class WriteQueue {
       if (open && kind === 'rejected') {
         return jobs.length === 1 ? { kind: 'settled', results: [{ error }] } : { kind: 'again', how: 'apart' };
       }
-      return failed(error, open ? 'nothing-written' : 'unknown');
+      // Of what finds no room SQLite itself takes everything back: the commit's own mark comes last. Of a disk that fails
+      // it may be there already.
+      const undone = open || sqliteCode(error) === 'SQLITE_FULL';
+      return failed(error, undone ? 'nothing-written' : 'unknown');
     }
     return { kind: 'settled', results };
   }
