@@ -40,8 +40,8 @@ export interface ControlDialect {
   readonly label: string;
   /** The most rows that one INSERT should hold. */
   readonly insertBatch: number;
-  /** False when there is surely no database yet; asks nothing of it. */
-  exists(): boolean;
+  /** Another text where another database stands now; null where there is surely none. Asks nothing of it. */
+  place(): string | null;
   /**
    * Runs `body` in one serializable transaction, once. It waits for a lock itself; a conflict that only a new
    * transaction can end is thrown and classified as `again`. What `changed` says when the body is through is told to

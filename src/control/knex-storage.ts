@@ -38,6 +38,7 @@ export class KnexStorage implements ControlStorage {
   readonly #dialect: ControlDialect;
   readonly #patience: () => Patience;
   readonly #watches = new Set<ChangeWatch>();
+  #place: string | null = null;
   #ready: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
@@ -75,7 +76,8 @@ export class KnexStorage implements ControlStorage {
   async prepare(): Promise<void> {
     if (this.#closing !== null) throw new Closed('the control storage was closed');
     const patience = this.#patience();
-    if (this.#dialect.exists() && (await this.#try(patience, () => this.#inspect(patience, schemaIsCurrent)))) return;
+    if (this.#dialect.place() !== null && (await this.#try(patience, () => this.#inspect(patience, schemaIsCurrent))))
+      return;
     await this.#try(patience, () =>
       this.#dialect.prepare(async (knex) => {
         // Another process may have been first; within the lock this is certain, and refuses what is newer.
@@ -111,8 +113,13 @@ export class KnexStorage implements ControlStorage {
     return result;
   }
 
-  /** The schema is looked at before the first transaction, and again until it was right once. */
+  /** The schema of a database is looked at before the first transaction, and again until it was right once. */
   #checkOnce(patience: Patience): Promise<void> {
+    const place = this.#dialect.place();
+    if (place !== null && place !== this.#place) {
+      this.#place = place;
+      this.#ready = null;
+    }
     this.#ready ??= this.#check(patience).catch((error: unknown) => {
       this.#ready = null;
       throw error;
@@ -121,7 +128,7 @@ export class KnexStorage implements ControlStorage {
   }
 
   async #check(patience: Patience): Promise<void> {
-    if (!this.#dialect.exists()) throw notPrepared();
+    if (this.#dialect.place() === null) throw notPrepared();
     await this.#try(patience, () => this.#inspect(patience, assertSchema));
   }
 

@@ -56,8 +56,8 @@ export class PostgresDialect implements ControlDialect {
     this.#listener = new PostgresListener({ open, place, instance, clock: machine, random });
   }
 
-  exists(): boolean {
-    return true;
+  place(): string {
+    return this.label;
   }
 
   transact<T>(

@@ -1,4 +1,6 @@
+import { statSync } from 'node:fs';
 import makeKnex, { type Knex } from 'knex';
+import { ControlUnavailable } from '../core/errors.ts';
 import { type Outcome, type Session, SILENT_LOG } from './control-dialect.ts';
 import { type Statement, StatementPlans } from './statement-plans.ts';
 
@@ -19,6 +21,12 @@ interface Driver {
 /** Texts repeat; those that do not are not kept for long. */
 const MOST_PREPARED = 500;
 
+/** Which file stands at a path: another text where another one has taken its place; null where there is none. */
+export function fileAt(path: string): string | null {
+  const file = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return file === undefined ? null : `${file.dev}:${file.ino}`;
+}
+
 /**
  * One connection to a SQLite file. knex opens it and looks after it; statements go straight to the driver, prepared once
  * and in the turn in which they are asked: the write lock is held for microseconds, not until the event loop comes round.
@@ -26,10 +34,14 @@ const MOST_PREPARED = 500;
 export class SqliteConnection implements Session {
   readonly knex: Knex;
   readonly plans: StatementPlans;
+  readonly #path: string;
   readonly #prepared = new Map<string, Prepared>();
   #driver: Driver | null = null;
+  /** The one that is open. */
+  #file: string | null = null;
 
   constructor(path: string, pragmas: readonly string[]) {
+    this.#path = path;
     this.knex = makeKnex({
       client: 'better-sqlite3',
       connection: { filename: path },
@@ -55,9 +67,29 @@ export class SqliteConnection implements Session {
     this.plans = new StatementPlans(this.knex);
   }
 
-  /** Connects, if it is not connected yet. */
-  async open(): Promise<void> {
-    if (this.#driver === null) await this.knex.raw('select 1');
+  /**
+   * Connects, if it is not connected to the file that stands at the path now: one that was removed can be read and written
+   * for as long as it is open, and nobody else sees what is written there. @returns whether it is connected anew
+   * @throws ControlUnavailable where there is none, as SQLite would make one
+   */
+  async open(): Promise<boolean> {
+    let file = fileAt(this.#path);
+    if (this.#driver !== null && file === this.#file) return false;
+    do {
+      if (this.#driver !== null) {
+        await this.close();
+        this.knex.initialize();
+      }
+      if (file === null) {
+        throw new ControlUnavailable(`the control database ${this.#path} is not there any more`, {
+          remedy: 'put it back; to make a new one, stop all services first, then `changeover prepare`',
+        });
+      }
+      this.#file = file;
+      await this.knex.raw('select 1');
+      file = fileAt(this.#path);
+    } while (file !== this.#file);
+    return true;
   }
 
   async run(statement: Statement): Promise<Outcome> {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Knex } from 'knex';
 import type { Clock } from '../core/clock.ts';
@@ -14,7 +14,7 @@ import {
 } from './control-dialect.ts';
 import { Mutex } from './mutex.ts';
 import type { Patience } from './patience.ts';
-import { SqliteConnection } from './sqlite-connection.ts';
+import { fileAt, SqliteConnection } from './sqlite-connection.ts';
 import { SqliteWatch } from './sqlite-watch.ts';
 
 /** SQLite sleeps 1, 2 and 5 ms for a lock and gives up; everything longer is waited for without blocking. */
@@ -119,8 +119,8 @@ class SqliteDialect implements ControlDialect {
     this.label = `the control database ${path}`;
   }
 
-  exists(): boolean {
-    return existsSync(this.#path);
+  place(): string | null {
+    return fileAt(this.#path);
   }
 
   transact<T>({ mode }: TransactOptions, patience: Patience, body: (session: Session) => Promise<T>): Promise<T> {

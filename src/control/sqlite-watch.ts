@@ -68,7 +68,8 @@ export class SqliteWatch implements ChangeWatch {
     do {
       this.#lookAgain = false;
       try {
-        await connection.open();
+        // Another file counts its commits by itself.
+        if (await connection.open()) this.#version = -1;
         const version = Number(connection.execute(VERSION).rows[0]?.['data_version']);
         if (version !== this.#version) this.#see(version);
       } catch {

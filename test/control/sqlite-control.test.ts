@@ -160,22 +160,42 @@ describe('a control plane in a worker', () => {
 });
 
 describe('the control plane on SQLite', () => {
+  const joining = () => ({
+    session: 's',
+    attempt: 1,
+    node: { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' },
+    migrations: ['events'],
+    deadlineLimit: Date.now() + 60_000,
+    stampLimit: STAMP_MIN,
+  });
+
   test('runs in its worker from end to end', async () => {
     const control = await openSqliteControl({ path: newFile() });
     onTestFinished(() => control.close());
     expect(await control.ensureMigration('events')).toMatchObject({ migration: 'events', revision: 1 });
     expect(await control.migrations()).toEqual(['events']);
     await expect(control.ruleset('nothing')).rejects.toBeInstanceOf(UnknownMigration);
-    const node = { host: 'h', pid: 1, processId: 'p', version: '1', name: 'n' };
-    const joined = await control.join({
-      session: 's',
-      attempt: 1,
-      node,
-      migrations: ['events'],
-      deadlineLimit: Date.now() + 60_000,
-      stampLimit: STAMP_MIN,
-    });
+    const joined = await control.join(joining());
     expect(joined.incarnation).toBeGreaterThanOrEqual(1);
     expect(joined.rulesets.map(({ migration }) => migration)).toEqual(['events']);
+  });
+
+  test('calls a process dead that joined a file that is gone: it joins the new one', async () => {
+    const path = newFile();
+    const control = await openSqliteControl({ path });
+    onTestFinished(() => control.close());
+    const { deadlineLimit, stampLimit } = joining();
+    const { incarnation } = await control.join(joining());
+    const health = { ...{ mirrorQueue: 0, shed: 0, operations: 0, errors: 0 }, memoryBytes: 0, aheadMs: 0 };
+    const nothing = { acknowledged: {}, dirt: [], divergences: [], shadow: [], traffic: {} };
+    const report = { incarnation, ...nothing, deadlineLimit, stampLimit, health: { ...health, highWater: STAMP_MIN } };
+    expect(await control.report(report)).toEqual({ standing: 'member' });
+    for (const end of ['', '-wal', '-shm']) rmSync(`${path}${end}`);
+    await expect(control.report(report)).rejects.toBeInstanceOf(ControlUnavailable);
+    const other = await openSqliteControl({ path });
+    onTestFinished(() => other.close());
+    expect(await control.report(report)).toEqual({ standing: 'dead' });
+    await control.join(joining());
+    expect(await other.fleet('alive')).toHaveLength(1);
   });
 });

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test, vi } from 'vitest';
 import { knexStorage } from '../../src/control/knex-storage.ts';
 import type { ControlStorage } from '../../src/control/storage.ts';
 import type { Change } from '../../src/core/control-client.ts';
-import { InvalidConfiguration, NotPrepared } from '../../src/core/errors.ts';
+import { ControlUnavailable, InvalidConfiguration, NotPrepared } from '../../src/core/errors.ts';
 import { makeStamp, STAMP_MIN } from '../../src/core/stamp.ts';
 import { migrationRow, nodeRow } from '../support/control-rows.ts';
 
@@ -57,6 +57,52 @@ describe('a control database on SQLite', () => {
       if (change === 'other') expect(heard[2]).toEqual([]);
     }
     await Promise.all([storage.close(), other.close()]);
+  });
+
+  test('is the file that stands at its path: one that was removed is left, by whoever writes, reads or listens', async () => {
+    const path = newFile();
+    const storage = knexStorage({ path });
+    await storage.prepare();
+    await storage.transaction((tx) => tx.insertMany('migrations', [migrationRow('a'), migrationRow('b')]));
+    const names = (s: ControlStorage) =>
+      s.read(async (tx) => (await tx.select('migrations', {})).map((row) => row.name));
+    expect(await names(storage)).toEqual(['a', 'b']);
+    let heard = 0;
+    storage.watch(
+      () => {
+        heard += 1;
+      },
+      { onlyRulesets: true },
+    );
+    await vi.waitUntil(() => heard > 0, PATIENCE);
+    for (const end of ['', '-wal', '-shm']) rmSync(`${path}${end}`);
+
+    await expect(names(storage)).rejects.toBeInstanceOf(ControlUnavailable);
+    const write = (name: string) => storage.transaction((tx) => tx.insert('migrations', migrationRow(name)));
+    await expect(write('lost')).rejects.toBeInstanceOf(ControlUnavailable);
+    expect(existsSync(path)).toBe(false);
+    writeFileSync(path, '');
+    await expect(names(storage)).rejects.toBeInstanceOf(NotPrepared);
+
+    const other = knexStorage({ path });
+    await other.prepare();
+    await other.transaction((tx) => tx.insert('migrations', migrationRow('anew')));
+    expect(await names(storage)).toEqual(['anew']);
+    await write('joined');
+    expect(await names(other)).toEqual(['anew', 'joined']);
+    heard = 0;
+    await other.transaction((tx) => tx.update('migrations', { name: 'anew' }, { revision: 2 }));
+    await vi.waitUntil(() => heard > 0, PATIENCE);
+
+    const aside = `${path}.aside`;
+    const copy = knexStorage({ path: aside });
+    await copy.prepare();
+    await copy.transaction((tx) => tx.insert('migrations', migrationRow('restored')));
+    await Promise.all([copy.close(), other.close()]);
+    for (const end of ['-wal', '-shm']) rmSync(`${path}${end}`);
+    renameSync(aside, path);
+    expect(await names(storage)).toEqual(['restored']);
+    await storage.close();
   });
 
   test('keeps the greatest stamps that an earlier version noted', async () => {
