@@ -47,8 +47,13 @@ export class ReportFiles {
       await attempt(format, file, async () => {
         // Whole or not at all: whoever collects reports may look at any time.
         const draft = `${file}.${process.pid}.tmp`;
-        await writeFile(draft, writeReport(document, format));
-        await rename(draft, file);
+        try {
+          await writeFile(draft, writeReport(document, format));
+          await rename(draft, file);
+        } catch (error) {
+          await rm(draft, { force: true });
+          throw error;
+        }
       });
       terminal.note(`${format} report: ${file}`);
     }

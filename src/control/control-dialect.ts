@@ -89,3 +89,7 @@ export function errorCode(error: unknown): string {
   if (typeof error !== 'object' || error === null || !('code' in error)) return '';
   return typeof error.code === 'string' ? error.code : '';
 }
+
+/** What to do about a failure of a full disk: SQLite's code, PostgreSQL's disk_full, the system's. */
+export const roomFor = (code: string): { readonly remedy?: string } =>
+  /^(SQLITE_FULL|53100|ENOSPC|EDQUOT)$/.test(code) ? { remedy: 'make room on its disk' } : {};

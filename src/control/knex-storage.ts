@@ -6,6 +6,7 @@ import {
   type ChangeWatch,
   type ControlDialect,
   errorCode,
+  roomFor,
   type Session,
   type TransactOptions,
 } from './control-dialect.ts';
@@ -148,7 +149,10 @@ export class KnexStorage implements ControlStorage {
             await patience.wait(this.#dialect.label, error);
             break;
           case 'unreachable':
-            throw new ControlUnavailable(`${this.#dialect.label} failed with ${errorCode(error)}`, { cause: error });
+            throw new ControlUnavailable(`${this.#dialect.label} failed with ${errorCode(error)}`, {
+              ...roomFor(errorCode(error)),
+              cause: error,
+            });
           case 'unusable':
             throw new InvalidConfiguration(`${this.#dialect.label} cannot be used: ${errorCode(error)}`, {
               cause: error,

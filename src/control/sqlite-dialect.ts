@@ -9,6 +9,7 @@ import {
   type ControlDialect,
   errorCode,
   type FailureKind,
+  roomFor,
   type Session,
   type TransactOptions,
 } from './control-dialect.ts';
@@ -72,7 +73,12 @@ class Lane {
       } catch (cause) {
         this.#rollback();
         // What reached the log before a failed fsync may be found there when the file is opened again.
-        throw new ControlUnavailable(`${this.#label} failed to commit`, { details: { outcome: 'unknown' }, cause });
+        const code = errorCode(cause);
+        throw new ControlUnavailable(`${this.#label} failed to commit: ${code}`, {
+          ...roomFor(code),
+          details: { outcome: 'unknown' },
+          cause,
+        });
       }
       return result;
     });

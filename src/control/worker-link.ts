@@ -32,10 +32,11 @@ export class WorkerLink {
     this.#clock = clock;
     this.#worker = new Worker(entry, { workerData: data, name: 'changeover-control' });
     this.#worker.on('message', (response: ControlResponse) => this.#receive(response));
-    this.#worker.on('messageerror', (cause) => this.#die(cause));
-    this.#worker.on('error', (cause) => this.#die(cause));
-    this.#worker.on('exit', () => {
-      this.#die(undefined);
+    for (const event of ['messageerror', 'error'] as const) {
+      this.#worker.on(event, (cause: unknown) => this.#die(cause instanceof Error ? cause.message : `${cause}`, cause));
+    }
+    this.#worker.on('exit', (code) => {
+      this.#die(`exit code ${code}`);
       this.#exited.resolve();
     });
   }
@@ -138,8 +139,8 @@ export class WorkerLink {
     return pending;
   }
 
-  #die(cause: unknown): void {
-    this.#dead ??= new ControlUnavailable('the worker of the control plane has ended', {
+  #die(why: string, cause?: unknown): void {
+    this.#dead ??= new ControlUnavailable(`the worker of the control plane has ended: ${why}`, {
       remedy: 'restart the process',
       // A call that was under way may have been committed.
       details: { outcome: 'unknown' },

@@ -97,3 +97,11 @@ test('annotations stand on stdout, and on stderr where stdout is for the documen
   expect(json.noted).toEqual(plain.said);
   expect(json.said).toEqual([]);
 });
+
+test('a report that cannot be written leaves nothing behind', async () => {
+  const path = folder();
+  mkdirSync(join(path, 'a.html'));
+  const write = new ReportFiles('html=a.html', path).write(document, new Notes(false));
+  await expect(write).rejects.toThrow(/html report cannot be written/);
+  expect(readdirSync(path)).toEqual(['a.html']);
+});

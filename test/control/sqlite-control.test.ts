@@ -127,8 +127,15 @@ describe('a control plane in a worker', () => {
     const waiting = plane.hang();
     const exiting = plane.exit();
     for (const call of [waiting, exiting]) await expect(call).rejects.toBeInstanceOf(ControlUnavailable);
-    await expect(plane.value()).rejects.toBeInstanceOf(ControlUnavailable);
+    await expect(plane.value()).rejects.toThrow(/has ended: exit code 7$/);
     await plane.close();
+  });
+
+  test('says what the worker died of', async () => {
+    const plane = await open();
+    const died = { code: 'CONTROL_UNAVAILABLE', message: expect.stringMatching(/has ended: out of everything$/) };
+    await expect(plane.collapse()).rejects.toMatchObject({ ...died, cause: { name: 'RangeError' } });
+    await expect(plane.value()).rejects.toMatchObject(died);
   });
 
   test('finishes what was called before it closes, takes no more, and leaves no handle', async () => {

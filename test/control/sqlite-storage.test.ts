@@ -9,6 +9,7 @@ import type { Change } from '../../src/core/control-client.ts';
 import { ControlUnavailable, InvalidConfiguration, NotPrepared } from '../../src/core/errors.ts';
 import { makeStamp, STAMP_MIN } from '../../src/core/stamp.ts';
 import { migrationRow, nodeRow } from '../support/control-rows.ts';
+import { hasSmallDisk, onSmallDisk } from '../support/small-disk.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'changeover-control-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -104,6 +105,22 @@ describe('a control database on SQLite', () => {
     expect(await names(storage)).toEqual(['restored']);
     await storage.close();
   });
+
+  test.skipIf(!hasSmallDisk)(
+    'says that its disk is full, and shows it to who asks whether it can be written',
+    async () => {
+      const full = {
+        code: 'CONTROL_UNAVAILABLE',
+        message: expect.stringMatching(/control\.db failed .*SQLITE_FULL$/),
+        remedy: 'make room on its disk',
+      };
+      expect(await onSmallDisk('full-disk-control')).toMatchObject({
+        empty: { notices: 0 },
+        full: { write: full, writable: full, notices: 0 },
+        room: { write: null, writable: null, notices: 0 },
+      });
+    },
+  );
 
   test('keeps the greatest stamps that an earlier version noted', async () => {
     const path = newFile();

@@ -49,6 +49,14 @@ export class CounterPlane {
     process.exit(7);
   }
 
+  /** Ends the worker by an error that nobody catches. */
+  async collapse(): Promise<never> {
+    setImmediate(() => {
+      throw new RangeError('out of everything');
+    });
+    return this.hang();
+  }
+
   async hang(): Promise<never> {
     return new Promise(() => {});
   }
