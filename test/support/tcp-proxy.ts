@@ -6,21 +6,28 @@ interface Cut {
   readonly when: 'before' | 'after';
 }
 
+const targetOf = ({ hostname, port }: URL): { readonly host: string; readonly port: number } => ({
+  host: hostname,
+  port: Number(port || 5432),
+});
+
 /** Stands between clients and a server, and breaks their lines where a test says. */
 export class TcpProxy implements AsyncDisposable {
   readonly #server: Server;
+  #target: { readonly host: string; readonly port: number };
   readonly #sockets = new Set<Socket>();
   #cut: Cut | null = null;
   #frozen = false;
 
-  private constructor(target: { readonly host: string; readonly port: number }) {
-    this.#server = createServer((client) => this.#relay(client, connect(target.port, target.host)));
+  private constructor(url: URL) {
+    this.#target = targetOf(url);
+    this.#server = createServer((client) => this.#relay(client, connect(this.#target.port, this.#target.host)));
   }
 
   /** @returns the proxy, and the URL that leads through it */
   static async create(url: string): Promise<{ readonly proxy: TcpProxy; readonly url: string }> {
     const through = new URL(url);
-    const proxy = new TcpProxy({ host: through.hostname, port: Number(through.port || 5432) });
+    const proxy = new TcpProxy(through);
     proxy.#server.listen(0, '127.0.0.1');
     await once(proxy.#server, 'listening');
     through.hostname = '127.0.0.1';
@@ -38,10 +45,20 @@ export class TcpProxy implements AsyncDisposable {
     this.#frozen = frozen;
   }
 
+  /** From now on new lines lead to another server, and those that are there are cut, as in a fail-over. */
+  leadTo(url: string): void {
+    this.#target = targetOf(new URL(url));
+    this.#cutAll();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
+    this.#cutAll();
     this.#server.close();
     await once(this.#server, 'close');
+  }
+
+  #cutAll(): void {
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   #relay(client: Socket, server: Socket): void {

@@ -3,7 +3,7 @@ import type { StoreFault } from '../../../src/core/errors.ts';
 import { ServerClock } from '../../../src/core/server-clock.ts';
 import { type KnexPool, ServerPool } from '../server/server-pool.ts';
 import type { PgClient } from './driver.ts';
-import { classify, storeFault } from './faults.ts';
+import { breaksConnection, classify, storeFault } from './faults.ts';
 import { forgetStatements, PipelineFailed, pipeline, type Rows, type Step } from './pipeline.ts';
 import { CLOCK } from './texts.ts';
 
@@ -24,7 +24,7 @@ export class PgDatabase {
     this.label = label;
     this.#pool = new ServerPool(knex, clock, label, {
       sever: (client) => client.connection.stream.destroy(),
-      breaks: (error) => error instanceof PipelineFailed && classify(error).kind === 'lost',
+      breaks: (error) => error instanceof PipelineFailed && breaksConnection(error),
       unreachable: (error) => storeFault(label, error, false),
     });
     this.#clock = new ServerClock(clock, label, CLOCK_ERROR_MS, async () => {

@@ -1,8 +1,9 @@
-import { InvalidConfiguration } from '../../../src/core/errors.ts';
+import { InvalidConfiguration, StoreFault } from '../../../src/core/errors.ts';
 import type { ResolvedSqlOptions } from '../options.ts';
 import { loadKnex } from '../server/load-knex.ts';
 import type { KnexPool } from '../server/server-pool.ts';
 import { nativeReader } from './cell.ts';
+import { IS_STANDBY, STANDBY, TO_THE_PRIMARY } from './standby.ts';
 
 /** The messages of the protocol that are used, as pg's connection sends them. */
 export interface PgWire {
@@ -30,6 +31,15 @@ export interface PgQuery {
 export interface PgClient {
   query(query: PgQuery): unknown;
   readonly connection: PgWire;
+}
+
+/** A client that nobody has been lent yet, as the driver itself has it. */
+interface NewClient {
+  query(
+    text: string,
+    done: (error: unknown, answers?: readonly { readonly rows: readonly { readonly standby?: string }[] }[]) => void,
+  ): void;
+  end(): Promise<void>;
 }
 
 interface PgModule {
@@ -60,6 +70,13 @@ function connectionSettings({ connection }: ResolvedSqlOptions): Readonly<Record
   return connection;
 }
 
+const standbyFault = ({ table }: ResolvedSqlOptions): StoreFault =>
+  new StoreFault(`postgres ${table}: topology:replica: ${STANDBY}`, {
+    outcome: 'nothing-written',
+    expected: 'the primary',
+    remedy: TO_THE_PRIMARY,
+  });
+
 /** Loads knex and pg. @throws InvalidConfiguration when they are not installed */
 export async function loadPostgres(options: ResolvedSqlOptions): Promise<KnexPool<PgClient>> {
   const settings = connectionSettings(options);
@@ -86,9 +103,13 @@ export async function loadPostgres(options: ResolvedSqlOptions): Promise<KnexPoo
       pool: {
         min: 0,
         max: options.pool,
-        afterCreate(client: { query(text: string, done: (error: unknown) => void): void }, done: unknown) {
-          const ready = done as (error: unknown, client: unknown) => void;
-          client.query(PRINTED, (error) => ready(error, client));
+        afterCreate(client: NewClient, ready: (error: unknown, client: unknown) => void) {
+          client.query(`${PRINTED}; ${IS_STANDBY}`, (error, answers) => {
+            const refused = error ?? (answers?.at(-1)?.rows[0]?.standby === 'true' ? standbyFault(options) : null);
+            // Knex forgets a connection that is refused, but does not end it.
+            if (refused !== null) void client.end().catch(() => {});
+            ready(refused, client);
+          });
         },
       },
     },

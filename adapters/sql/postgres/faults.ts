@@ -58,6 +58,9 @@ const rejected = (reason: Rejection['reason'], message: string): Failure => ({
 /** Connection, resources, shutdown, time-outs of sessions, system, internal: what ends connections. */
 const GONE = /^(08|25P0[34]|53|57P|58|F0|XX)/;
 
+/** The server, or the session, takes no writes. */
+const READ_ONLY = '25006';
+
 /** An invalid text at this point is that of an enum: all other values were looked at before. */
 const INVALID_TEXT = '22P02';
 
@@ -86,6 +89,13 @@ export function classify(failed: unknown): Failure {
   if (code === '0A000' || code === '26000') return { kind: 'stale' };
   return { kind: 'failed', code, pressure: kind === '53' };
 }
+
+/**
+ * Whether a connection may not be used again. One that reads only has surely written nothing, but would go on so: a
+ * pooler may have led it to a standby, or the database was opened for writing since.
+ */
+export const breaksConnection = (failed: PipelineFailed): boolean =>
+  classify(failed).kind === 'lost' || codeOf(failed) === READ_ONLY;
 
 /** The fault of a call that is not a write, or of a write that is not otherwise answered. */
 export function storeFault(label: string, error: unknown, write: boolean): StoreFault {

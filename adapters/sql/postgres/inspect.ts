@@ -4,6 +4,7 @@ import type { Layout } from '../layout.ts';
 import { type Ask, type PgTable, quote } from './catalog.ts';
 import type { Rows } from './pipeline.ts';
 import { makePlan } from './plan.ts';
+import { STANDBY, TO_THE_PRIMARY } from './standby.ts';
 
 /** The first version whose clock reads are exact and whose domains and functions are all that is used. */
 const OLDEST = 140_000;
@@ -78,8 +79,7 @@ function serverFindings(row: Row): readonly Finding[] {
     found.push(problem('version', 'server', `PostgreSQL ${version} is too old`, 'upgrade to PostgreSQL 14 or later'));
   }
   if (yes(recovering)) {
-    const remedy = 'connect to the primary (`target_session_attrs=read-write` in the URL, or its own host name)';
-    found.push(problem('topology', 'replica', 'the server is a replica: it takes no writes and its reads lag', remedy));
+    found.push(problem('topology', 'replica', STANDBY, TO_THE_PRIMARY));
   } else if (readOnly === 'on') {
     const remedy = `ALTER ROLE ${quote(String(user))} IN DATABASE ${quote(String(database))} SET default_transaction_read_only = off;`;
     found.push(problem('topology', 'read-only', 'transactions of this user are read-only', remedy));
