@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import pg from 'pg';
 import type { Outcome } from './control-dialect.ts';
-import { connectFailure } from './postgres-faults.ts';
+import { connectFailure, standbyFailure } from './postgres-faults.ts';
 import type { PostgresPlace } from './postgres-place.ts';
 import type { Statement } from './statement-plans.ts';
 
@@ -52,6 +52,7 @@ export class PostgresConnection {
       });
       const connection = new PostgresConnection(client, socket);
       await client.connect();
+      if (await connection.#isStandby()) throw standbyFailure(place.label);
       return connection;
     } catch (error) {
       socket.destroy();
@@ -86,6 +87,16 @@ export class PostgresConnection {
   async run({ sql, values }: Statement): Promise<Outcome> {
     const { rows, rowCount } = await this.client.query<Record<string, unknown>>(sql, [...values]);
     return { rows, met: rowCount ?? 0 };
+  }
+
+  async #isStandby(): Promise<boolean> {
+    const cut = setTimeout(() => this.destroy(), CONNECT_MS);
+    try {
+      const [answer] = await this.query('SELECT pg_is_in_recovery() AS standby');
+      return answer?.rows[0]?.['standby'] === true;
+    } finally {
+      clearTimeout(cut);
+    }
   }
 
   /** Ends it at once; what was asked is not answered any more. */

@@ -1,4 +1,4 @@
-import { ControlUnavailable, InvalidConfiguration } from '../core/errors.ts';
+import { ChangeoverError, ControlUnavailable, InvalidConfiguration } from '../core/errors.ts';
 import { errorCode, type FailureKind } from './control-dialect.ts';
 
 /** The connection ended before COMMIT was sent, so the server has undone whatever the transaction did. */
@@ -20,7 +20,8 @@ const AWAY = /^(08|53|25006|57|58|F0|XX)/;
 /** After these the server closes the connection. */
 const FAREWELL = /^(08|57P01|57P02|57P03|57P05|25P03|25P04)/;
 /** After these a COMMIT has surely done nothing; 40003 is the one that does not know. */
-const UNDONE = /^(40(?!003)|23|25P02)/;
+const UNDONE = /^(40(?!003)|23|25006|25P02)/;
+const READ_ONLY = '25006';
 
 export function classifyPostgres(error: unknown): FailureKind {
   if (error instanceof ConnectionLost) return 'again';
@@ -33,11 +34,22 @@ export function classifyPostgres(error: unknown): FailureKind {
 /** Whether the server said goodbye with it. */
 export const endsConnection = (error: unknown): boolean => FAREWELL.test(errorCode(error));
 
+/** Whether the connection takes no writes: a pooler may have led it to a standby. Another one may take them. */
+export const takesNoWrites = (error: unknown): boolean => errorCode(error) === READ_ONLY;
+
 /** Whether a COMMIT that was answered with it has surely changed nothing. */
 export const isUndone = (error: unknown): boolean => UNDONE.test(errorCode(error));
 
+/** The standby's rows are of some time ago: who went by them could take a move for one that never was. */
+export const standbyFailure = (label: string): ControlUnavailable =>
+  new ControlUnavailable(`${label} is a standby, not the primary`, {
+    expected: 'the primary',
+    remedy: 'let the URL name a host that leads to the primary only (the driver heeds no `target_session_attrs`)',
+  });
+
 /** Why no connection came about: whatever has no code is a time-out or a broken line. */
 export function connectFailure(label: string, cause: unknown): Error {
+  if (cause instanceof ChangeoverError) return cause;
   const code = errorCode(cause);
   if (REFUSED.test(code)) {
     return new InvalidConfiguration(`${label} refuses this process: ${code}`, {

@@ -7,7 +7,7 @@ import type { DatabaseClock } from './database-clock.ts';
 import { Mutex } from './mutex.ts';
 import type { Patience } from './patience.ts';
 import type { Answer, PostgresConnection } from './postgres-connection.ts';
-import { ConnectionLost, endsConnection, isUndone } from './postgres-faults.ts';
+import { ConnectionLost, endsConnection, isUndone, takesNoWrites } from './postgres-faults.ts';
 import { channelOf, type PostgresPlace } from './postgres-place.ts';
 import { StatementPlans } from './statement-plans.ts';
 
@@ -106,30 +106,35 @@ export class PostgresLane {
     changed: () => Change | null,
   ): Promise<T> {
     return this.#exclusively(patience.leftMs + STATEMENT_MS, async (connection) => {
-      const asked: (() => void)[] = [];
+      const asked: (() => Promise<unknown>)[] = [];
       const result = body({
         ...this.#session(connection),
-        run: (statement) => new Promise((resolve) => asked.push(() => resolve(connection.run(statement)))),
+        run: (statement) =>
+          new Promise((resolve) =>
+            asked.push(() => {
+              const answered = connection.run(statement);
+              resolve(answered);
+              return answered;
+            }),
+          ),
       });
-      const ask = (): void => {
-        for (const each of asked) each();
-      };
+      const ask = (): readonly Promise<unknown>[] => asked.map((each) => each());
       if (this.#parts.mode === 'read' && asked.length === 1) {
         ask();
         return result;
       }
-      const all = await connection.together(() => {
-        const begun = connection.query(this.#begin(patience));
-        ask();
+      const { parts, end } = connection.together(() => {
+        const begun = connection.query(this.#begin(patience)).then((answers) => this.#tell(answers));
+        const answered = ask();
         // In a text of its own: of one that fails the server skips the rest, and COMMIT is what ends the transaction.
         const announcement = this.#announcement(changed());
         const announced = announcement === '' ? null : connection.query(announcement);
-        return Promise.allSettled([begun, result, announced, connection.query('COMMIT')]);
+        const end = connection.query('COMMIT');
+        return { parts: [begun, ...answered, result, announced, end], end };
       });
-      const [begin, , , end] = all;
-      if (begin.status === 'fulfilled') this.#tell(begin.value);
-      for (const part of all) if (part.status === 'rejected') throw part.reason;
-      if (end.status === 'fulfilled') this.#checkCommitted(end.value);
+      // The first failure says why; those behind it say no more than that something had failed.
+      for (const part of await Promise.allSettled(parts)) if (part.status === 'rejected') throw part.reason;
+      this.#checkCommitted(await end);
       return result;
     });
   }
@@ -156,14 +161,19 @@ export class PostgresLane {
     this.#waiting += 1;
     try {
       return await this.#mutex.run(async () => {
+        const kept = this.#connection;
         const connection = await this.#connected();
         const { machine } = this.#parts;
         const watchdog = machine.after(limitMs + UNANSWERED_MS, () => connection.destroy(), true);
         try {
           return await run(connection);
         } catch (error) {
-          if (error instanceof ChangeoverError || !(connection.lost || endsConnection(error))) throw error;
+          if (error instanceof ChangeoverError) throw error;
+          const readOnly = takesNoWrites(error);
+          if (!(connection.lost || endsConnection(error) || readOnly)) throw error;
           connection.destroy();
+          // A new one would be led to the same database again.
+          if (readOnly && connection !== kept) throw error;
           throw error instanceof ConnectionLost ? error : new ConnectionLost(error);
         } finally {
           watchdog.cancel();

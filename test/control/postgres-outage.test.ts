@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { memory } from '../../adapters/memory/index.ts';
+import { postgresStorage } from '../../src/control/postgres-control.ts';
 import { type Control, control, defineConfig, migration, open } from '../../src/index.ts';
 import { OwnPostgres } from '../support/own-postgres.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 
 interface Item {
   readonly user: string;
@@ -70,4 +72,25 @@ describe('services whose control database goes away', () => {
       expect((await items.get({ user: 'u49', id: '1' }))?.n).toBe(49);
     },
   );
+
+  test('say that it is a standby where its name leads to one for a while, and follow when it leads to the primary', async () => {
+    const made = postgresStorage({ url: server.url }).storage;
+    await made.prepare();
+    await made.close();
+    const standby = await server.replica();
+    const { proxy, url } = await TcpProxy.create(server.url);
+    onTestFinished(() => proxy[Symbol.asyncDispose]());
+    const { storage } = postgresStorage({ url });
+    onTestFinished(() => storage.close());
+    await storage.read((tx) => tx.count('migrations', {}));
+    proxy.leadTo(standby.url);
+    const refused = { code: 'CONTROL_UNAVAILABLE', message: expect.stringMatching('is a standby, not the primary$') };
+    const read = (): Promise<number> => storage.read((tx) => tx.count('migrations', {}));
+    const write = (): Promise<unknown> => storage.transaction((tx) => tx.remove('dirt', {}));
+    await expect(read()).rejects.toMatchObject(refused);
+    await expect(write()).rejects.toMatchObject(refused);
+    proxy.leadTo(server.url);
+    expect(await write()).toBe(0);
+    expect(await read()).toBe(0);
+  });
 });

@@ -208,6 +208,32 @@ describe.skipIf(missing !== undefined)('a control database on PostgreSQL', () =>
     expect(await revision(storage)).toBe(1);
   });
 
+  test('keeps no connection that takes no writes', async () => {
+    const url = database.newUrl();
+    await counter(url);
+    const name = new URL(url).pathname.slice(1);
+    await database.query(`alter database ${name} set default_transaction_read_only = on`);
+    onTestFinished(
+      async () => void (await database.query(`alter database ${name} reset default_transaction_read_only`)),
+    );
+    const storage = open(url);
+    const refused = { code: 'CONTROL_UNAVAILABLE', message: expect.stringMatching('failed with 25006$') };
+    await expect(increment(storage)).rejects.toMatchObject(refused);
+    await database.query(`alter database ${name} reset default_transaction_read_only`);
+    await increment(storage);
+    expect(await revision(storage)).toBe(1);
+  });
+
+  test('says of what is asked at once why it failed, not that something before had failed', async () => {
+    const storage = await counter(database.newUrl());
+    const failed = storage.transactionAtOnce(async (tx) => {
+      const asked = ['counter', 'another'].map((name) => tx.insert('migrations', migrationRow(name)));
+      const [, second] = await Promise.allSettled(asked);
+      if (second?.status === 'rejected') throw second.reason;
+    });
+    await expect(failed).rejects.toMatchObject({ code: '23505' });
+  });
+
   test('does not notice that its connections were ended while they rested', async () => {
     const url = database.newUrl();
     const storage = await counter(url);
