@@ -28,6 +28,17 @@ const SIZE = `SELECT coalesce(sum(pg_relation_size(c.oid)), 0) / current_setting
 const STAMP_COLUMNS = `SELECT attname FROM pg_attribute
   WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped`;
 
+/**
+ * Whoever may use the records must be able to use their stamps: another role may have made these. Of the role that
+ * makes them nothing is said, as they are its own.
+ */
+const GRANTS = `SELECT format('GRANT %s ON %s TO %s', string_agg(privilege, ', ' ORDER BY privilege), $2::text, role)
+  FROM (SELECT DISTINCT a.privilege_type AS privilege,
+      CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS role
+    FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a
+    WHERE c.oid = $1::oid AND a.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')) AS q
+  WHERE role <> quote_ident(current_user) GROUP BY role ORDER BY role`;
+
 /** One table and its stamp table. */
 export class PgTableAccess implements TableAccess {
   readonly ranges: RangeAccess | undefined;
@@ -82,7 +93,7 @@ export class PgTableAccess implements TableAccess {
   }
 
   async prepare(dryRun: boolean, side: Side): Promise<readonly string[]> {
-    const { layout, stamps } = this.#plan;
+    const { layout, table, stamps } = this.#plan;
     const complete = await this.#complete();
     if (complete === false) {
       throw new InvalidConfiguration(
@@ -92,16 +103,19 @@ export class PgTableAccess implements TableAccess {
     }
     if (complete === true) return [];
     const create = this.#creation();
+    const [found = []] = await this.#database.read([{ sql: GRANTS, values: [table.oid, stamps] }]);
+    const grants = found.map(([grant]) => String(grant));
     if (!dryRun) {
       await this.#database.keep([
         // Another process may be at it; CREATE TABLE IF NOT EXISTS alone fails for one of two.
         { sql: 'SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))', values: [`changeover ${stamps}`] },
         { sql: create.replace('CREATE TABLE', 'CREATE TABLE IF NOT EXISTS'), values: [], fresh: true },
+        ...grants.map((sql) => ({ sql, values: [], fresh: true })),
         ...(side === 'new' ? [{ sql: `DO ${literal(this.#marking())}`, values: [], fresh: true }] : []),
       ]);
       await this.#reads.lookForStamps();
     }
-    return [create];
+    return [create, ...grants];
   }
 
   async dropStampTable(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
-import { describe, expect, it } from 'vitest';
+import pg from 'pg';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { storeFault } from '../../../adapters/sql/postgres/faults.ts';
 import { Closed, InvalidConfiguration, NotPrepared } from '../../../src/core/errors.ts';
 import { KeySpec } from '../../../src/core/record-key.ts';
@@ -53,6 +54,44 @@ describePostgres('the stamp table', () => {
     ]);
     await store.finish({});
     expect(await place.rows("SELECT to_regclass('things_changeover')")).toEqual([[null]]);
+  });
+
+  it('may be used by every role that may use the records, whoever prepares them', async () => {
+    await using place = await onPostgres(SIMPLE);
+    const [service, owner] = ['Service of', 'owner of'].map(
+      (name) => `${name} ${new URL(place.url).pathname.slice(1)}`,
+    );
+    await place.rows(`CREATE ROLE "${service}" LOGIN PASSWORD 'service'`);
+    await place.rows(`CREATE ROLE "${owner}"`);
+    onTestFinished(async () => {
+      const admin = new pg.Client(testServer('postgres').url);
+      await admin.connect();
+      for (const role of [service, owner]) await admin.query(`DROP ROLE "${role}"`);
+      await admin.end();
+    });
+    await place.rows(`ALTER TABLE things OWNER TO "${owner}"`);
+    await place.rows(`GRANT SELECT, INSERT, UPDATE, DELETE, TRIGGER ON things TO "${service}"`);
+    await place.rows('GRANT SELECT ON things TO PUBLIC');
+    const url = Object.assign(new URL(place.url), { username: service, password: 'service' });
+    const store = await place.open({ connection: url.href }, keys);
+    const plain = { ...entry('a', 1, { n: 1 }), stamp: null };
+    await store.putPlain(plain, later(store));
+    const administrator = await place.open({}, keys);
+    const { actions } = await administrator.prepare({ dryRun: true });
+    expect(actions.slice(1)).toEqual(
+      [
+        `GRANT DELETE, INSERT, SELECT, UPDATE ON "public"."things_changeover" TO "${owner}"`,
+        'GRANT SELECT ON "public"."things_changeover" TO PUBLIC',
+        `GRANT DELETE, INSERT, SELECT, UPDATE ON "public"."things_changeover" TO "${service}"`,
+      ].toSorted(),
+    );
+    expect(await administrator.prepare()).toEqual({ actions });
+    expect((await store.get('["a"]', { id: 'a' }))?.value).toEqual({ id: 'a', n: 1 });
+    await store.putPlain(plain, later(store));
+    expect((await store.putIfNewer(entry('b', 2, { n: 2 }), later(store))).kind).toBe('applied');
+    expect((await store.putIfNewer(entry('a', 2, null), later(store))).kind).toBe('applied');
+    const { findings } = await store.inspect();
+    expect(findings.filter(({ kind }) => kind === 'permission')).toEqual([]);
   });
 
   it('lies beside its table, in whatever schema that is', async () => {
