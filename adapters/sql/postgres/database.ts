@@ -57,7 +57,7 @@ export class PgDatabase {
     return this.now() + CLOCK_ERROR_MS >= deadline;
   }
 
-  /** Work on a connection, until a deadline in the server's time. Errors are the work's own, or StoreFault. */
+  /** Work on a connection, until a deadline in the server's time; begun anew if it was stale. Errors are the work's own, or StoreFault. */
   async use<T>(deadline: number, work: (client: PgClient) => Promise<T>): Promise<T> {
     return this.#on(deadline - this.now(), work);
   }
@@ -67,8 +67,10 @@ export class PgDatabase {
       try {
         return await work(client);
       } catch (error) {
-        if (error instanceof PipelineFailed && classify(error).kind === 'stale') forgetStatements(client);
-        throw error;
+        if (!(error instanceof PipelineFailed) || classify(error).kind !== 'stale') throw error;
+        // Nothing happened. The same connection does it again: each other one may have to forget first, too.
+        forgetStatements(client);
+        return await work(client);
       }
     });
   }
@@ -87,14 +89,12 @@ export class PgDatabase {
     return this.#repeatable(UPKEEP_MS, steps, true);
   }
 
-  async #repeatable(withinMs: number, steps: readonly Step[], write: boolean, again = true): Promise<readonly Rows[]> {
+  async #repeatable(withinMs: number, steps: readonly Step[], write: boolean): Promise<readonly Rows[]> {
     try {
       return await this.#on(withinMs, (client) => pipeline(client, steps));
     } catch (error) {
       if (!(error instanceof PipelineFailed)) throw error;
-      const { kind } = classify(error);
-      if (kind === 'stale' && again) return this.#repeatable(withinMs, steps, write, false);
-      if (kind === 'no-table') throw error;
+      if (classify(error).kind === 'no-table') throw error;
       throw storeFault(this.label, error, write);
     }
   }

@@ -10,7 +10,7 @@ export type Failure =
   | { readonly kind: 'waited' }
   /** A table is not there (any more). Nothing happened. */
   | { readonly kind: 'no-table' }
-  /** The plan of a named statement fits no longer. Nothing happened. */
+  /** What is named is not what was sent under the name: it fits no longer, is gone, or there already. Nothing happened. */
   | { readonly kind: 'stale' }
   /** The server refuses or fails, nothing happened. */
   | { readonly kind: 'failed'; readonly code: string; readonly pressure: boolean }
@@ -58,6 +58,12 @@ const rejected = (reason: Rejection['reason'], message: string): Failure => ({
 /** Connection, resources, shutdown, time-outs of sessions, system, internal: what ends connections. */
 const GONE = /^(08|25P0[34]|53|57P|58|F0|XX)/;
 
+/**
+ * A plan whose tables were changed; a statement that is not there, or is there although this connection never sent it:
+ * a pooler gives each transaction another session of the server, which others have used.
+ */
+const STALE = /^(0A000|26000|42P05)$/;
+
 /** The server, or the session, takes no writes. */
 const READ_ONLY = '25006';
 
@@ -86,7 +92,7 @@ export function classify(failed: unknown): Failure {
   if (severity !== 'ERROR' && GONE.test(code)) return { kind: 'lost', code, pressure: kind === '53' };
   if (code === '55P03' || code === '57014') return { kind: 'waited' };
   if (code === '42P01') return { kind: 'no-table' };
-  if (code === '0A000' || code === '26000') return { kind: 'stale' };
+  if (STALE.test(code)) return { kind: 'stale' };
   return { kind: 'failed', code, pressure: kind === '53' };
 }
 

@@ -25,7 +25,8 @@ type Outcome = CasOutcome | PutFault;
 /** What a trip came to if not an outcome: look at what is stored, or do it again otherwise. */
 type Turn = 'look' | 'again';
 
-const ROLLBACK: Sent = { steps: [{ sql: 'ROLLBACK', values: [] }] };
+/** Parsed anew each time: what is named may be unknown to the session that a pooler has lent for the transaction. */
+const ROLLBACK: Sent = { steps: [{ sql: 'ROLLBACK', values: [], fresh: true }] };
 
 /** The connection cannot be asked to end its transaction. */
 const isLost = (error: unknown): boolean => error instanceof PipelineFailed && classify(error).kind === 'lost';
