@@ -144,6 +144,14 @@ export async function findTable(ask: Ask, table: string): Promise<PgTable | unde
   };
 }
 
+/** How the columns of a table are declared, by their names; none where there is no such table. */
+export async function declarationsOf(ask: Ask, reference: string): Promise<ReadonlyMap<string, string>> {
+  const [[found] = []] = await ask([{ sql: FIND, values: [reference] }]);
+  if (found === undefined) return new Map();
+  const [columns = []] = await ask([{ sql: COLUMNS, values: [String(found[0])] }]);
+  return new Map(columns.map((row) => [String(row[0]), String(row[1])]));
+}
+
 /** What the shared code asks of a table. */
 export const describeTable = ({ columns, indexes, binary }: PgTable): TableDescription => ({
   columns,

@@ -4,7 +4,7 @@ import type { Stamp } from '../../../src/core/stamp.ts';
 import type { CasOutcome, PutFault } from '../../../src/core/store.ts';
 import type { Bound } from '../column-codec.ts';
 import type { Held, HeldAt, KeyRange, RangeAccess, TableAccess, Write } from '../dialect.ts';
-import { quote } from './catalog.ts';
+import { type Ask, declarationsOf, quote } from './catalog.ts';
 import type { PgDatabase } from './database.ts';
 import { classify } from './faults.ts';
 import { PipelineFailed, type Rows, type Step } from './pipeline.ts';
@@ -24,9 +24,6 @@ const SIZE = `SELECT coalesce(sum(pg_relation_size(c.oid)), 0) / current_setting
     sum(greatest(c.reltuples, 0))::int8, bool_or(c.reltuples < 0 AND c.relkind = 'r')
   FROM pg_class c
   WHERE c.oid = $1::oid OR c.oid IN (SELECT relid FROM pg_partition_tree($1::oid) WHERE isleaf)`;
-
-const STAMP_COLUMNS = `SELECT attname FROM pg_attribute
-  WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped`;
 
 /**
  * Whoever may use the records must be able to use their stamps: another role may have made these. Of the role that
@@ -76,32 +73,42 @@ export class PgTableAccess implements TableAccess {
     return `BEGIN IF pg_has_role((SELECT relowner FROM pg_class WHERE oid = to_regclass('${stamps.replaceAll("'", "''")}')), 'USAGE') AND NOT EXISTS (SELECT 1 FROM ${records}) THEN COMMENT ON TABLE ${stamps} IS '${BARE_COPIES}'; END IF; END`;
   }
 
-  /** Undefined: there is no stamp table. Else whether it is one. */
-  async #complete(): Promise<boolean | undefined> {
-    const { layout, stamps } = this.#plan;
-    const [rows = []] = await this.#database.read([{ sql: STAMP_COLUMNS, values: [stamps] }]);
-    if (rows.length === 0) return undefined;
-    const found = new Set(rows.map(([name]) => name));
-    return [...layout.keys.map(({ name }) => name), layout.stampColumn, layout.deletedColumn].every((name) =>
-      found.has(name),
-    );
+  /** Undefined: there is no stamp table. Null: it is none. Else how its key is to be changed to hold the records' one. */
+  async #changes(): Promise<readonly string[] | null | undefined> {
+    const { layout, records, stamps } = this.#plan;
+    const ask: Ask = (steps) => this.#database.read(steps);
+    const found = await declarationsOf(ask, stamps);
+    if (found.size === 0) return undefined;
+    const keys = layout.keys.map(({ name }) => name);
+    if (![...keys, layout.stampColumn, layout.deletedColumn].every((name) => found.has(name))) return null;
+    // As they are now: the service's own migrations may have widened a column since it was looked at.
+    const wanted = await declarationsOf(ask, records);
+    return keys
+      .filter((name) => (wanted.get(name) ?? found.get(name)) !== found.get(name))
+      .map((name) => `ALTER COLUMN ${quote(name)} TYPE ${wanted.get(name)}`);
   }
 
   async prepared(): Promise<boolean> {
     await this.#reads.lookForStamps();
-    return (await this.#complete()) ?? false;
+    return (await this.#changes())?.length === 0;
   }
 
   async prepare(dryRun: boolean, side: Side): Promise<readonly string[]> {
     const { layout, table, stamps } = this.#plan;
-    const complete = await this.#complete();
-    if (complete === false) {
+    const changes = await this.#changes();
+    if (changes === null) {
       throw new InvalidConfiguration(
         `table ${layout.table}: the table "${layout.stampTable}" is there, but holds no stamps`,
         { expected: 'a name of its own in `stampTable`' },
       );
     }
-    if (complete === true) return [];
+    if (changes !== undefined && changes.length > 0) {
+      throw new InvalidConfiguration(
+        `table ${layout.table}: the key of "${layout.stampTable}" has other types, and refuses keys that the table takes`,
+        { expected: 'the types of the table itself', remedy: `ALTER TABLE ${stamps} ${changes.join(', ')};` },
+      );
+    }
+    if (changes !== undefined) return [];
     const create = this.#creation();
     const [found = []] = await this.#database.read([{ sql: GRANTS, values: [table.oid, stamps] }]);
     const grants = found.map(([grant]) => String(grant));

@@ -133,6 +133,34 @@ describePostgres('the stamp table', () => {
     await expect(store.prepare()).rejects.toBeInstanceOf(InvalidConfiguration);
   });
 
+  it('has the types of the key that the table has by now, or says how to change them', async () => {
+    await using place = await onPostgres(
+      'CREATE TABLE things (unit int4, id varchar(10) COLLATE "en-x-icu", n int4, PRIMARY KEY (unit, id))',
+    );
+    const store = await place.open({}, pairs);
+    await store.prepare();
+    await place.rows('ALTER TABLE things ALTER n TYPE int8');
+    expect(await store.prepared()).toBe(true);
+    await place.rows('ALTER TABLE things ALTER unit TYPE int8, ALTER id TYPE varchar(40) COLLATE "en-x-icu"');
+    const remedy =
+      'ALTER TABLE "public"."things_changeover" ALTER COLUMN "unit" TYPE bigint, ' +
+      'ALTER COLUMN "id" TYPE character varying(40) COLLATE pg_catalog."en-x-icu";';
+    for (const each of [store, await place.open({}, pairs)]) {
+      expect(await each.prepared()).toBe(false);
+      await expect(each.prepare({ dryRun: true })).rejects.toMatchObject({ code: 'INVALID_CONFIGURATION', remedy });
+    }
+    await place.rows(remedy);
+    const after = await place.open({}, pairs);
+    expect([await store.prepared(), await after.prepared(), await after.prepare()]).toEqual([
+      true,
+      true,
+      { actions: [] },
+    ]);
+    const key = { unit: 3_000_000_000n, id: 'longer than before' };
+    const wide = { id: pairs.id(key), key, stamp: makeStamp(1, 0, 1), value: { ...key, n: 1n } };
+    expect(await after.putIfNewer(wide, later(after))).toMatchObject({ kind: 'applied' });
+  });
+
   it('goes on when the table gets another column, or one gets another type', async () => {
     await using place = await onPostgres(SIMPLE);
     const store = await place.open({}, keys);
