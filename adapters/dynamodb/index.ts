@@ -30,7 +30,7 @@ export function dynamodb(options: DynamoDbOptions): StoreDefinition {
       attributes: resolved.attributes,
       reserved: resolved.reserved,
     }),
-    place: placeOf(resolved),
+    ...placeOf(resolved),
     async create(context) {
       checkKeyFields(resolved, context.keys);
       const name = '@aws-sdk/client-dynamodb';
@@ -41,9 +41,9 @@ export function dynamodb(options: DynamoDbOptions): StoreDefinition {
   } satisfies StoreDefinition);
 }
 
-/** Where the table is; whose key it is asked with is part of it, as another account has other tables of that name. */
-function placeOf({ client, endpoint, region, clientConfig, table }: ResolvedOptions): readonly unknown[] {
+/** Where the table is, and whose key it is asked with: another account has other tables of that name. */
+function placeOf({ client, endpoint, region, clientConfig, table }: ResolvedOptions) {
   const { credentials } = clientConfig;
   const account = typeof credentials === 'object' ? credentials.accessKeyId : credentials;
-  return ['dynamodb', client ?? endpoint, region, account, table];
+  return { place: ['dynamodb', client ?? endpoint, region, table], account };
 }

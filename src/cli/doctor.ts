@@ -77,9 +77,10 @@ function sayReport(terminal: Terminal, report: DoctorReport): void {
   if (clock !== null) line('', clock);
   for (const side of ['old', 'new'] as const) sayStore(terminal, migration, side, stores[side]);
   if (fleet !== null) {
-    const { nodes, acknowledged, behind } = fleet;
+    const { nodes, acknowledged, behind, unlike } = fleet;
     const late = behind.length === 0 ? '' : `; behind: ${printable(behind.join(', '))}`;
     line('fleet', `${acknowledged} of ${plural(nodes, 'process', 'processes')} at the present revision${late}`);
+    for (const each of unlike) line('', trouble(each));
   }
   const codecs = (['old', 'new'] as const).filter((side) => mapping.codecs[side]);
   line(

@@ -20,7 +20,7 @@ import * as dirt from './dirt.ts';
 import { behind, type FleetMember, fleetOf, membersBehind, migrationRow, stepFactsOf } from './facts.ts';
 import * as finish from './finish.ts';
 import * as fleetDesk from './fleet-desk.ts';
-import { fleetGate } from './gates.ts';
+import { fleetGate } from './fleet-gates.ts';
 import * as handovers from './handovers.ts';
 import * as jobDesk from './job-desk.ts';
 import * as lists from './lists.ts';

@@ -1,3 +1,4 @@
+import type { Configured } from '../core/control-client.ts';
 import { between, WHOLE_LINE } from '../core/dial.ts';
 import { UnknownMigration } from '../core/errors.ts';
 import { type Intervals, includes, NOTHING } from '../core/intervals.ts';
@@ -12,6 +13,8 @@ export interface FleetMember {
   readonly incarnation: number;
   readonly name: string;
   readonly acknowledged: number;
+  /** What it has configured for the migration, where it says so. */
+  readonly configured?: Configured | undefined;
 }
 
 /** What gates are computed from: durable revisions, acknowledgements, coverage and dirt, nothing else. */
@@ -61,6 +64,13 @@ export function nameOf(node: NodeRow): string {
   return `${name || 'process'} ${pid}@${host} (#${node.id})`;
 }
 
+/** A process and what it has configured for a migration, where it says so. */
+export function configuredMember(node: NodeRow, migration: string): Omit<FleetMember, 'acknowledged'> {
+  const { configured = {} } = node.info;
+  const own = Object.hasOwn(configured, migration) ? configured[migration] : undefined;
+  return { incarnation: node.id, name: nameOf(node), configured: own };
+}
+
 /** The members of the fleet whose acknowledgements a migration needs. */
 export async function fleetOf(tx: Transaction, migration: string): Promise<readonly FleetMember[]> {
   return membersOf(tx, migration, await aliveNodes(tx));
@@ -79,8 +89,7 @@ async function membersOf(
   });
   const byNode = new Map(nodes.map((node) => [node.id, node]));
   return acknowledgements.map(({ node, revision }) => ({
-    incarnation: node,
-    name: nameOf(byNode.get(node) as NodeRow),
+    ...configuredMember(byNode.get(node) as NodeRow, migration),
     acknowledged: revision,
   }));
 }

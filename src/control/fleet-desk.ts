@@ -7,7 +7,8 @@ import { initialRuleset, mirroredTo, type RulesetDocument } from '../core/rulese
 import type { Side } from '../core/stage.ts';
 import { STAMP_MIN } from '../core/stamp.ts';
 import { insertDirt } from './dirt.ts';
-import { migrationRow, nameOf } from './facts.ts';
+import { configuredMember, migrationRow, nameOf } from './facts.ts';
+import { unlikeIn } from './fleet-gates.ts';
 import { type Authorship, along, carried, cohortMovesSince, remember } from './publish.ts';
 import type { DirtRow, DivergenceRow, NodeRow, Transaction } from './storage.ts';
 import { foldTraffic, keepKnownTraffic, keepTraffic } from './traffic-desk.ts';
@@ -69,7 +70,17 @@ export async function join(tx: Transaction, request: JoinRequest, now: number): 
       revision: document.revision,
     });
   }
-  return { incarnation, rulesets };
+  const unlike = await unlikeAmong(tx, request);
+  return { incarnation, rulesets, ...(unlike.length === 0 ? {} : { unlike }) };
+}
+
+/** What the live processes have configured differently for the migrations of one of them. */
+async function unlikeAmong(tx: Transaction, { node, migrations }: JoinRequest): Promise<readonly string[]> {
+  if (node.configured === undefined) return [];
+  const alive = await tx.select('nodes', { state: 'alive' });
+  return migrations.flatMap((migration) => {
+    return unlikeIn(alive.map((row) => configuredMember(row, migration))).map(({ text }) => `${migration}: ${text}`);
+  });
 }
 
 /** R7: acknowledgements and the dirt that they carry become durable together, or not at all. */

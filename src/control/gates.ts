@@ -15,7 +15,8 @@ import { type DialMove, type Dials, dialsConflict, type Side } from '../core/sta
 import type { Finding } from '../core/store.ts';
 import { number, openFindings, openLosses, standingCensus } from './acceptances.ts';
 import type { DirtSummary } from './dirt.ts';
-import { behind, coverageOf, type Facts, MOST_ROWS, type StepFacts } from './facts.ts';
+import { coverageOf, type Facts, MOST_ROWS } from './facts.ts';
+import { configurationGates, fleetGate } from './fleet-gates.ts';
 import { along } from './publish.ts';
 import { moreDivergeIn, verifiedAs } from './verified.ts';
 
@@ -81,7 +82,11 @@ export function gatesOf(facts: Facts, move: DialMove, evidence: CallerEvidence):
     case 'dual-write':
       // Downwards `order` is enough: the old store leads there and keeps everything.
       if (move.to > dials.dualWrite) {
-        gates.push(...preloadGate(facts, evidence), ...mirrorOnGates(facts, evidence, 'new'));
+        gates.push(
+          ...preloadGate(facts, evidence),
+          ...mirrorOnGates(facts, evidence, 'new'),
+          ...configurationGates(facts),
+        );
       }
       break;
     case 'shadow-read':
@@ -124,19 +129,6 @@ export function handoverGates(
       `changeover repair ${name} ${REASON}`,
     ),
   ];
-}
-
-/** Every process of the fleet must be there to acknowledge. Pure. */
-export function fleetGate(facts: StepFacts, revision: number, what: string): GateVerdict {
-  const late = behind(facts.fleet, revision);
-  return gate(
-    'fleet',
-    late.length === 0,
-    late.length === 0
-      ? `${facts.fleet.length} of ${facts.fleet.length} processes acknowledged ${what}`
-      : `not acknowledged by ${late.map((member) => member.name).join(', ')}`,
-    `changeover fleet ${facts.document.migration}`,
-  );
 }
 
 function orderRemedy(name: string, dials: Dials, move: DialMove): string {
@@ -264,6 +256,7 @@ export function preloadGates(facts: Facts, evidence: CallerEvidence): readonly G
     gate('dirty', back.length === 0, describeDirt(back), `changeover repair ${name} ${REASON}`),
     ...mirrorOnGates(facts, evidence, 'new'),
     fleetGate(facts, facts.row.revision, `revision ${facts.row.revision}`),
+    ...configurationGates(facts),
   ];
 }
 
@@ -298,6 +291,7 @@ function authorityGates(
   if (!up) return gates;
   return [
     ...gates,
+    ...configurationGates(facts),
     // The old store begins to follow here. On the way back nothing is asked: it must always be open.
     constraintsGate(facts, evidence, 'old'),
     censusGate(facts, evidence),
@@ -380,6 +374,7 @@ function retireGates(facts: Facts, evidence: CallerEvidence): readonly GateVerdi
       `changeover status ${facts.document.migration}`,
     ),
     fleetGate(facts, facts.row.revision, `revision ${facts.row.revision}`),
+    ...configurationGates(facts),
     verificationGate(facts, everything, evidence),
   ];
 }

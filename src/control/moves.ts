@@ -86,7 +86,7 @@ export async function move(tx: Transaction, request: MoveRequest, now: number): 
   const furthestValue =
     !allowed &&
     move.dial === 'cutover' &&
-    gates.every((gate) => gate.passed || !['order', 'handover', 'fleet'].includes(gate.gate))
+    gates.every((gate) => gate.passed || !['order', 'handover', 'fleet', 'configuration'].includes(gate.gate))
       ? furthest(await withLastDirt(tx, facts, move.to), document.dials.cutover, move.to)
       : null;
   if (dryRun) return { before, gates, allowed, document: null, next, furthest: furthestValue };

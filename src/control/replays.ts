@@ -5,7 +5,7 @@ import { mirroredTo, type RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
 import type { Partition } from '../core/store.ts';
 import { behind, migrationRow, stepFactsOf } from './facts.ts';
-import { fleetGate } from './gates.ts';
+import { fleetGate } from './fleet-gates.ts';
 import { type Authorship, remember } from './publish.ts';
 import { measured } from './replay-rate.ts';
 import type { ReplayPartitionRow, ReplayRow } from './replay-row.ts';

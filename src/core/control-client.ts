@@ -17,6 +17,19 @@ export interface NodeInfo {
   readonly commit?: string;
   /** When somebody gave his word that it has ended, control-plane time in ms: void if it was heard after that. */
   readonly endedAt?: number;
+  /** How it is configured for each migration that it opened; nothing of older versions. */
+  readonly configured?: Readonly<Record<string, Configured>>;
+}
+
+/** What a process has configured for a migration, as digests: they tell whether two are alike, and nothing else. */
+export interface Configured {
+  /** Of the key and the unit. */
+  readonly key: string;
+  /** Where each store is and how it holds records, or null where the configuration does not tell. */
+  readonly old: string | null;
+  readonly new: string | null;
+  /** Of everything that verdicts are bound to: the codecs, the rules and the schema too. */
+  readonly mapping: string;
 }
 
 export interface JoinRequest {
@@ -35,6 +48,8 @@ export interface Joined {
   /** 1 … 2^32−1, never given twice. */
   readonly incarnation: number;
   readonly rulesets: readonly RulesetDocument[];
+  /** What live processes have configured differently, for people; absent where they are alike. */
+  readonly unlike?: readonly string[];
 }
 
 /** One write, or a share of the line, that the target may be missing. */

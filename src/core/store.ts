@@ -356,6 +356,11 @@ export interface StoreDefinition {
    * refused. Compared part by part with `===`.
    */
   readonly place?: readonly unknown[];
+  /**
+   * Whose data set of that place it is, where a place has several; two of them may be one's all the same, as an account
+   * has several access keys. @default nobody's in particular
+   */
+  readonly account?: unknown;
   /** Loads the driver and makes the store; does not connect. @throws InvalidConfiguration */
   create(context: StoreContext): Promise<Store>;
 }

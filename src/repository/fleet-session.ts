@@ -219,6 +219,10 @@ export class FleetSession {
       stampLimitMs: stampMs(limitStamp(deadlineLimit)),
       alive: true,
     };
+    if (joined.unlike !== undefined) {
+      const unlike = joined.unlike.join('; ');
+      this.logger.error({ unlike }, 'processes of this fleet are configured differently: what they write may get lost');
+    }
     for (const document of joined.rulesets) this.#migrations.get(document.migration)?.join(document, this.#membership);
   }
 

@@ -64,6 +64,8 @@ const DIVERGENCE: Schema = object({
 
 export const DIVERGENCES: Schema = array(DIVERGENCE);
 
+const DIGEST = text(200, 1);
+
 const NODE: Schema = object({
   host: text(500),
   pid: COUNT,
@@ -71,6 +73,11 @@ const NODE: Schema = object({
   version: text(100),
   name: text(500),
   'commit?': text(100),
+  'configured?': {
+    type: 'object',
+    propertyNames: NAME,
+    additionalProperties: object({ key: DIGEST, old: nullable(DIGEST), new: nullable(DIGEST), mapping: DIGEST }),
+  },
 });
 
 export const JOIN: Schema = object({

@@ -89,8 +89,12 @@ const list = (value: unknown): readonly string[] => (Array.isArray(value) ? valu
 const isStore = (value: unknown): value is StoreDefinition =>
   typeof value === 'object' && value !== null && typeof (value as StoreDefinition).create === 'function';
 
-const samePlace = (a: StoreDefinition['place'], b: StoreDefinition['place']): boolean =>
-  a !== undefined && b !== undefined && a.length === b.length && a.every((part, i) => part === b[i]);
+const samePlace = ({ place: a, account }: StoreDefinition, { place: b, account: other }: StoreDefinition): boolean =>
+  a !== undefined &&
+  b !== undefined &&
+  a.length === b.length &&
+  a.every((part, i) => part === b[i]) &&
+  account === other;
 
 const isCodec = (value: unknown): value is Codec =>
   typeof value === 'object' &&
@@ -127,7 +131,7 @@ export function migration<R extends object>(options: MigrationOptions<R>): Migra
       });
     }
   }
-  if (options.old === options.new || samePlace(options.old.place, options.new.place)) {
+  if (options.old === options.new || samePlace(options.old, options.new)) {
     throw new InvalidConfiguration('the old and the new store of a migration are the same data set', {
       expected: 'two: what is wiped in the end would be all that there is',
       remedy: 'name another table or database; a schema of PostgreSQL by options=-c search_path=… in its connection',

@@ -14,6 +14,7 @@ import { FleetSession } from '../repository/fleet-session.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
 import { type Config, definitionOf } from './config.ts';
+import { configuredOf } from './configured.ts';
 import { controlPlaneOf } from './control-plane-of.ts';
 import { type DoctorOptions, type DoctorReport, examine } from './doctor.ts';
 import { loggerOf } from './logger-of.ts';
@@ -278,7 +279,7 @@ export class Control {
       session: randomUUID(),
       control: this.plane,
       migrations: [name],
-      node: thisProcess('changeover repair', VERSION),
+      node: { ...thisProcess('changeover repair', VERSION), configured: configuredOf(this.#config, [name]) },
       clock: systemClock,
       random: Math.random,
       logger: this.#logger,

@@ -1,5 +1,7 @@
 import { acceptanceOf } from '../control/acceptances.ts';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
+import { configuredMember } from '../control/facts.ts';
+import { unlikeIn } from '../control/fleet-gates.ts';
 import { type CensusRequest, type CensusResult, censusOf } from '../control/preflight.ts';
 import type { AcceptanceRow } from '../control/storage.ts';
 import type { Clock, Random } from '../core/clock.ts';
@@ -56,7 +58,13 @@ export interface DoctorReport {
   readonly verdict: 'ready' | 'open' | 'configuration' | 'unreachable';
   readonly control: ControlReport;
   readonly stores: Readonly<Record<Side, StoreReport>>;
-  readonly fleet: { readonly nodes: number; readonly acknowledged: number; readonly behind: readonly string[] } | null;
+  readonly fleet: {
+    readonly nodes: number;
+    readonly acknowledged: number;
+    readonly behind: readonly string[];
+    /** What its processes have configured differently. */
+    readonly unlike: readonly string[];
+  } | null;
   readonly mapping: {
     readonly hash: string;
     readonly key: readonly string[];
@@ -163,7 +171,9 @@ async function examineControl(
 async function examineFleet(plane: ControlPlaneApi, name: string): Promise<DoctorReport['fleet']> {
   if (!(await plane.migrations()).includes(name)) return null;
   const { fleet, revision } = await plane.status(name);
-  return { ...fleet, behind: (await plane.behind(name, revision)).map((member) => member.name) };
+  const behind = (await plane.behind(name, revision)).map((member) => member.name);
+  const members = (await plane.fleet('alive')).map(({ node }) => configuredMember(node, name));
+  return { ...fleet, behind, unlike: unlikeIn(members).map(({ text }) => text) };
 }
 
 interface Opened {
@@ -220,7 +230,7 @@ function troubleOf(error: unknown): Trouble {
 
 type Unjudged = Omit<DoctorReport, 'open' | 'verdict'>;
 
-function openPoints({ migration, control, stores, census, censusTrouble }: Unjudged): readonly OpenPoint[] {
+function openPoints({ migration, control, stores, fleet, census, censusTrouble }: Unjudged): readonly OpenPoint[] {
   const points: OpenPoint[] = [];
   const add = (what: string, remedy: string | null): void => {
     points.push({ what, remedy: remedy ?? '' });
@@ -236,6 +246,9 @@ function openPoints({ migration, control, stores, census, censusTrouble }: Unjud
     }
     if (prepared === false)
       add(`the ${side} store is not prepared for stamped writes`, `changeover prepare ${migration}`);
+  }
+  for (const unlike of fleet?.unlike ?? []) {
+    add(`the fleet: ${unlike}`, `give all processes one configuration of ${migration}, or end those that have another`);
   }
   for (const loss of census?.open ?? []) {
     add(`census: ${loss}`, `mend the codec, or changeover accept ${migration} census --reason "…"`);

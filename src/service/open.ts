@@ -12,6 +12,7 @@ import type { LogLevel } from '../telemetry/logger.ts';
 import type { Meter } from '../telemetry/metrics.ts';
 import type { Tracer } from '../telemetry/traces.ts';
 import { type Config, definitionOf, type MigrationDefinition } from './config.ts';
+import { configuredOf } from './configured.ts';
 import { controlPlaneOf } from './control-plane-of.ts';
 import { Janitor } from './janitor.ts';
 import { loggerOf } from './logger-of.ts';
@@ -140,7 +141,10 @@ class OpenService {
         session: randomUUID(),
         control: plane,
         migrations: names,
-        node: thisProcess(options.name ?? '', VERSION, options.commit),
+        node: {
+          ...thisProcess(options.name ?? '', VERSION, options.commit),
+          configured: configuredOf(config, names),
+        },
         clock: systemClock,
         random: Math.random,
         logger,
