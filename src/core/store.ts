@@ -122,6 +122,7 @@ export interface Finding {
     | 'topology'
     | 'permission'
     | 'missing'
+    | 'stamps'
     | 'unique'
     | 'foreign-key'
     | 'check'

@@ -17,6 +17,7 @@ import { type Config, definitionOf } from './config.ts';
 import { configuredOf } from './configured.ts';
 import { controlPlaneOf } from './control-plane-of.ts';
 import { type DoctorOptions, type DoctorReport, examine } from './doctor.ts';
+import { leftStampFindings, writesNoStamps } from './left-stamps.ts';
 import { loggerOf } from './logger-of.ts';
 import { closeStores, connectStores, makeStores, type StorePair } from './open-stores.ts';
 import { hasPgBoss, onPostgres, partitionJobsOf, scanDeskOf } from './partition-jobs-of.ts';
@@ -144,6 +145,12 @@ export class Control {
     const stores = await this.stores(name);
     const controller = this.#controller(name, stores);
     const inspections = await controller.inspect();
+    if (await writesNoStamps(this.plane, name)) {
+      for (const side of ['old', 'new'] as const) {
+        const left = await leftStampFindings(stores[side], side, options.signal);
+        inspections[side] = { ...inspections[side], findings: [...left, ...inspections[side].findings] };
+      }
+    }
     if (!dryRun) {
       refuseProblems(name, inspections);
       await this.plane.ensureMigration(name);

@@ -10,6 +10,7 @@ import type { Side } from '../core/stage.ts';
 import { type Finding, identityCodec, type Store } from '../core/store.ts';
 import { type Config, definitionOf, type MigrationDefinition } from './config.ts';
 import { controlPlaceFindings } from './control-place.ts';
+import { leftStampFindings, writesNoStamps } from './left-stamps.ts';
 import { makeStore } from './open-stores.ts';
 
 /** A finding, and who accepted it. */
@@ -106,11 +107,12 @@ export async function examine(parts: DoctorParts, options: DoctorOptions = {}): 
     openSide(name, definition, 'old', clock),
     openSide(name, definition, 'new', clock),
   ]);
+  const unstamped = plane !== null && (await writesNoStamps(plane, name));
   try {
     const look = ({ store, trouble, label }: Opened, side: Side): Promise<StoreReport> | StoreReport =>
       store === null || trouble !== null
         ? { ...UNSEEN, label, trouble }
-        : examineStore(store, side, acceptances, clock);
+        : examineStore(store, side, acceptances, clock, unstamped);
     const [oldReport, newReport] = await Promise.all([look(old, 'old'), look(fresh, 'new')]);
     const seen = { old: oldReport, new: newReport };
     let census: CensusResult | null = null;
@@ -201,12 +203,14 @@ async function examineStore(
   side: Side,
   acceptances: readonly AcceptanceRow[],
   clock: Clock,
+  unstamped: boolean,
 ): Promise<StoreReport> {
   const { label } = store;
   try {
     const inspection = await store.inspect();
     const prepared = await store.prepared();
-    const findings = inspection.findings.map((finding) => {
+    const left = unstamped ? await leftStampFindings(store, side) : [];
+    const findings = [...left, ...inspection.findings].map((finding) => {
       const row = acceptanceOf(acceptances, side, finding.name);
       const at = row === null ? '' : new Date(row.at).toISOString();
       return { ...finding, accepted: row === null ? null : { actor: row.actor, reason: row.reason, at } };

@@ -1,0 +1,49 @@
+import type { ControlPlaneApi } from '../control/control-plane.ts';
+import type { Side } from '../core/stage.ts';
+import { STAMP_MIN } from '../core/stamp.ts';
+import type { Finding, Store } from '../core/store.ts';
+
+/** A store is looked into at so many places, and at so many entries in each. */
+const LOOKED_AT = { places: 16, entries: 64 } as const;
+
+/** Whether nobody writes stamps for a migration yet, as far as its control plane knows. */
+export async function writesNoStamps(plane: ControlPlaneApi, name: string): Promise<boolean> {
+  if (!(await plane.migrations()).includes(name)) return true;
+  const { stamping, finished } = await plane.ruleset(name);
+  return stamping === 'off' && !finished;
+}
+
+/** Some stamp that somebody left in a store; what was never stamped has none, or the least. */
+async function leftStamp(store: Store, signal: AbortSignal | undefined): Promise<boolean> {
+  // Without what stamps need there is none, and nothing to look into.
+  if (!(await store.prepared())) return false;
+  for (const partition of await store.partitions(LOOKED_AT.places)) {
+    for await (const { entries } of store.scan(partition, { pageSize: LOOKED_AT.entries, stampsOnly: true, signal })) {
+      if (entries.some(({ stamp }) => stamp !== null && stamp !== STAMP_MIN)) return true;
+      break;
+    }
+  }
+  return false;
+}
+
+/**
+ * What to say of a store that holds stamps though this migration wrote none: it is part of one that another control plane
+ * knows, where the other store may lead. From anew the old one would lead, with whatever it lacks.
+ */
+export async function leftStampFindings(
+  store: Store,
+  side: Side,
+  signal?: AbortSignal | undefined,
+): Promise<readonly Finding[]> {
+  if (!(await leftStamp(store, signal))) return [];
+  return [
+    {
+      name: 'stamps:left',
+      kind: 'stamps',
+      level: 'problem',
+      message: `${store.label} holds stamps that this control plane knows nothing of: a migration went on elsewhere, or was not finished, and there ${side === 'old' ? 'the other store' : 'this store'} may lead by now`,
+      remedy:
+        'name its own control plane in `control`, or restore it; finish it there (changeover finish); where it is lost, docs/control-plane.md, "Making it anew"',
+    },
+  ];
+}
