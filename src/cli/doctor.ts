@@ -74,6 +74,7 @@ function sayReport(terminal: Terminal, report: DoctorReport): void {
   terminal.say(terminal.style('bold', migration));
   const clock = clockText(control.aheadMs);
   line('control plane', `${control.kind}, ${control.trouble === null ? 'writable' : trouble(control.trouble.message)}`);
+  if (control.trouble?.remedy) terminal.say(`    → ${printable(control.trouble.remedy)}`);
   if (clock !== null) line('', clock);
   for (const side of ['old', 'new'] as const) sayStore(terminal, migration, side, stores[side]);
   if (fleet !== null) {

@@ -24,6 +24,7 @@ export const prepareCommand: Registration = (program, run) => {
       run(async (session, name: string | undefined, options: CensusFlags & { readonly dryRun?: true }) => {
         const { terminal, signal } = session;
         const dryRun = options.dryRun === true;
+        if (!dryRun) session.upgrading();
         const census = censusOptions(options);
         const why = authorship({}, 'prepare');
         const names = name === undefined ? Object.keys((await session.config()).migrations) : [name];

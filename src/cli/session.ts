@@ -1,4 +1,5 @@
 import { userInfo } from 'node:os';
+import type { Making } from '../control/control-dialect.ts';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import type { Controller } from '../control/controller.ts';
 import type { Authorship } from '../control/publish.ts';
@@ -27,6 +28,7 @@ export class Session {
   readonly #configPath: string | undefined;
   #config: Promise<Config> | undefined;
   #operations: Promise<Control> | undefined;
+  #making: Making = 'fresh';
 
   constructor(terminal: Terminal, signal: AbortSignal, configPath: string | undefined) {
     this.terminal = terminal;
@@ -38,6 +40,11 @@ export class Session {
   config(): Promise<Config> {
     this.#config ??= loadConfig(findConfig(this.folder, this.#configPath)).then(withOwnToken);
     return this.#config;
+  }
+
+  /** Lets the control plane be upgraded, not only made where there is none; before anything is opened. */
+  upgrading(): void {
+    this.#making = true;
   }
 
   /** Takes another control plane than the configuration's, before anything is opened. @throws InvalidConfiguration */
@@ -103,7 +110,10 @@ export class Session {
     }
     try {
       const level = process.env['CHANGEOVER_LOG'];
-      return await control(config, level === undefined ? {} : { logger: level as LogLevel });
+      return await control(config, {
+        prepare: this.#making,
+        ...(level === undefined ? {} : { logger: level as LogLevel }),
+      });
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : '';
       if (!/^E[A-Z0-9]+$/.test(code)) throw error;

@@ -1,12 +1,13 @@
 import type { Change, WatchOptions } from '../core/control-client.ts';
 import type { ErrorJson } from '../core/revive-error.ts';
+import type { Making } from './control-dialect.ts';
 
 /** What a worker that hosts a control plane is started with. */
 export interface ControlWorkerData {
   readonly path: string;
   readonly busyBudgetMs: number;
   /** Create or upgrade the schema before the first call. */
-  readonly prepare: boolean;
+  readonly prepare: Making;
 }
 
 /** From the main thread to the worker. */

@@ -38,7 +38,7 @@ export async function serveControl(
   let methods: Map<string, Method>;
   try {
     storage = knexStorage({ path: data.path, busyBudgetMs: data.busyBudgetMs });
-    if (data.prepare) await storage.prepare();
+    if (data.prepare !== false) await storage.prepare(data.prepare);
     // Whatever is wrong with the file is said now, not at the first call.
     await storage.read(async () => {});
     methods = methodsOf(makePlane(storage, systemClock));

@@ -12,7 +12,7 @@ import {
 } from './control-dialect.ts';
 import { KnexTransaction } from './knex-transaction.ts';
 import { Patience } from './patience.ts';
-import { assertSchema, MIGRATOR, notPrepared, schemaIsCurrent } from './schema.ts';
+import { assertSchema, hasSchema, MIGRATOR, notPrepared, schemaIsCurrent } from './schema.ts';
 import { sqliteDialect } from './sqlite-dialect.ts';
 import type { ControlStorage, Transaction } from './storage.ts';
 
@@ -74,7 +74,8 @@ export class KnexStorage implements ControlStorage {
     };
   }
 
-  async prepare(): Promise<void> {
+  /** Makes the schema, or upgrades it; with `fresh` only the former. @throws NotPrepared, InvalidConfiguration */
+  async prepare(making: 'fresh' | true = true): Promise<void> {
     if (this.#closing !== null) throw new Closed('the control storage was closed');
     const patience = this.#patience();
     if (this.#dialect.place() !== null && (await this.#try(patience, () => this.#inspect(patience, schemaIsCurrent))))
@@ -82,7 +83,8 @@ export class KnexStorage implements ControlStorage {
     await this.#try(patience, () =>
       this.#dialect.prepare(async (knex) => {
         // Another process may have been first; within the lock this is certain, and refuses what is newer.
-        if (!(await schemaIsCurrent(knex))) await knex.migrate.latest(MIGRATOR);
+        if (making === 'fresh' && (await hasSchema(knex))) await assertSchema(knex);
+        else if (!(await schemaIsCurrent(knex))) await knex.migrate.latest(MIGRATOR);
       }),
     );
   }

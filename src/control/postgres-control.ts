@@ -1,4 +1,5 @@
 import { type Clock, type Random, systemClock } from '../core/clock.ts';
+import type { Making } from './control-dialect.ts';
 import { type ControlPlaneApi, localControlPlane } from './control-plane.ts';
 import { DEFAULT_BUSY_BUDGET_MS, KnexStorage } from './knex-storage.ts';
 import { Patience } from './patience.ts';
@@ -11,10 +12,10 @@ export interface PostgresControlOptions {
   /** `postgres://user:password@host/database`; `?schema=` names the schema of its tables, by default `changeover`. */
   readonly url: string;
   /**
-   * Create the schema, or upgrade it, first. Without it a database that lacks anything is `NotPrepared`.
+   * Create the schema, or upgrade it, first; with `fresh` only the former. Without it a database that lacks anything is `NotPrepared`.
    * @default true
    */
-  readonly prepare?: boolean | undefined;
+  readonly prepare?: Making | undefined;
   /**
    * How long a call waits for the transactions of other processes before `ControlUnavailable`, ms. Longer rides out
    * more, and keeps callers waiting for longer when the database is stuck.
@@ -53,7 +54,8 @@ export function postgresStorage(options: PostgresControlOptions): {
 export async function openPostgresControl(options: PostgresControlOptions): Promise<ControlPlaneApi> {
   const { storage, clock } = postgresStorage(options);
   try {
-    if (options.prepare !== false) await storage.prepare();
+    const { prepare = true } = options;
+    if (prepare !== false) await storage.prepare(prepare);
     // Whatever is wrong with the database is said now, not at the first call.
     await storage.read(async () => {});
   } catch (error) {

@@ -44,7 +44,7 @@ export const MIGRATOR: Knex.MigratorConfig = Object.freeze({ migrationSource: so
 
 /** What a database lacks of this version's schema. @throws InvalidConfiguration when it has more. */
 async function missingMigrations(knex: Knex): Promise<string[]> {
-  if (!(await knex.schema.hasTable(MIGRATIONS_TABLE))) return [...MIGRATIONS.keys()];
+  if (!(await hasSchema(knex))) return [...MIGRATIONS.keys()];
   const rows: unknown[] = await knex(MIGRATIONS_TABLE).orderBy('id').pluck('name');
   const present = new Set(rows.map(String));
   const unknown = [...present].filter((name) => !MIGRATIONS.has(name));
@@ -63,6 +63,9 @@ export async function schemaIsCurrent(knex: Knex): Promise<boolean> {
   return (await missingMigrations(knex)).length === 0;
 }
 
+/** Whether some version's schema is there already. */
+export const hasSchema = (knex: Knex): Promise<boolean> => knex.schema.hasTable(MIGRATIONS_TABLE);
+
 /** @throws NotPrepared or InvalidConfiguration unless the database has exactly this version's schema. */
 export async function assertSchema(knex: Knex): Promise<void> {
   const missing = await missingMigrations(knex);
@@ -71,6 +74,8 @@ export async function assertSchema(knex: Knex): Promise<void> {
 
 export function notPrepared(missing: readonly string[] = [...MIGRATIONS.keys()]): NotPrepared {
   return new NotPrepared('the control database lacks tables of this version', {
+    expected:
+      'a control plane that `changeover prepare` has made or upgraded, where `control` of the configuration says',
     remedy: 'changeover prepare',
     details: { missing },
   });

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { Change, WatchOptions } from '../core/control-client.ts';
+import type { Making } from './control-dialect.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { WorkerLink } from './worker-link.ts';
 
@@ -8,10 +9,10 @@ export interface SqliteControlOptions {
   /** The database file, on a local disk. */
   readonly path: string;
   /**
-   * Create the file, or upgrade its schema, first. Without it a file that lacks anything is `NotPrepared`.
+   * Create the file, or upgrade its schema, first; with `fresh` only the former. Without it a file that lacks anything is `NotPrepared`.
    * @default true
    */
-  readonly prepare?: boolean | undefined;
+  readonly prepare?: Making | undefined;
   /**
    * How long a call waits for the locks of other processes before `ControlUnavailable`, ms.
    * @default 5000

@@ -367,7 +367,7 @@ export interface ControlStorage {
   /** Calls `changed` soon after any commit, by anyone, with what changed where that is known; until the returned function is called. */
   watch(changed: (change?: Change) => void, options?: WatchOptions): () => void;
   /** Creates or upgrades the schema; idempotent, safe with several processes at once. */
-  prepare(): Promise<void>;
+  prepare(making?: 'fresh' | true): Promise<void>;
   close(): Promise<void>;
 }
 

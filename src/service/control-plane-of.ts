@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import type { Making } from '../control/control-dialect.ts';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import { systemClock } from '../core/clock.ts';
 import { InvalidConfiguration } from '../core/errors.ts';
@@ -10,10 +11,11 @@ import type { Config } from './config.ts';
 const inMemory = new WeakMap<Config, Promise<ControlPlaneApi>>();
 
 /**
- * Opens the control plane that a configuration names, loading only what that one needs.
- * @throws InvalidConfiguration, ControlUnavailable
+ * Opens the control plane that a configuration names, loading only what that one needs. Unless told otherwise it makes one
+ * where there is none, and upgrades none.
+ * @throws InvalidConfiguration, ControlUnavailable, NotPrepared
  */
-export async function controlPlaneOf(config: Config): Promise<ControlPlaneApi> {
+export async function controlPlaneOf(config: Config, prepare: Making = 'fresh'): Promise<ControlPlaneApi> {
   const { control } = config;
   if (control === 'memory') {
     const known = inMemory.get(config) ?? openMemory();
@@ -27,8 +29,8 @@ export async function controlPlaneOf(config: Config): Promise<ControlPlaneApi> {
       for (const name of ['knex', 'better-sqlite3']) import.meta.resolve(name);
       return import('../control/sqlite-control.ts');
     });
-    await mkdir(dirname(path), { recursive: true });
-    return openSqliteControl({ path });
+    if (prepare !== false) await mkdir(dirname(path), { recursive: true });
+    return openSqliteControl({ path, prepare });
   }
   if (/^postgres(ql)?:/.test(control)) {
     const { openPostgresControl } = await loadOptional(
@@ -36,7 +38,7 @@ export async function controlPlaneOf(config: Config): Promise<ControlPlaneApi> {
       ['knex', 'pg'],
       () => import('../control/postgres-control.ts'),
     );
-    return openPostgresControl({ url: control });
+    return openPostgresControl({ url: control, prepare });
   }
   if (/^https?:/.test(control)) {
     const { openHttpControl } = await import('../server/http-control-client.ts');

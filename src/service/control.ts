@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Making } from '../control/control-dialect.ts';
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import type { Controller } from '../control/controller.ts';
 import type { Authorship } from '../control/publish.ts';
@@ -296,7 +297,17 @@ export class Control {
   }
 }
 
-/** Opens the control plane of a configuration for operating it. @throws InvalidConfiguration, ControlUnavailable */
-export async function control(config: Config, options: { readonly logger?: Logger | LogLevel } = {}): Promise<Control> {
-  return new Control(config, await controlPlaneOf(config), await loggerOf(options.logger));
+export interface ControlOptions {
+  /** As that of {@link OpenOptions}. @default silent */
+  readonly logger?: Logger | LogLevel;
+  /**
+   * Whether the control plane is made where there is none (`fresh`), and upgraded too (`true`): processes of the version
+   * before do not start any more then. @default 'fresh'
+   */
+  readonly prepare?: Making;
+}
+
+/** Opens the control plane of a configuration for operating it. @throws InvalidConfiguration, ControlUnavailable, NotPrepared */
+export async function control(config: Config, options: ControlOptions = {}): Promise<Control> {
+  return new Control(config, await controlPlaneOf(config, options.prepare), await loggerOf(options.logger));
 }
