@@ -1,4 +1,6 @@
 import type { FleetRow } from '../control/control-plane.ts';
+import { configuredMember } from '../control/facts.ts';
+import { unlikeIn } from '../control/fleet-gates.ts';
 import { sleep, systemClock } from '../core/clock.ts';
 import { InvalidArgument } from '../core/errors.ts';
 import { eachCovered } from './covered.ts';
@@ -165,6 +167,12 @@ function say(
         [0, 5, 6, 7, 8],
       ),
     );
+  }
+  for (const migration of revisions.keys()) {
+    for (const { text } of unlikeIn(alive.map(({ node }) => configuredMember(node, migration)))) {
+      terminal.say();
+      terminal.say(terminal.style('red', printable(`${migration}: ${text}`)));
+    }
   }
   if (late.length > 0) {
     terminal.say();

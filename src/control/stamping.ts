@@ -1,10 +1,9 @@
 import { NotPrepared } from '../core/errors.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { Side } from '../core/stage.ts';
-import { STAMP_MIN } from '../core/stamp.ts';
-import type { Store } from '../core/store.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import { deadlinesPassed } from './deadlines-passed.ts';
+import { leftStamp } from './left-stamp.ts';
 import type { Authorship } from './publish.ts';
 
 /** What a change of stamping waits with until all have acknowledged a revision. */
@@ -12,20 +11,6 @@ export type Wait = (revision: number, signal?: AbortSignal) => Promise<void>;
 
 export interface StampingOptions extends Authorship {
   readonly signal?: AbortSignal | undefined;
-}
-
-/** A store is looked into at so many places, and at so many entries in each. */
-const LOOKED_AT = { places: 16, entries: 64 } as const;
-
-/** Some stamp that somebody left in a store, who is not this migration; what was never stamped has none, or the least. */
-async function leftStamp(store: Store, signal: AbortSignal | undefined): Promise<boolean> {
-  for (const partition of await store.partitions(LOOKED_AT.places)) {
-    for await (const { entries } of store.scan(partition, { pageSize: LOOKED_AT.entries, stampsOnly: true, signal })) {
-      if (entries.some(({ stamp }) => stamp !== null && stamp !== STAMP_MIN)) return true;
-      break;
-    }
-  }
-  return false;
 }
 
 /** Brings stamping on, each step when all have acknowledged the one before (R16). @throws NotPrepared, FleetTimeout */

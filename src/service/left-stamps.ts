@@ -1,29 +1,13 @@
 import type { ControlPlaneApi } from '../control/control-plane.ts';
+import { leftStamp } from '../control/left-stamp.ts';
 import type { Side } from '../core/stage.ts';
-import { STAMP_MIN } from '../core/stamp.ts';
 import type { Finding, Store } from '../core/store.ts';
-
-/** A store is looked into at so many places, and at so many entries in each. */
-const LOOKED_AT = { places: 16, entries: 64 } as const;
 
 /** Whether nobody writes stamps for a migration yet, as far as its control plane knows. */
 export async function writesNoStamps(plane: ControlPlaneApi, name: string): Promise<boolean> {
   if (!(await plane.migrations()).includes(name)) return true;
   const { stamping, finished } = await plane.ruleset(name);
   return stamping === 'off' && !finished;
-}
-
-/** Some stamp that somebody left in a store; what was never stamped has none, or the least. */
-async function leftStamp(store: Store, signal: AbortSignal | undefined): Promise<boolean> {
-  // Without what stamps need there is none, and nothing to look into.
-  if (!(await store.prepared())) return false;
-  for (const partition of await store.partitions(LOOKED_AT.places)) {
-    for await (const { entries } of store.scan(partition, { pageSize: LOOKED_AT.entries, stampsOnly: true, signal })) {
-      if (entries.some(({ stamp }) => stamp !== null && stamp !== STAMP_MIN)) return true;
-      break;
-    }
-  }
-  return false;
 }
 
 /**
