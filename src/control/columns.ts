@@ -43,6 +43,7 @@ export const COLUMNS: { readonly [T in TableName]: { readonly [C in keyof Tables
     before: 'json?',
     after: 'json?',
     gates: 'json',
+    cohortMoves: 'json?',
   },
   nodes: {
     id: 'number',

@@ -1,11 +1,11 @@
 import type { Configured } from '../core/control-client.ts';
 import { between, WHOLE_LINE } from '../core/dial.ts';
 import { UnknownMigration } from '../core/errors.ts';
-import { type Intervals, includes, NOTHING } from '../core/intervals.ts';
+import { type Intervals, NOTHING, subtract } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import type { DialMove, Side } from '../core/stage.ts';
 import { type DirtSummary, dirtIn } from './dirt.ts';
-import { type CohortMove, cohortMovesSince } from './publish.ts';
+import { type CohortMove, cohortMovesSince, origins } from './publish.ts';
 import type { AcceptanceRow, CensusRow, MigrationRow, NodeRow, Transaction, VerificationRow } from './storage.ts';
 
 /** A process of the fleet, as gates and people name it. */
@@ -151,13 +151,17 @@ async function divergencesIn(
   positions: Intervals,
   moves: readonly CohortMove[],
 ): Promise<readonly { readonly position: number }[]> {
-  const elsewhere = new Set(moves.map(({ from }) => from).filter((from) => !includes(positions, from)));
-  const places = [...positions, ...[...elsewhere].map((from) => [from, from + 1] as const)];
+  const page = { columns: ['position'], limit: MOST_ROWS } as const;
   const found: { readonly position: number }[] = [];
-  for (const [gte, lt] of places) {
-    found.push(...(await tx.select('divergences', { migration, position: { gte, lt } }, { limit: MOST_ROWS })));
+  for (const [gte, lt] of positions) {
+    found.push(...(await tx.select('divergences', { migration, position: { gte, lt } }, page)));
   }
-  return found;
+  // As many places as there are units that moved: asked for at once.
+  const elsewhere = subtract(origins(positions, moves), positions).flatMap(([from, to]) =>
+    Array.from({ length: to - from }, (_, i) => from + i),
+  );
+  if (elsewhere.length === 0) return found;
+  return [...found, ...(await tx.select('divergences', { migration, position: { in: elsewhere } }, page))];
 }
 
 /** What the steps of a handover, and all that asks no gates of data, are taken by: writes wait for them. */

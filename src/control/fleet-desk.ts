@@ -275,7 +275,7 @@ async function possibleRulesets(
   const result = [];
   for (const { migration, revision } of await tx.select('acknowledgements', { node })) {
     const row = await migrationRow(tx, migration);
-    const later = await tx.select('history', { migration, revision: { gte: revision } });
+    const later = await tx.select('history', { migration, revision: { gte: revision } }, { columns: ['after'] });
     const documents = later.flatMap(({ after }) => (after === null ? [] : [after]));
     if (!documents.some((document) => document.revision === row.revision)) documents.push(row.document);
     result.push({ migration, since: revision, documents });

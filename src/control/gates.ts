@@ -9,7 +9,7 @@ import {
   type Threshold,
 } from '../core/dial.ts';
 import type { GateVerdict } from '../core/errors.ts';
-import { covers, type Intervals, intervals, overlaps, subtract } from '../core/intervals.ts';
+import { covers, type Intervals, includes, intervals, overlaps, subtract } from '../core/intervals.ts';
 import { shellWord } from '../core/shell-word.ts';
 import { type DialMove, type Dials, dialsConflict, type Side } from '../core/stage.ts';
 import type { Finding } from '../core/store.ts';
@@ -17,7 +17,7 @@ import { number, openFindings, openLosses, standingCensus } from './acceptances.
 import type { DirtSummary } from './dirt.ts';
 import { coverageOf, type Facts, MOST_ROWS } from './facts.ts';
 import { configurationGates, fleetGate } from './fleet-gates.ts';
-import { along } from './publish.ts';
+import { origins } from './publish.ts';
 import { moreDivergeIn, verifiedAs } from './verified.ts';
 
 /** What only the caller knows: it has the stores, the control plane has not. */
@@ -302,9 +302,8 @@ function authorityGates(
 }
 
 function divergenceGate(facts: Facts, positions: Intervals): GateVerdict {
-  const open = facts.openDivergences.filter(({ position }) =>
-    overlaps(along([[position, position + 1]], facts.cohortMoves), positions),
-  );
+  const meant = origins(positions, facts.cohortMoves);
+  const open = facts.openDivergences.filter(({ position }) => includes(meant, position));
   const name = facts.document.migration;
   const repair = `changeover repair ${name} ${REASON}`;
   if (open.length === 0 && moreDivergeIn(facts, positions)) {

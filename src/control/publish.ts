@@ -1,7 +1,7 @@
 import { bucketOf } from '../core/bucket.ts';
 import { below, CANARY_POSITION, KEPT_BACK_POSITION } from '../core/dial.ts';
 import { type GateVerdict, RevisionConflict } from '../core/errors.ts';
-import { type Intervals, includes, subtract, union } from '../core/intervals.ts';
+import { type Intervals, includes, intervals, subtract, union } from '../core/intervals.ts';
 import { mirroredTo, type RulesetDocument, validateRuleset } from '../core/ruleset.ts';
 import type { MigrationRow, Transaction } from './storage.ts';
 
@@ -86,6 +86,7 @@ export async function publish(
     before,
     after: document,
     gates: [...(publication.gates ?? [])],
+    cohortMoves: publication.kind === COHORT_CHANGE ? cohortMoves(before, document) : null,
   });
   // Sent together: whoever has the document waits for both.
   const [changed] = await Promise.all([written, noted]);
@@ -112,6 +113,7 @@ export async function remember(
     before: null,
     after: null,
     gates: [...(publication.gates ?? [])],
+    cohortMoves: null,
   });
 }
 
@@ -138,43 +140,62 @@ export interface CohortMove {
   readonly to: number;
 }
 
-/** The changes of cohorts after revision `since`, oldest first. */
+/** Rows with whole rulesets that are held at once. */
+const OLDER_ROWS = 100;
+
+/**
+ * The changes of cohorts after revision `since`, oldest first. There may be thousands, each with two rulesets that name
+ * all units that are pinned: those are read only of rows that were written before the moves had a column.
+ */
 export async function cohortMovesSince(
   tx: Transaction,
   migration: string,
   since: number,
 ): Promise<readonly CohortMove[]> {
-  const changes = await tx.select('history', { migration, kind: COHORT_CHANGE, revision: { gt: since } });
-  return changes.flatMap(({ before, after }) =>
-    before === null || after === null
-      ? []
-      : cohortMoves(before, after).map(([from, to]) => ({ revision: after.revision, from, to })),
-  );
+  const where = { migration, kind: COHORT_CHANGE };
+  const columns = ['revision', 'cohortMoves'] as const;
+  const rows = await tx.select('history', { ...where, revision: { gt: since } }, { columns });
+  const known = new Map(rows.map(({ revision, cohortMoves }) => [revision as number, cohortMoves]));
+  const older = [...known].flatMap(([revision, moves]) => (moves === null ? [revision] : []));
+  for (let i = 0; i < older.length; i += OLDER_ROWS) {
+    const revision = { in: older.slice(i, i + OLDER_ROWS) };
+    for (const { before, after } of await tx.select('history', { ...where, revision })) {
+      if (before !== null && after !== null) known.set(after.revision, cohortMoves(before, after));
+    }
+  }
+  return [...known].flatMap(([revision, moves]) => (moves ?? []).map(([from, to]) => ({ revision, from, to })));
 }
 
 /** Some positions, and those that units took who left one of them. */
 export function along(positions: Intervals, moves: readonly CohortMove[]): Intervals {
-  let result = positions;
-  for (const { from, to } of moves) if (includes(result, from)) result = union(result, [[to, to + 1]]);
-  return result;
+  const taken = new Set<number>();
+  for (const { from, to } of moves) if (taken.has(from) || includes(positions, from)) taken.add(to);
+  return taken.size === 0 ? positions : union(positions, points(taken));
 }
 
-/** The positions that units left and took between two revisions. */
-function cohortMoves(before: RulesetDocument, after: RulesetDocument): readonly (readonly [number, number])[] {
-  const units = new Set([
-    ...before.cohorts.canary,
-    ...before.cohorts.keptBack,
-    ...after.cohorts.canary,
-    ...after.cohorts.keptBack,
-  ]);
-  const moves: (readonly [number, number])[] = [];
-  for (const unit of units) {
-    const from = unitPosition(before, unit);
-    const to = unitPosition(after, unit);
-    if (from !== to) moves.push([from, to]);
-  }
-  return moves;
+/** The positions from which {@link along} leads to some positions, and these themselves. */
+export function origins(positions: Intervals, moves: readonly CohortMove[]): Intervals {
+  return along(positions, moves.map(({ revision, from, to }) => ({ revision, from: to, to: from })).reverse());
 }
+
+const points = (positions: Iterable<number>): Intervals =>
+  intervals([...positions].map((position) => [position, position + 1] as const));
+
+/** The positions that units left and took between two revisions. */
+function cohortMoves(before: RulesetDocument, after: RulesetDocument): (readonly [from: number, to: number])[] {
+  const was = pinned(before);
+  const is = pinned(after);
+  const bucket = (unit: string): number => bucketOf(before.migration, unit);
+  return [...new Set([...was.keys(), ...is.keys()])]
+    .filter((unit) => was.get(unit) !== is.get(unit))
+    .map((unit) => [was.get(unit) ?? bucket(unit), is.get(unit) ?? bucket(unit)] as const);
+}
+
+const pinned = ({ cohorts }: RulesetDocument): ReadonlyMap<string, number> =>
+  new Map([
+    ...cohorts.keptBack.map((unit) => [unit, KEPT_BACK_POSITION] as const),
+    ...cohorts.canary.map((unit) => [unit, CANARY_POSITION] as const),
+  ]);
 
 /** Where a unit stands under a document, without compiling it. */
 export function unitPosition(document: RulesetDocument, unit: string): number {

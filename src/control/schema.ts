@@ -12,6 +12,7 @@ import * as easedReplays from '../../migrations/010-eased-replays.ts';
 import * as highWater from '../../migrations/011-high-water.ts';
 import * as proofs from '../../migrations/012-proofs.ts';
 import * as dirtyPositions from '../../migrations/013-dirty-positions.ts';
+import * as cohortMoves from '../../migrations/014-cohort-moves.ts';
 import { InvalidConfiguration, NotPrepared } from '../core/errors.ts';
 
 /** Where knex notes which migrations ran; its lock table has the same name and `_lock`. */
@@ -32,6 +33,7 @@ const MIGRATIONS: ReadonlyMap<string, Knex.Migration> = new Map([
   ['011-high-water', highWater],
   ['012-proofs', proofs],
   ['013-dirty-positions', dirtyPositions],
+  ['014-cohort-moves', cohortMoves],
 ]);
 
 const source: Knex.MigrationSource<string> = {

@@ -66,6 +66,8 @@ export interface HistoryRow {
   before: RulesetDocument | null;
   after: RulesetDocument | null;
   gates: GateVerdict[];
+  /** Of a change of cohorts: the positions that units left and took. Null elsewhere, and in rows of older versions. */
+  cohortMoves: (readonly [from: number, to: number])[] | null;
 }
 
 export interface NodeRow {

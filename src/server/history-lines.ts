@@ -10,7 +10,7 @@ export interface HistoryChange {
 }
 
 /** A line of the history as lists show it: what changed instead of the whole documents. */
-export interface HistoryLine extends Omit<HistoryRow, 'before' | 'after'> {
+export interface HistoryLine extends Omit<HistoryRow, 'before' | 'after' | 'cohortMoves'> {
   readonly changes: readonly HistoryChange[];
 }
 
@@ -35,7 +35,7 @@ function differences(prefix: string, before: object, after: object): HistoryChan
   });
 }
 
-export function historyLine({ before, after, ...line }: HistoryRow): HistoryLine {
+export function historyLine({ before, after, cohortMoves: _, ...line }: HistoryRow): HistoryLine {
   return { ...line, changes: changesBetween(before, after) };
 }
 
@@ -45,7 +45,7 @@ export async function* historyExport(
 ): AsyncGenerator<string> {
   for (let before: number | undefined; ; ) {
     const rows = await page(before, EXPORT_PAGE);
-    for (const row of rows) {
+    for (const { cohortMoves: _, ...row } of rows) {
       yield `${JSON.stringify({ ...row, at: new Date(row.at).toISOString(), changes: changesBetween(row.before, row.after) })}\n`;
     }
     before = rows.at(-1)?.id;
