@@ -1,3 +1,4 @@
+import { cohortIn } from '../control/handovers.ts';
 import { GatesRefused, InvalidArgument } from '../core/errors.ts';
 import { type Cohort, Ruleset } from '../core/ruleset.ts';
 import { EXIT } from './exit-code.ts';
@@ -45,7 +46,9 @@ export const cohortCommand: Registration = (program, run) => {
         const data = { migration, unit: name, cohort, from: before.position(name) };
         if (options.dryRun === true) {
           terminal.say(
-            `dry run: ${printable(name)} would leave ${positionText(data.from)}, for ${to === 'none' ? 'its bucket' : to}`,
+            cohortIn(before.document, name) === cohort
+              ? `dry run: ${printable(name)} stands there already: nothing would change`
+              : `dry run: ${printable(name)} would leave ${positionText(data.from)}, for ${to === 'none' ? 'its bucket' : to}`,
           );
           return { code: EXIT.done, data: { ...data, dryRun: true, changed: false, revision: before.revision } };
         }

@@ -162,7 +162,7 @@ export class Controller {
   }
 
   /**
-   * Moves a unit into a cohort, or back to its bucket.
+   * Moves a unit into a cohort, or back to its bucket; changes nothing where it stands there already.
    * @throws HandoverInProgress when the handover had to be cancelled
    */
   async cohort(unit: unknown, to: Cohort | null, options: MoveOptions): Promise<RulesetDocument> {

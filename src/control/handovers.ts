@@ -1,5 +1,5 @@
 import { below, between, describeDial, describePositions, NOBODY, type Threshold } from '../core/dial.ts';
-import { Busy, GatesRefused, type GateVerdict, InvalidArgument } from '../core/errors.ts';
+import { Busy, GatesRefused, type GateVerdict } from '../core/errors.ts';
 import { covers, type Intervals, includes, intersect, intervals, subtract, union } from '../core/intervals.ts';
 import type { Cohort, Handover, RulesetDocument } from '../core/ruleset.ts';
 import { type Side, STAGE_TABLE, stageAt } from '../core/stage.ts';
@@ -56,7 +56,7 @@ export async function beginCutover(
   return publish(tx, row, { handover }, { ...authorship, kind: 'handover', summary, gates }, facts.now);
 }
 
-/** What a unit's change of cohort needs, and does to coverage (R18). */
+/** What a unit's change of cohort needs, and does to coverage (R18). A unit that is there already changes nothing. */
 export async function changeCohort(
   tx: Transaction,
   facts: StepFacts,
@@ -66,7 +66,7 @@ export async function changeCohort(
 ): Promise<RulesetDocument> {
   const { document, row } = facts;
   const now = cohortIn(document, unit);
-  if (now === to) throw new InvalidArgument(`the unit is ${to === null ? 'in no cohort' : `${to} already`}`);
+  if (now === to) return document;
   const after = { ...document, cohorts: cohortsWith(document, unit, to) };
   const oldPosition = unitPosition(document, unit);
   const newPosition = unitPosition(after, unit);

@@ -137,6 +137,11 @@ test('a backfill of canaries and a part of the line covers just that, and is not
 }, async () => {
   await using project = await mirrored();
   expect((await project.run('cohort', 'events', 'u7', 'canary', ...WHY)).code).toBe(0);
+  expect(await project.run('cohort', 'events', 'u7', 'canary', ...WHY)).toMatchObject({
+    code: 0,
+    stdout: 'u7 stands there already; nothing changed\n',
+  });
+  expect((await project.run('cohort', 'events', 'u7', 'canary', '--dry-run')).stdout).toContain('stands there already');
   const part = ['backfill', 'events', '--positions', 'canary, 0-40%'] as const;
   const child = project.start(...part, '--rate', '20', ...WHY);
   await movedOn(project, child);

@@ -27,3 +27,14 @@ test('a unit whose handover was undone is not said to have moved', async () => {
   expect(cohorts.keptBack).toHaveLength(1);
   await until(() => items.route('ada').authority === 'old', 'the move');
 });
+
+test('a unit that is in its cohort already stays there without a new revision', async () => {
+  await using service = await startService();
+  await service.to('rampdown');
+  const { controller, operations } = service;
+  const before = await operations.plane.ruleset('items');
+  expect(await controller.cohort('ada', null, WHY)).toEqual(before);
+  const moved = await insist(controller, () => controller.cohort('ada', 'kept-back', WHY));
+  expect(moved.revision).toBeGreaterThan(before.revision);
+  expect(await controller.cohort('ada', 'kept-back', WHY)).toEqual(moved);
+});
