@@ -13,7 +13,7 @@ export type DivergenceKind = 'missing' | 'extra' | 'different' | 'stale';
 
 /** Why, where it is known. */
 export type DivergenceCause =
-  /** The follower has nothing, and no backfill of the key's position has ended: it is due, not lost. */
+  /** The follower has nothing, or an older version, and no backfill of the key's position has ended: due, not lost. */
   | 'not backfilled'
   /** The authority's version never came to the follower, and no put of it can still be on its way. */
   | 'lost mirror'
@@ -178,10 +178,11 @@ function causeOf(
     return lossy === undefined || lossy(authority) ? 'lossy codec' : 'written outside';
   }
   if (relation === 'newer') return 'written outside';
+  // However young: it may have been written where nothing is mirrored (R18), and the backfill brings it in any case.
+  if (covered === false) return 'not backfilled';
   // Plain on the authority: where everything was replayed since, somebody wrote it, or removed it from the follower, after.
-  const due = follower === undefined && covered === false ? 'not backfilled' : null;
-  if (ageMs === null) return covered === true ? 'written outside' : due;
-  return Math.max(ageMs, unchangedMs) < lostAfterMs ? 'in flight for too long' : (due ?? 'lost mirror');
+  if (ageMs === null) return covered === true ? 'written outside' : null;
+  return Math.max(ageMs, unchangedMs) < lostAfterMs ? 'in flight for too long' : 'lost mirror';
 }
 
 /** The stamps of both sides, for reports. */

@@ -3,6 +3,7 @@ import type { VerificationOptions } from '../../src/control/verification.ts';
 import { Busy, InvalidArgument } from '../../src/core/errors.ts';
 import { Ruleset } from '../../src/core/ruleset.ts';
 import { plantedStamp } from '../../verify/planted.ts';
+import { insist } from '../support/insist.ts';
 import { item, type MemoryService, startService, until } from '../support/memory-service.ts';
 import { lost, reportDirt } from '../support/reported-dirt.ts';
 
@@ -289,4 +290,17 @@ test('what no backfill has brought yet is told as that, and nothing else', async
   await service.controller.backfill(WHY);
   expect(await verify()).toMatchObject({ verdict: 'consistent' });
   expect((await gate())[0]).toBe(true);
+});
+
+test('what a unit wrote while it was kept back and not mirrored is due when it is in its bucket again', async () => {
+  const { controller, items, operations } = service;
+  await service.set('dual-write', 100_000);
+  await insist(controller, () => controller.cohort('u3', 'kept-back', WHY));
+  await items.put(item('u3', 'i3', 77));
+  await insist(controller, () => controller.cohort('u3', null, WHY));
+  const report = await verify();
+  expect(report.divergences).toMatchObject([{ key: { user: 'u3' }, kind: 'stale', cause: 'not backfilled' }]);
+  expect(await operations.plane.divergences('items', 0, 10)).toEqual([]);
+  await controller.backfill(WHY);
+  expect(await verify()).toMatchObject({ verdict: 'consistent' });
 });

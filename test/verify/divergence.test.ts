@@ -100,16 +100,21 @@ describe('classify', () => {
     expect(word).toMatchObject({ word: 'missing', cause: 'written outside' });
   });
 
-  test('what the follower lacks where no backfill has ended is due, and neither lost nor unexplained', () => {
+  test('what the follower lacks, or has an older version of, where no backfill has ended is due, and neither lost nor unexplained', () => {
     const causeOf = (authority: Entry, follower: Entry | undefined, unchangedMs = 0): unknown => {
       const word = classify(authority, follower, {}, { ...context, unchangedMs, covered: false });
       return word.word === 'equal' ? null : word.cause;
     };
     expect(causeOf(record(null, 1), undefined)).toBe('not backfilled');
     expect(causeOf(record(MIDDLE, 1), undefined)).toBe('not backfilled');
-    expect(causeOf(record(YOUNG, 1), undefined)).toBe('in flight for too long');
-    expect(causeOf(record(MIDDLE, 1), record(OLDEST, 2))).toBe('lost mirror');
-    expect(causeOf(record(MIDDLE, 1), tombstone(OLDEST))).toBe('lost mirror');
+    expect(causeOf(record(YOUNG, 1), undefined)).toBe('not backfilled');
+    for (const stamp of [MIDDLE, YOUNG]) {
+      expect(causeOf(record(stamp, 1), record(OLDEST, 2))).toBe('not backfilled');
+      expect(causeOf(record(stamp, 1), tombstone(OLDEST))).toBe('not backfilled');
+      expect(causeOf(tombstone(stamp), record(OLDEST, 2))).toBe('not backfilled');
+    }
+    expect(causeOf(record(MIDDLE, 1), record(null, 2))).toBe('written outside');
+    expect(causeOf(record(MIDDLE, 1), record(NEWER, 2))).toBe('written outside');
   });
 
   test('what the control plane knows about a key comes before what can be guessed', () => {
