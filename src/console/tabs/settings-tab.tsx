@@ -1,7 +1,8 @@
 import { useSignal } from '@preact/signals';
 import type { RulesetDocument } from '../../server/api-types.ts';
-import { ask, describeError, may, pathOf } from '../api.ts';
+import { ask, describeError, pathOf } from '../api.ts';
 import { liveFeed } from '../live-feed.ts';
+import { hindrance } from '../overview/dials.tsx';
 import { Facts, Panel, Scroll, Trouble } from '../parts/panel.tsx';
 import { useResource } from '../resource.ts';
 import type { TabProps } from '../tab-props.ts';
@@ -47,6 +48,7 @@ function typedAs(text: string, present: unknown): unknown {
 export function SettingsTab({ status }: TabProps) {
   const { migration, description } = status;
   const ruleset = useResource<RulesetDocument>(pathOf(migration, '/ruleset'));
+  const why = hindrance(status);
   const wanted = useSignal('');
   const editing = useSignal<Name | null>(null);
   const settings = ruleset.data?.settings;
@@ -111,8 +113,8 @@ export function SettingsTab({ status }: TabProps) {
                             type="button"
                             class="btn s"
                             aria-label={`Change ${nameOf(name)}`}
-                            disabled={!may('operator')}
-                            title={may('operator') ? undefined : 'your role moves nothing'}
+                            disabled={why !== null}
+                            title={why ?? undefined}
                             onClick={() => {
                               editing.value = name;
                             }}
