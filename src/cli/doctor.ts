@@ -68,7 +68,7 @@ async function look(session: Session, name: string, options: DoctorOptions): Pro
 }
 
 function sayReport(terminal: Terminal, report: DoctorReport): void {
-  const { migration, control, stores, fleet, mapping, census, censusTrouble, open } = report;
+  const { migration, finished, control, fleet, mapping, census, censusTrouble, open } = report;
   const line = (what: string, text: string): void => terminal.say(`  ${what.padEnd(15)}${text}`);
   const trouble = (message: string): string => terminal.style('red', printable(message));
   terminal.say(terminal.style('bold', migration));
@@ -76,7 +76,7 @@ function sayReport(terminal: Terminal, report: DoctorReport): void {
   line('control plane', `${control.kind}, ${control.trouble === null ? 'writable' : trouble(control.trouble.message)}`);
   if (control.trouble?.remedy) terminal.say(`    → ${printable(control.trouble.remedy)}`);
   if (clock !== null) line('', clock);
-  for (const side of ['old', 'new'] as const) sayStore(terminal, migration, side, stores[side]);
+  for (const side of ['old', 'new'] as const) sayStore(terminal, report, side);
   if (fleet !== null) {
     const { nodes, acknowledged, behind, unlike } = fleet;
     const late = behind.length === 0 ? '' : `; behind: ${printable(behind.join(', '))}`;
@@ -93,29 +93,33 @@ function sayReport(terminal: Terminal, report: DoctorReport): void {
     if (!census.recorded) line('', 'not recorded; gates wait for one that is');
   } else line('census', `none: ${printable(censusTrouble?.message ?? '')}`);
   terminal.say();
-  if (open.length === 0) terminal.say(`  ${terminal.style('green', 'nothing is in the way')}`);
+  if (finished) terminal.say(`  ${terminal.style('green', 'the migration is finished')}: nothing is in the way`);
+  else if (open.length === 0) terminal.say(`  ${terminal.style('green', 'nothing is in the way')}`);
   else terminal.say(`  ${terminal.style('red', `${plural(open.length, 'thing is', 'things are')} in the way`)}`);
-  if (census !== null && census.open.length > 0) {
+  if (!finished && census !== null && census.open.length > 0) {
     terminal.say(`    → mend the codec, or: changeover accept ${migration} census --reason "…"`);
   }
 }
 
-function sayStore(terminal: Terminal, migration: string, side: Side, store: DoctorReport['stores'][Side]): void {
-  const { label, trouble, server, prepared, aheadMs, findings } = store;
+function sayStore(terminal: Terminal, { migration, finished, stores }: DoctorReport, side: Side): void {
+  const { label, trouble, server, prepared, aheadMs, findings } = stores[side];
   const title = `  ${`${side} store`.padEnd(15)}${printable(label)}`;
   if (trouble !== null) {
     // Most messages begin with the store's own name.
     const message = trouble.message.replace(`${label}: `, '');
     terminal.say(`${title}: ${terminal.style('red', printable(message))}`);
-    if (trouble.remedy !== null) terminal.say(`    → ${printable(trouble.remedy)}`);
+    if (trouble.remedy !== null && !finished) terminal.say(`    → ${printable(trouble.remedy)}`);
     return;
   }
-  const state = prepared === true ? 'prepared' : terminal.style('red', 'not prepared');
+  const lacking = prepared !== true && !finished;
+  const state = prepared === true ? 'prepared' : lacking ? terminal.style('red', 'not prepared') : 'without stamps';
   terminal.say(`${title}${server === null ? '' : ` on ${printable(server)}`}, ${state}`);
-  if (prepared === false) terminal.say(`    → changeover prepare ${migration}`);
+  if (prepared === false && lacking) terminal.say(`    → changeover prepare ${migration}`);
   const clock = clockText(aheadMs);
   if (clock !== null) terminal.say(`    · ${clock}`);
-  for (const finding of findings) sayFinding(terminal, migration, side, finding);
+  // What somebody would have to mend or accept before a move; a migration that is finished makes none.
+  const told = finished ? findings.filter(({ level }) => level === 'info') : findings;
+  for (const finding of told) sayFinding(terminal, migration, side, finding);
 }
 
 /** One finding, who accepted it, and what else can be done. */

@@ -55,6 +55,8 @@ export interface OpenPoint {
 /** What {@link Control.doctor} found. */
 export interface DoctorReport {
   readonly migration: string;
+  /** It is over: whatever its stores lack is in the way of nothing. */
+  readonly finished: boolean;
   /** `open`: something has to be mended or accepted first. */
   readonly verdict: 'ready' | 'open' | 'configuration' | 'unreachable';
   readonly control: ControlReport;
@@ -133,7 +135,7 @@ export async function examine(parts: DoctorParts, options: DoctorOptions = {}): 
       migration: name,
       control,
       stores: seen,
-      fleet: plane === null ? null : await examineFleet(plane, name),
+      ...(await examineMigration(plane, name)),
       mapping: {
         hash: mapping,
         key: keys.fields,
@@ -170,12 +172,15 @@ async function examineControl(
   }
 }
 
-async function examineFleet(plane: ControlPlaneApi, name: string): Promise<DoctorReport['fleet']> {
-  if (!(await plane.migrations()).includes(name)) return null;
-  const { fleet, revision } = await plane.status(name);
+async function examineMigration(
+  plane: ControlPlaneApi | null,
+  name: string,
+): Promise<Pick<DoctorReport, 'fleet' | 'finished'>> {
+  if (plane === null || !(await plane.migrations()).includes(name)) return { fleet: null, finished: false };
+  const { fleet, revision, finished } = await plane.status(name);
   const behind = (await plane.behind(name, revision)).map((member) => member.name);
   const members = (await plane.fleet('alive')).map(({ node }) => configuredMember(node, name));
-  return { ...fleet, behind, unlike: unlikeIn(members).map(({ text }) => text) };
+  return { fleet: { ...fleet, behind, unlike: unlikeIn(members).map(({ text }) => text) }, finished };
 }
 
 interface Opened {
@@ -234,7 +239,9 @@ function troubleOf(error: unknown): Trouble {
 
 type Unjudged = Omit<DoctorReport, 'open' | 'verdict'>;
 
-function openPoints({ migration, control, stores, fleet, census, censusTrouble }: Unjudged): readonly OpenPoint[] {
+function openPoints(report: Unjudged): readonly OpenPoint[] {
+  const { migration, finished, control, stores, fleet, census, censusTrouble } = report;
+  if (finished) return [];
   const points: OpenPoint[] = [];
   const add = (what: string, remedy: string | null): void => {
     points.push({ what, remedy: remedy ?? '' });
@@ -265,9 +272,10 @@ function openPoints({ migration, control, stores, fleet, census, censusTrouble }
 const UNREACHABLE: ReadonlySet<string> = new Set(['STORE_FAULT', 'STORE_UNAVAILABLE', 'CONTROL_UNAVAILABLE']);
 
 function verdictOf(
-  { control, stores, censusTrouble }: Unjudged,
+  { finished, control, stores, censusTrouble }: Unjudged,
   points: readonly OpenPoint[],
 ): DoctorReport['verdict'] {
+  if (finished) return 'ready';
   const both = stores.old.trouble === null && stores.new.trouble === null;
   const troubles = [control.trouble, stores.old.trouble, stores.new.trouble, both ? censusTrouble : null];
   const codes = troubles.filter((trouble) => trouble !== null).map(({ code }) => code);

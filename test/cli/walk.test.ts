@@ -189,6 +189,14 @@ test('a migration goes from off to finished by the command line, while another p
   database.close();
   expect(Object.entries(written).filter(([key, n]) => held.get(key) !== n)).toEqual([]);
 
+  expect(await project.json('doctor', 'events')).toMatchObject({
+    code: 0,
+    data: { finished: true, verdict: 'ready', open: [] },
+  });
+  const examined = await project.run('doctor', 'events');
+  expect(examined).toMatchObject({ code: 0, stdout: expect.stringContaining('the migration is finished') });
+  expect(examined.stdout).not.toMatch(/→|not prepared/);
+
   const finished = await project.status();
   for (const args of [
     ['set', 'events', 'cutover', '5'],
