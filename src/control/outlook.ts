@@ -141,6 +141,8 @@ export interface EmergencyOutlook {
   /** Processes that have to acknowledge, and those that have not been heard for a while. */
   readonly nodes: number;
   readonly silent: readonly string[];
+  /** The incarnations of these. */
+  readonly silentNodes: readonly number[];
 }
 
 const SILENT_MS = 5_000;
@@ -156,6 +158,7 @@ export async function emergencyOutlook(tx: Transaction, migration: string, now: 
   const lines = await countDirt(tx, migration, 'old', positions);
   const first = await dirtOf(tx, migration, 'old', null, 0, MOST_SHOWN, positions);
   const members = await tx.select('nodes', { id: { in: fleet.map(({ incarnation }) => incarnation) } });
+  const silent = members.filter(({ seenAt }) => now - seenAt > SILENT_MS);
   const [sample] = await tx.select(
     'samples',
     { migration, step: SPANS['15m'].step, slot: { gt: now - 60_000 } },
@@ -178,7 +181,8 @@ export async function emergencyOutlook(tx: Transaction, migration: string, now: 
     mirrorQueue: members.reduce((sum, { health }) => sum + (entryOf(health?.mirrorQueues, migration) ?? 0), 0),
     writesPerSecond: sample?.reading.new.writes ?? null,
     nodes: members.length,
-    silent: members.filter(({ seenAt }) => now - seenAt > SILENT_MS).map(nameOf),
+    silent: silent.map(nameOf),
+    silentNodes: silent.map(({ id }) => id),
   };
 }
 

@@ -9,8 +9,6 @@ import type { NodeRow } from './storage.ts';
 
 /** A process that reports this often is not looked at. */
 const SILENT_MS = 2_500;
-/** One that was silent for so long may well have ended. */
-const LOST_MS = 5_000;
 
 /**
  * Declares processes dead, in the order of R9: only when the process has surely ended (somebody who can tell says so,
@@ -61,10 +59,14 @@ export class Undertaker {
    * whether it has ended. @throws GatesRefused names them; nothing changed
    */
   async refuseUnknown(migration: string): Promise<void> {
-    const { plane, clock } = this.#parts;
-    const unknown = (await plane.fleet('alive'))
-      .flatMap(({ node, acknowledged }) => (acknowledged[migration] === undefined ? [] : [node]))
-      .filter((node) => clock.now() - node.seenAt > LOST_MS && this.#verdict(node) === 'unknown');
+    const { plane } = this.#parts;
+    // One that has begun holds already.
+    if ((await plane.ruleset(migration)).handover?.kind === 'emergency') return;
+    // By the control plane's clock, as this machine's may be any time.
+    const { silentNodes } = await plane.emergencyOutlook(migration);
+    if (silentNodes.length === 0) return;
+    const fleet = (await plane.fleet('alive')).map(({ node }) => node);
+    const unknown = fleet.filter((node) => silentNodes.includes(node.id) && this.#verdict(node) === 'unknown');
     if (unknown.length === 0) return;
     const evidence = `nobody knows whether ${unknown.map(nameOf).join(', ')} has ended: reads and writes would wait for it`;
     const remedy = `if its container or machine is gone: changeover fleet ${migration} --ended ${unknown[0]?.id} --reason …; then again`;
