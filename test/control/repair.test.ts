@@ -50,6 +50,7 @@ test('a roll-back reads nothing of what is dirty elsewhere', async () => {
 describe('repair', () => {
   test('mends every kind of divergence, and says before what it would do', { timeout: 240_000 }, async () => {
     await using service = await mirrored();
+    await service.cover();
     const { controller, operations } = service;
     // Missing: a tombstone is no record. Different: the same version with another value. Stale: an older version.
     plant(service, 'ada', () => ({ value: null }));

@@ -118,6 +118,8 @@ describe('stamps above a floor (R17)', () => {
       const [a] = await fleet.start();
       await fleet.dualWrite();
       const { membership } = a!.session.migration(MIGRATION);
+      // The control plane itself knows nothing of that revision.
+      fleet.cut(a!, (method) => method === 'rulesets');
       const high = makeStamp(fleet.world.clock.now() + 500_000_000, 3, 9);
       a!.session.migration(MIGRATION).apply({ ...(await fleet.document()), revision: 1_000, stampFloor: high });
       expect(membership.stamps.next() > high).toBe(true);
@@ -230,9 +232,11 @@ describe('a replay clears what was dirty before it began, and no more (R10)', ()
         notBefore,
       });
       const [a] = fleet.world.nodes;
+      // Whoever reported last is another session.
+      const { session: _, ...last } = fleet.reports.at(-1)!.report;
       const report = (dirt: readonly ReturnType<typeof dirty>[]) =>
         fleet.plane.report({
-          ...fleet.reports.at(-1)!.report,
+          ...last,
           incarnation: a!.session.incarnation!,
           dirt,
           divergences: [],
