@@ -169,11 +169,12 @@ const breaches: readonly Breach[] = [
   {
     rule: 'R8: a process joins with a ruleset that it had kept',
     apply: () => {
-      let kept: unknown;
-      patch(ControlPlane.prototype, 'join', async (original, _, [request]) => {
+      // Of the fleet's own past: what is ahead of a control plane is told by its processes.
+      const kept = new WeakMap<object, unknown>();
+      patch(ControlPlane.prototype, 'join', async (original, self, [request]) => {
         const joined = (await original(request)) as { rulesets: { revision: number }[] };
-        const cached = kept ?? joined.rulesets;
-        if (joined.rulesets.some(({ revision }) => revision > 4) && kept === undefined) kept = joined.rulesets;
+        const cached = kept.get(self as object) ?? joined.rulesets;
+        if (!kept.has(self as object)) kept.set(self as object, joined.rulesets);
         return { ...joined, rulesets: cached };
       });
     },
