@@ -48,9 +48,9 @@ async function leaveDirty({ plane }: Fleet, positions: readonly number[]): Promi
 }
 
 scenario('a ramp that goes back keeps its hold while it repairs, however long that takes', async (fleet) => {
-  seed(fleet);
   await fleet.start(1);
   await fleet.dualWrite();
+  seed(fleet);
   const { plane } = fleet;
   const plan = {
     dial: 'cutover',
