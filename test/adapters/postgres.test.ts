@@ -126,10 +126,9 @@ const options = missing === undefined ? {} : { skip: missing };
 describeStore('PostgreSQL with a column for each field', () => postgresHarness(withColumns), options);
 describeStore('PostgreSQL with a document', () => postgresHarness(withDocument), options);
 describeStore('PostgreSQL with partitions and late rules', () => postgresHarness(withRules), options);
-describeStore('PostgreSQL, the new store, with a document', () => postgresHarness(withDocument, 'new'), options);
 describeStore('PostgreSQL, the new store, with partitions and late rules', () => postgresHarness(withRules, 'new'), {
   ...options,
-  scale: 0.5,
+  scale: 0.3,
 });
 describeStore('PostgreSQL with a part of the key unique', () => postgresHarness(withPartOfKey), {
   ...options,
