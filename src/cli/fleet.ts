@@ -13,6 +13,8 @@ import { ago, count, duration, plural, printable, table } from './wording.ts';
 /** A process that reports is seen more often than this. */
 const SILENT_MS = 2_500;
 const LONG_SILENT_MS = 10_000;
+/** Longer than puts usually have their time; that of DynamoDB is longer still. */
+const BURIAL_MS = 12_000;
 
 interface FleetOptions extends ReasonOptions {
   readonly all?: true;
@@ -55,9 +57,6 @@ async function ended(
   );
   return { code: EXIT.done, data: { migration: name, incarnation, buried } };
 }
-
-/** Longer than puts usually have their time; that of DynamoDB is longer still. */
-const BURIAL_MS = 12_000;
 
 /** `changeover fleet [migration]`: the processes, and what they have acknowledged. */
 export const fleetCommand: Registration = (program, run) => {

@@ -4,15 +4,15 @@ import type { Patience } from './patience.ts';
 import type { Statement, StatementPlans } from './statement-plans.ts';
 
 /**
- * What a failed call means. `again`: nothing happened, a passing conflict. `unreachable`: the database is away, full
- * or broken. `unusable`: it is there and will not do. `other`: a mistake of ours.
- */
-/**
  * Whether a control plane's schema is made, and upgraded, when it is opened. `fresh`: made where there is none, never
  * upgraded, as processes of the version before could then not start any more.
  */
 export type Making = boolean | 'fresh';
 
+/**
+ * What a failed call means. `again`: nothing happened, a passing conflict. `unreachable`: the database is away, full
+ * or broken. `unusable`: it is there and will not do. `other`: a mistake of ours.
+ */
 export type FailureKind = 'again' | 'unreachable' | 'unusable' | 'other';
 
 /** What a statement came to. */

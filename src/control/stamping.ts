@@ -1,6 +1,6 @@
 import { NotPrepared } from '../core/errors.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
-import type { Side } from '../core/stage.ts';
+import { otherSide, type Side } from '../core/stage.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import { deadlinesPassed } from './deadlines-passed.ts';
 import { leftStamp } from './left-stamp.ts';
@@ -60,9 +60,10 @@ export async function endStamping(
     const kept: Side = answer.document.dials.retireOld ? 'new' : 'old';
     options.onStep?.(`cleaning the ${kept} store`);
     await stores[kept].finish({ signal });
-    // Stamps that stayed behind would be newer than what is written plainly from here on, should it ever follow again.
     if (kept === 'old') await stores.new.wipe({ signal });
-    else await stores.old.finish({ signal });
+    // Stamps that stayed behind would be newer than what is written plainly from here on, should it ever follow again; and
+    // what a table was prepared for would be taken for true of what is put into it since.
+    await stores[otherSide(kept)].finish({ signal });
     await plane.recordCleaned(migration, { actor, reason });
     return answer.document;
   }

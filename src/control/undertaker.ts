@@ -1,4 +1,4 @@
-import { GatesRefused } from '../core/errors.ts';
+import { GatesRefused, type GateVerdict } from '../core/errors.ts';
 import type { Side } from '../core/stage.ts';
 import type { Store } from '../core/store.ts';
 import { settledAt } from '../core/store.ts';
@@ -69,10 +69,10 @@ export class Undertaker {
     const unknown = fleet.filter((node) => silentNodes.includes(node.id) && this.#verdict(node) === 'unknown');
     if (unknown.length === 0) return;
     const evidence = `nobody knows whether ${unknown.map(nameOf).join(', ')} has ended: reads and writes would wait for it`;
+    // Also in the error itself, as not everybody who is refused shows gates.
     const remedy = `if its container or machine is gone: changeover fleet ${migration} --ended ${unknown[0]?.id} --reason …; then again`;
-    throw new GatesRefused('an emergency would hold everything for a process that is silent; nothing changed', [
-      { gate: 'fleet', passed: false, advice: true, evidence, remedy },
-    ]);
+    const gate: GateVerdict = { gate: 'fleet', passed: false, advice: true, evidence, remedy };
+    throw new GatesRefused(`${evidence}; nothing changed`, [gate], { remedy });
   }
 
   /** By whoever can look, else by the word that somebody gave since it was heard last. */

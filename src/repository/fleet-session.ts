@@ -16,7 +16,7 @@ import type { FleetSessionOptions } from './fleet-session-options.ts';
 import { limitStamp, type Membership, raisedLimits } from './membership.ts';
 import { MigrationSession, type Taken } from './migration-session.ts';
 import { residentMemory } from './resident-memory.ts';
-import { TimeTravel } from './time-travel.ts';
+import { RestoredControl } from './restored-control.ts';
 
 const DEFAULT_HEARTBEAT_MS = 1_000;
 const DEFAULT_LEASE_MS = 86_400_000;
@@ -49,7 +49,7 @@ export class FleetSession {
   readonly #leaseMs: number;
   readonly #memoryBytes: () => number;
   readonly #migrations = new Map<string, MigrationSession>();
-  readonly #timeTravel = new TimeTravel();
+  readonly #restored = new RestoredControl();
   #membership: Membership | undefined;
   #unwatch: (() => void) | undefined;
   #timer: TimerHandle | undefined;
@@ -270,7 +270,7 @@ export class FleetSession {
         this.#fetchAgain = false;
         const documents = await this.#control.rulesets([...this.#migrations.keys()]);
         if (this.#closed || this.#membership?.alive !== true) return;
-        if (this.#timeTravel.seen(documents, (name) => this.#migrations.get(name)?.revision ?? 0)) {
+        if (this.#restored.seen(documents, (name) => this.#migrations.get(name)?.revision ?? 0)) {
           this.#expelled(this.#membership, 'the control plane is older than what this process has seen of it');
           this.reportSoon();
           return;

@@ -221,18 +221,18 @@ export function moveRoutes(app: FastifyInstance, parts: ServerParts): void {
     },
   });
 
-  add({
+  add<{ readonly force?: boolean }>({
     url: '/emergency',
     id: 'rollBackAtOnce',
     summary: 'For a new store that hangs or died: the old one leads at once; what only the new one has is dirty',
     kind: 'emergency',
-    body: {},
+    body: { 'force?': { ...BOOLEAN, description: 'also while a process is silent that may have ended' } },
     waits: true,
-    begin: async (name, _, who) => {
+    begin: async (name, { force = false }, who) => {
       await plane.ruleset(name);
       const controller = await operations.migration(name);
       return async () => {
-        const outcome = outcomeOf('cutover', await controller.emergency(who));
+        const outcome = outcomeOf('cutover', await controller.emergency({ ...who, force }));
         return { ...outcome, dirty: (await plane.status(name)).dirty };
       };
     },

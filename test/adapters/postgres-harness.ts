@@ -33,6 +33,10 @@ export interface PostgresPlace extends AsyncDisposable {
   raw(): Promise<pg.Client>;
   /** Rows of a statement, as lists of text. */
   rows(statement: string, values?: readonly unknown[]): Promise<(string | null)[][]>;
+  /** A connection beside the stores, in a transaction that has run these statements. */
+  begun(...statements: readonly string[]): Promise<pg.Client>;
+  /** Resolves once so many connections of stores wait for a lock. */
+  waiting(count: number): Promise<void>;
   open(options: Partial<SqlOptions>, keys: KeySpec, codec?: Codec): Promise<Store>;
 }
 
@@ -49,18 +53,35 @@ export async function onPostgres(ddl = '', side: Side = 'old'): Promise<Postgres
   };
   const admin = await raw();
   if (ddl !== '') await admin.query(ddl);
+  const rows = async (statement: string, values: readonly unknown[] = []): Promise<(string | null)[][]> => {
+    const types = { getTypeParser: () => (text: string) => text };
+    const found = await admin.query<(string | null)[]>({
+      text: statement,
+      values: [...values],
+      rowMode: 'array',
+      types,
+    });
+    return found.rows;
+  };
   return {
     url: database.url,
     raw,
-    async rows(statement, values = []) {
-      const types = { getTypeParser: () => (text: string) => text };
-      const found = await admin.query<(string | null)[]>({
-        text: statement,
-        values: [...values],
-        rowMode: 'array',
-        types,
-      });
-      return found.rows;
+    rows,
+    async begun(...statements) {
+      const client = await raw();
+      await client.query('BEGIN');
+      for (const statement of statements) await client.query(statement);
+      return client;
+    },
+    async waiting(count) {
+      for (;;) {
+        const [[found] = []] = await rows(
+          `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+             AND application_name = 'changeover'`,
+        );
+        if (Number(found) >= count) return;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
     },
     async open(options, keys, codec = identityCodec) {
       const definition = sql({ client: 'pg', connection: database.url, table: 'things', ...options });

@@ -1,4 +1,3 @@
-import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { KeySpec } from '../../../src/core/record-key.ts';
 import { makeStamp, STAMP_MIN, type Stamp } from '../../../src/core/stamp.ts';
@@ -28,25 +27,6 @@ async function newStore(place: PostgresPlace): Promise<Store> {
 
 const stampRows = (place: PostgresPlace) => place.rows('SELECT * FROM things_changeover ORDER BY id');
 const records = (place: PostgresPlace) => place.rows('SELECT id, n FROM things ORDER BY id');
-
-/** Resolves once so many connections of stores wait for a lock. */
-async function waiting(place: PostgresPlace, count: number): Promise<void> {
-  for (;;) {
-    const [[found] = []] = await place.rows(
-      `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-         AND application_name = 'changeover'`,
-    );
-    if (Number(found) >= count) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
-async function begun(place: PostgresPlace, statement: string): Promise<pg.Client> {
-  const client = await place.raw();
-  await client.query('BEGIN');
-  await client.query(statement);
-  return client;
-}
 
 describePostgres('copies of records that never had a stamp, in a new store that was empty', () => {
   it('have no row among the stamps, and read as if they had the least one', async () => {
@@ -99,9 +79,9 @@ describePostgres('copies of records that never had a stamp, in a new store that 
     await using place = await onPostgres(DDL, 'new');
     const [deleter, copier] = [await newStore(place), await newStore(place)];
     await deleter.putIfNewer(entry('gone', 1, 1), later(deleter));
-    const held = await begun(place, "SELECT * FROM things_changeover WHERE id = 'gone' FOR UPDATE");
+    const held = await place.begun("SELECT * FROM things_changeover WHERE id = 'gone' FOR UPDATE");
     const removed = deleter.putIfNewer(entry('gone', 5, null), later(deleter));
-    await waiting(place, 1);
+    await place.waiting(1);
     const batchOf = (name: string) => Array.from({ length: 5 }, (_, i) => copy(`${name}${i}`, i));
     const outcomes = await put(copier, batchOf('a'));
     expect(outcomes.map(({ kind }) => kind)).toEqual(outcomes.map(() => 'applied'));
@@ -203,11 +183,11 @@ describePostgres('copies of records that never had a stamp, in a new store that 
     await using place = await onPostgres(DDL, 'new');
     const [deleter, copier] = [await newStore(place), await newStore(place)];
     // The delete waits for the lock of a stamp row that goes away again.
-    const held = await begun(place, "INSERT INTO things_changeover VALUES ('b', '\\x000000000001000000000001', true)");
+    const held = await place.begun("INSERT INTO things_changeover VALUES ('b', '\\x000000000001000000000001', true)");
     const removed = deleter.putIfNewer(entry('b', 5, null), later(deleter));
-    await waiting(place, 1);
+    await place.waiting(1);
     const copied = put(copier, [copy('a', 1), copy('b', 2), copy('c', 3)]);
-    await waiting(place, 2);
+    await place.waiting(2);
     await held.query('ROLLBACK');
     expect(await removed).toMatchObject({ kind: 'applied' });
     // Whoever had the lock first: the delete is newer.
@@ -228,9 +208,9 @@ describePostgres('copies of records that never had a stamp, in a new store that 
       await using place = await onPostgres(DDL, 'new');
       const [copier, deleter] = [await newStore(place), await newStore(place)];
       // The batch has inserted `a`, and waits for whoever is about to insert `b`.
-      const held = await begun(place, "INSERT INTO things VALUES ('b', 7)");
+      const held = await place.begun("INSERT INTO things VALUES ('b', 7)");
       const copied = put(copier, [copy('a', 1), copy('b', 2)]);
-      await waiting(place, 1);
+      await place.waiting(1);
       const removed =
         what === 'one delete'
           ? deleter.putIfNewer(entry('a', 5, null), later(deleter))
@@ -241,7 +221,7 @@ describePostgres('copies of records that never had a stamp, in a new store that 
                 { kind: 'version', stamp: STAMP_MIN, value: { id: 'a', n: 1 } },
                 later(deleter),
               );
-      await waiting(place, 2);
+      await place.waiting(2);
       await held.query('ROLLBACK');
       expect((await copied).map(({ kind }) => kind)).toEqual(['applied', 'applied']);
       expect([await removed].flat()[0]).toEqual({ kind: 'applied', previous: 'record' });

@@ -1,4 +1,3 @@
-import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { sql } from '../../../adapters/sql/index.ts';
 import { systemClock } from '../../../src/core/clock.ts';
@@ -27,25 +26,6 @@ async function twoStores(place: PostgresPlace, options = {}): Promise<readonly [
   const stores = [await place.open(options, keys), await place.open(options, keys)] as const;
   await stores[0].prepare();
   return stores;
-}
-
-/** Resolves once so many connections of stores wait for a lock. */
-async function waiting(place: PostgresPlace, count: number): Promise<void> {
-  for (;;) {
-    const [[found] = []] = await place.rows(
-      `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-         AND application_name = 'changeover'`,
-    );
-    if (Number(found) >= count) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
-async function begun(place: PostgresPlace, ...statements: readonly string[]): Promise<pg.Client> {
-  const client = await place.raw();
-  await client.query('BEGIN');
-  for (const statement of statements) await client.query(statement);
-  return client;
 }
 
 const key = (id: string): readonly [string, { readonly id: string }] => [keys.id({ id }), { id }];
@@ -81,8 +61,7 @@ describePostgres('a write that waits for a lock', () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place);
     await store.putIfNewer(entry('a', 5, 5), later(store));
-    const lock = await begun(
-      place,
+    const lock = await place.begun(
       "SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE",
       "SELECT * FROM things WHERE id = 'a' FOR UPDATE",
     );
@@ -94,9 +73,9 @@ describePostgres('a write that waits for a lock', () => {
   it('of a record that another transaction is about to insert comes back expired too, if that goes back', async () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place);
-    const lock = await begun(place, "INSERT INTO things VALUES ('a', 7)");
+    const lock = await place.begun("INSERT INTO things VALUES ('a', 7)");
     const put = store.putIfNewer(entry('a', 5, 5), later(store, 1_500));
-    await waiting(place, 1);
+    await place.waiting(1);
     expect(await put).toEqual({ kind: 'expired' });
     await lock.query('ROLLBACK');
     expect(await store.get(...key('a'))).toBeUndefined();
@@ -110,7 +89,7 @@ describePostgres('a write that waits for a lock', () => {
     await place.rows('CREATE TABLE numbers (n int4 PRIMARY KEY)');
     await place.rows('INSERT INTO numbers VALUES (1), (5)');
     await place.rows('ALTER TABLE things ADD FOREIGN KEY (n) REFERENCES numbers');
-    const lock = await begun(place, 'SELECT * FROM numbers WHERE n = 1 FOR UPDATE');
+    const lock = await place.begun('SELECT * FROM numbers WHERE n = 1 FOR UPDATE');
     expect(await store.putIfNewer(entry('a', 9, 1), later(store, 300))).toEqual({ kind: 'expired' });
     await lock.query('COMMIT');
     expect(await store.get(...key('a'))).toEqual(entry('a', 5, 5));
@@ -120,9 +99,9 @@ describePostgres('a write that waits for a lock', () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place);
     await store.putIfNewer(entry('a', 5, 5), later(store));
-    const lock = await begun(place, "SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
+    const lock = await place.begun("SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
     const put = store.putIfNewer(entry('a', 6, what === 'put' ? 6 : null), later(store, 2_500));
-    await waiting(place, 1);
+    await place.waiting(1);
     const [[statement] = []] = await place.rows(
       "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
     );
@@ -146,11 +125,11 @@ describePostgres('a write that waits for a lock', () => {
       ['b', (e: Entry, deadline: number) => store.putManyIfNewer([e, entry('c', 9, 1)], deadline)],
     ] as const) {
       await store.putIfNewer(entry(id, 5, null), later(store));
-      const stamps = await begun(place, 'SELECT 1 FROM things_changeover FOR UPDATE');
-      const parents = await begun(place, 'DELETE FROM parents');
+      const stamps = await place.begun('SELECT 1 FROM things_changeover FOR UPDATE');
+      const parents = await place.begun('DELETE FROM parents');
       const deadline = store.now() + 2_400;
       const done = put(entry(id, 9, 1), deadline);
-      await waiting(place, 1);
+      await place.waiting(1);
       await new Promise((resolve) => setTimeout(resolve, 1_300));
       await stamps.query('ROLLBACK');
       // Each wait is shorter than the whole time that there was, and both together are longer.
@@ -192,12 +171,12 @@ describePostgres('a write that waits for a lock', () => {
     await using place = await onPostgres(DDL);
     const [store, other] = await twoStores(place);
     await store.putIfNewer(entry('a', 5, 5), later(store));
-    const lock = await begun(place, "SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
+    const lock = await place.begun("SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
     const both = [
       store.putIfNewer(entry('a', 6, 6), later(store)),
       other.putIfNewer(entry('a', 7, null), later(store)),
     ];
-    await waiting(place, 2);
+    await place.waiting(2);
     await lock.query('COMMIT');
     const kinds = (await Promise.all(both)).map(({ kind }) => kind);
     expect(kinds[1]).toBe('applied');
@@ -209,7 +188,7 @@ describePostgres('a write that waits for a lock', () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place);
     await store.putIfNewer(entry('k 13', 1, 1), later(store));
-    const lock = await begun(place, "SELECT * FROM things WHERE id = 'k 13' FOR UPDATE");
+    const lock = await place.begun("SELECT * FROM things WHERE id = 'k 13' FOR UPDATE");
     const batch = Array.from({ length: 40 }, (_, i) => entry(`k ${i}`, 5, i));
     const outcomes = await store.putManyIfNewer(batch, later(store, 8_000));
     expect(outcomes.map(({ kind }) => kind)).toEqual(batch.map((_, i) => (i === 13 ? 'expired' : 'applied')));
@@ -232,13 +211,13 @@ describePostgres('R2 on PostgreSQL', () => {
       await using place = await onPostgres(DDL);
       const stores = await twoStores(place);
       await stores[0].putIfNewer(entry('a', 5, null), later(stores[0]));
-      const lock = await begun(place, "SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
+      const lock = await place.begun("SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
       const put = (i: 0 | 1, what: string, stamp: number) =>
         stores[i].putIfNewer(entry('a', stamp, what === 'insert' ? stamp : null), later(stores[i]));
       const one = put(0, first, firstStamp);
-      await waiting(place, 1);
+      await place.waiting(1);
       const two = put(1, second, secondStamp);
-      await waiting(place, 2);
+      await place.waiting(2);
       await lock.query('COMMIT');
       await Promise.all([one, two]);
       const winner = firstStamp > secondStamp ? first : second;
@@ -251,13 +230,12 @@ describePostgres('R2 on PostgreSQL', () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place);
     // The insert holds the lock of a stamp row that nobody else can see yet.
-    const insert = await begun(
-      place,
+    const insert = await place.begun(
       "INSERT INTO things_changeover VALUES ('a', '\\x000000000006000000000001', false)",
       "INSERT INTO things VALUES ('a', 6)",
     );
     const remove = store.putIfNewer(entry('a', 7, null), later(store));
-    await waiting(place, 1);
+    await place.waiting(1);
     await insert.query('COMMIT');
     expect(await remove).toEqual(APPLIED_OVER);
     expect(await place.rows('SELECT * FROM things')).toEqual([]);
@@ -267,12 +245,9 @@ describePostgres('R2 on PostgreSQL', () => {
   it('an older put that waited behind a delete does not bring the record back', async () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place);
-    const remove = await begun(
-      place,
-      "INSERT INTO things_changeover VALUES ('a', '\\x000000000009000000000001', true)",
-    );
+    const remove = await place.begun("INSERT INTO things_changeover VALUES ('a', '\\x000000000009000000000001', true)");
     const put = store.putIfNewer(entry('a', 7, 7), later(store));
-    await waiting(place, 1);
+    await place.waiting(1);
     await remove.query('COMMIT');
     expect(await put).toEqual({ kind: 'superseded', stamp: makeStamp(9, 0, 1) });
     expect(await place.rows('SELECT * FROM things')).toEqual([]);
@@ -281,9 +256,9 @@ describePostgres('R2 on PostgreSQL', () => {
   it('of two creates that both saw nothing one conflicts, and leaves no stamp of its own', async () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place);
-    const create = await begun(place, "INSERT INTO things VALUES ('a', 1)");
+    const create = await place.begun("INSERT INTO things VALUES ('a', 1)");
     const other = store.compareAndSet(entry('a', 7, 7), { kind: 'absent' }, later(store));
-    await waiting(place, 1);
+    await place.waiting(1);
     await create.query('COMMIT');
     expect(await other).toEqual({ kind: 'conflict' });
     expect(await place.rows('SELECT * FROM things_changeover')).toEqual([]);
@@ -294,10 +269,10 @@ describePostgres('R2 on PostgreSQL', () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place);
     await store.putIfNewer(entry('a', 5, 5), later(store));
-    const write = await begun(place, "UPDATE things SET n = 6 WHERE id = 'a'");
+    const write = await place.begun("UPDATE things SET n = 6 WHERE id = 'a'");
     const expected = { kind: 'version', stamp: makeStamp(5, 0, 1), value: { id: 'a', n: 5 } } as const;
     const cas = store.compareAndSet(entry('a', 7, 7), expected, later(store));
-    await waiting(place, 1);
+    await place.waiting(1);
     await write.query('COMMIT');
     expect(await cas).toEqual({ kind: 'conflict' });
     expect(await place.rows('SELECT n FROM things')).toEqual([['6']]);
@@ -307,13 +282,12 @@ describePostgres('R2 on PostgreSQL', () => {
     await using place = await onPostgres(DDL);
     const connection = { connectionString: place.url, options: '-c default_transaction_isolation=serializable' };
     const [store] = await twoStores(place, { connection });
-    const insert = await begun(
-      place,
+    const insert = await place.begun(
       "INSERT INTO things_changeover VALUES ('a', '\\x000000000006000000000001', false)",
       "INSERT INTO things VALUES ('a', 6)",
     );
     const remove = store.putIfNewer(entry('a', 7, null), later(store));
-    await waiting(place, 1);
+    await place.waiting(1);
     await insert.query('COMMIT');
     expect(await remove).toEqual(APPLIED_OVER);
     expect(await place.rows('SELECT * FROM things')).toEqual([]);
@@ -346,10 +320,10 @@ describePostgres('a lost connection', () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place);
     await store.putIfNewer(entry('a', 5, 5), later(store));
-    const lock = await begun(place, "SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
+    const lock = await place.begun("SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
     const put = store.putIfNewer(entry('a', 6, 6), later(store)).catch((error: unknown) => error);
     const many = store.putManyIfNewer([entry('a', 7, 7), entry('b', 7, 7)], later(store));
-    await waiting(place, 2);
+    await place.waiting(2);
     await terminate(place);
     const error = await put;
     expect(error).toBeInstanceOf(StoreFault);
@@ -394,9 +368,9 @@ describePostgres('a lost connection', () => {
     await using place = await onPostgres(DDL);
     const [store] = await twoStores(place, { pool: 1 });
     await store.putIfNewer(entry('a', 5, 5), later(store));
-    const lock = await begun(place, "SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
+    const lock = await place.begun("SELECT * FROM things_changeover WHERE id = 'a' FOR UPDATE");
     const slow = store.putIfNewer(entry('a', 6, 6), later(store));
-    await waiting(place, 1);
+    await place.waiting(1);
     const error = await store.putIfNewer(entry('b', 6, 6), later(store, 1_500)).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ outcome: 'nothing-written', pressure: true });
     await lock.query('COMMIT');

@@ -5,7 +5,7 @@ import type { RulesetDocument } from '../core/ruleset.ts';
  * acknowledgements would count for what others follow. Told at the second look, as the first answer may be older than
  * the registration that it met.
  */
-export class TimeTravel {
+export class RestoredControl {
   #older = false;
 
   /** `known` is the revision that is in force here. */
