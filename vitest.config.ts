@@ -13,7 +13,8 @@ export default defineConfig({
     // Half of what the many processes of these tests take to start.
     env: { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache') },
     pool: 'forks',
-    maxWorkers: 2,
+    // Tests wait for processes and servers half of their time: a third one keeps two cores busy.
+    maxWorkers: 3,
     reporters: ['default', './test/support/closing-line-reporter.ts'],
   },
 });
