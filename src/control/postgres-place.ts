@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { connectionUrl, ENCODE_CREDENTIALS } from '../core/connection-url.ts';
 import type { Change } from '../core/control-client.ts';
 import { InvalidConfiguration } from '../core/errors.ts';
 
@@ -25,8 +26,6 @@ export interface PostgresPlace {
 export const channelOf = (place: PostgresPlace, change: Change): string => `${place.channel}_${change}`;
 
 const EXPECTED = 'postgres://user:password@host:5432/database?schema=changeover';
-/** An `@` behind the host's end: a `/`, `?` or `#` of a password was taken for that end, and the rest is not to be told. */
-const TORN = /^[a-z]+:\/\/[^/?#]*[/?#].*@/i;
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 
 /**
@@ -34,13 +33,13 @@ const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
  * @throws InvalidConfiguration, without the URL: it may hold a password
  */
 export function postgresPlace(text: string): PostgresPlace {
-  if (!URL.canParse(text) || TORN.test(text)) {
+  const url = connectionUrl(text);
+  if (url === null) {
     throw new InvalidConfiguration('the URL of the control database cannot be read', {
       expected: EXPECTED,
-      remedy: 'write special characters of its user and password in percent-encoding',
+      remedy: ENCODE_CREDENTIALS,
     });
   }
-  const url = new URL(text);
   const schema = url.searchParams.get('schema') ?? DEFAULT_SCHEMA;
   if (!SCHEMA.test(schema) || schema.startsWith('pg_')) {
     throw new InvalidConfiguration('the schema of the control database cannot have that name', {

@@ -9,7 +9,13 @@ describe('the place of a control plane on PostgreSQL', () => {
     expect(connectionString).toBe('postgres://bob:s%40crt@db:5432/app');
   });
 
-  it.for(['s@crt/pw', 's/crt', '1234/pw', '12?crt', '12#crt@pw'])(
+  it('may be a socket, with nobody before the path', () => {
+    const { label, connectionString } = postgresPlace('postgres://bob:s%40crt@/app?host=/run/postgresql&user=bob@ops');
+    expect(label).toBe('the control database app on /run/postgresql');
+    expect(connectionString).toBe('postgres://bob:s%40crt@localhost/app?host=%2Frun%2Fpostgresql&user=bob%40ops');
+  });
+
+  it.for(['s@crt/pw', 's/crt', '1234/pw', '12?crt', '12#crt@pw', '12#crt=pw'])(
     'is refused, and nothing of it told, where its password (%s) tears the URL apart',
     (password) => {
       let refusal: unknown;

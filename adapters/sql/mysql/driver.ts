@@ -2,6 +2,7 @@ import { InvalidConfiguration } from '../../../src/core/errors.ts';
 import type { ResolvedSqlOptions } from '../options.ts';
 import { loadKnex } from '../server/load-knex.ts';
 import type { KnexPool } from '../server/server-pool.ts';
+import { wholeUrl } from '../server/whole-url.ts';
 import type { MysqlConnection } from './connection.ts';
 
 const CONNECT_MS = 10_000;
@@ -39,7 +40,7 @@ function nativeCell(cell: Cell, next: () => unknown): unknown {
 /** What knex is given for a connection option. @throws InvalidConfiguration */
 function connectionSettings({ connection }: ResolvedSqlOptions): Readonly<Record<string, unknown>> {
   if (typeof connection !== 'string') return connection;
-  if (/^(?:mysql|mariadb):\/\//.test(connection)) return { uri: connection };
+  if (/^(?:mysql|mariadb):\/\//.test(connection)) return { uri: wholeUrl(connection) };
   throw new InvalidConfiguration('sql: `connection` is no MySQL URL', {
     expected: 'mysql://user@host/database, or the settings of mysql2',
   });

@@ -2,6 +2,7 @@ import { InvalidConfiguration, StoreFault } from '../../../src/core/errors.ts';
 import type { ResolvedSqlOptions } from '../options.ts';
 import { loadKnex } from '../server/load-knex.ts';
 import type { KnexPool } from '../server/server-pool.ts';
+import { wholeUrl } from '../server/whole-url.ts';
 import { nativeReader } from './cell.ts';
 import { IS_STANDBY, STANDBY, TO_THE_PRIMARY } from './standby.ts';
 
@@ -54,10 +55,18 @@ const PRINTED =
   // Each statement of a pipeline must see what was committed before it, whatever the role's own default is.
   "SET default_transaction_isolation = 'read committed'";
 
+/**
+ * Has the server look now and then whether its client is still there: a statement that waits for a lock would stay for
+ * as long as the lock does, its client long gone. Since PostgreSQL 14, and only where its system can tell.
+ */
+const ENDS_WITH_US =
+  "SELECT set_config(name, '5s', false) FROM pg_settings " +
+  "WHERE name = 'client_connection_check_interval' AND setting = '0' AND version() LIKE '%linux%'";
+
 /** What knex is given for a connection option. @throws InvalidConfiguration */
 function connectionSettings({ connection }: ResolvedSqlOptions): Readonly<Record<string, unknown>> {
   if (typeof connection === 'string') {
-    if (/^postgres(?:ql)?:\/\//.test(connection)) return { connectionString: connection };
+    if (/^postgres(?:ql)?:\/\//.test(connection)) return { connectionString: wholeUrl(connection) };
     throw new InvalidConfiguration('sql: `connection` is no PostgreSQL URL', {
       expected: 'postgres://user@host/database, or the settings of pg',
     });
@@ -104,7 +113,7 @@ export async function loadPostgres(options: ResolvedSqlOptions): Promise<KnexPoo
         min: 0,
         max: options.pool,
         afterCreate(client: NewClient, ready: (error: unknown, client: unknown) => void) {
-          client.query(`${PRINTED}; ${IS_STANDBY}`, (error, answers) => {
+          client.query(`${PRINTED}; ${ENDS_WITH_US}; ${IS_STANDBY}`, (error, answers) => {
             const refused = error ?? (answers?.at(-1)?.rows[0]?.standby === 'true' ? standbyFault(options) : null);
             // Knex forgets a connection that is refused, but does not end it.
             if (refused !== null) void client.end().catch(() => {});
