@@ -50,6 +50,8 @@ export interface Layout {
   readonly names: readonly string[];
 }
 
+const LEAVE_OUT = 'leave the column out: name in `columns` those that belong to the records';
+
 function wrong(table: string, what: string, expected: string, remedy?: string): never {
   throw new InvalidConfiguration(`table ${table}: ${what}`, { expected, ...(remedy !== undefined && { remedy }) });
 }
@@ -85,13 +87,12 @@ function fieldColumn(
     return wrong(table, `there is no column "${column}" for the field "${field}"`, 'the name of a column of the table');
   }
   const { name, declared, nullable, filledIn, generated } = described;
-  if (generated) wrong(table, `the column "${name}" is computed and cannot be written`, 'a column that holds values');
+  if (generated) {
+    wrong(table, `the column "${name}" is computed and cannot be written`, 'a column that holds values', LEAVE_OUT);
+  }
   const type = option.type ?? session.fieldType(described);
   const types = FIELD_TYPES.filter((each) => typeof session.codec(each, described, forms) !== 'string');
-  const remedy =
-    types.length === 0
-      ? 'leave the column out: name in `columns` those that belong to the records'
-      : typeRemedy(field, name, types);
+  const remedy = types.length === 0 ? LEAVE_OUT : typeRemedy(field, name, types);
   if (type === null) {
     const what = `the declaration "${declared}" of the column "${name}" does not tell its type`;
     return wrong(table, what, types.length === 0 ? 'a column of a type that can be held exactly' : 'a type', remedy);
