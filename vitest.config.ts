@@ -13,8 +13,7 @@ export default defineConfig({
     // Half of what the many processes of these tests take to start.
     env: { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache') },
     pool: 'forks',
-    // Tests wait for processes and servers half of their time: a third one keeps two cores busy.
-    maxWorkers: 3,
+    maxWorkers: 2,
     reporters: ['default', './test/support/closing-line-reporter.ts'],
   },
 });
