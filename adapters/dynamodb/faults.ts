@@ -149,7 +149,9 @@ export function faultOf(
   mayBeWritten: boolean,
   cause?: unknown,
 ): StoreFault {
-  return new StoreFault(`${label}: ${operation} failed (${verdict.name})`, {
+  // Our own limits end a request by aborting it.
+  const why = verdict.name === 'AbortError' || verdict.name === 'TimeoutError' ? 'no answer in time' : verdict.name;
+  return new StoreFault(`${label}: ${operation} failed (${why})`, {
     outcome: mayBeWritten ? 'unknown' : verdict.outcome,
     pressure: verdict.pressure,
     ...(cause === undefined ? {} : { cause: new DriverError(cause, verdict.name) }),
