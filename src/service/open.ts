@@ -18,6 +18,7 @@ import { Janitor } from './janitor.ts';
 import { loggerOf } from './logger-of.ts';
 import { metricsOf } from './metrics-of.ts';
 import { atHand, closeStores, connectPromptly, type LatePair, makeStores, type StorePair } from './open-stores.ts';
+import { Patiently } from './patiently.ts';
 import { probeProcess, thisProcess } from './process-identity.ts';
 import { makeController, makeRepository } from './service-runtime.ts';
 import { tracesOf } from './traces-of.ts';
@@ -67,8 +68,8 @@ export interface Changeover<M extends Readonly<Record<string, MigrationDefinitio
 /**
  * Registers this process and opens the stores of the configuration's migrations. A store that cannot be reached keeps
  * nobody from starting while another one leads; it is connected when it is back.
- * @throws InvalidConfiguration, ControlUnavailable (nothing may be written without it), NotPrepared, StoreFault (no store
- * that leads can be reached)
+ * @throws InvalidConfiguration, ControlUnavailable (nothing may be written without it; after 10 s of trying), NotPrepared,
+ * StoreFault (no store that leads can be reached)
  */
 export async function open<M extends Readonly<Record<string, MigrationDefinition>>>(
   config: Config<M>,
@@ -131,7 +132,8 @@ class OpenService {
     const logger = await loggerOf(options.logger);
     const metrics = await metricsOf(options.meter);
     const traces = await tracesOf(options.tracer);
-    const plane = await controlPlaneOf(config);
+    const patiently = new Patiently(systemClock, Math.random, logger);
+    const plane = await patiently.call(() => controlPlaneOf(config));
     const stores = new Map<string, LatePair>();
     try {
       for (const [name, definition] of definitions)
@@ -150,7 +152,7 @@ class OpenService {
         logger,
         metrics,
       });
-      await session.open();
+      await patiently.call(() => session.open());
       try {
         await Promise.all([...stores].map(([name, pair]) => mustLead(session.migration(name), pair, logger)));
       } catch (error) {
