@@ -73,9 +73,12 @@ describe('reports', () => {
   test('a terminal stays a terminal, whatever keys and values hold', () => {
     fc.assert(
       fc.property(hostileText, (odd) => {
-        const report = sampleReport([sampleDivergence(odd)], { reasons: [odd] });
+        const fields = [{ path: odd, old: odd, new: odd }];
+        const report = sampleReport([sampleDivergence(odd, { fields }), sampleDivergence(odd, { fields })], {
+          reasons: [odd],
+        });
         const lines = write(report, 'text', true).trimEnd().split('\n');
-        expect(lines).toHaveLength(6);
+        expect(lines).toHaveLength(13);
         expect(lines.join('')).not.toMatch(/[\p{Cc}\u202a-\u202e]/u);
       }),
     );
@@ -130,6 +133,24 @@ describe('reports', () => {
       expect(text).not.toContain('No difference was found');
       expect(text).toContain('1 of 9 planted records missed: stale');
     }
+  });
+
+  test('a terminal shows which fields differ, and what to do next', () => {
+    const fields = (...paths: readonly string[]) => paths.map((path) => ({ path, old: 1, new: 2 }));
+    const divergences = [
+      sampleDivergence('a', { fields: fields('note', 'items[0].n', 'items[7].n'), cause: 'written outside' }),
+      sampleDivergence('b', { fields: fields('note', 'items[3].n'), cause: 'written outside' }),
+      sampleDivergence('c', { fields: fields('note'), cause: 'written outside' }),
+    ];
+    const lines = write(sampleReport(divergences), 'text').trimEnd().split('\n');
+    expect(lines).toContain('  fields    note in 3, items[].n in 2 of 3 that were looked at');
+    const next = lines.findIndex((line) => line.startsWith('  next      written outside (3): '));
+    expect(lines[next + 1]).toMatch(/^ {12}changeover repair events --dry-run: /);
+    expect(write(sampleReport(), 'text')).not.toMatch(/next|fields/);
+    const one = sampleReport([sampleDivergence('a', { fields: fields('note') })]);
+    expect(write(one, 'text')).not.toContain('fields  ');
+    const wide = [1, 2].map((n) => sampleDivergence(`w${n}`, { fields: fields(...'abcdefghij') }));
+    expect(write(sampleReport(wide), 'text')).toContain('h in 2, … of 2 that were looked at');
   });
 
   test('Markdown is short enough for the summary of a job, and says what it leaves out', () => {

@@ -13,6 +13,7 @@ import {
   KINDS,
   type Kind,
   nextSteps,
+  pathText,
   proofText,
   type Step,
   scopeText,
@@ -131,8 +132,7 @@ function charts(document: ReportDocument): string {
   if (paths.length > 0) {
     const caption = `${of}${left > 0 ? `; ${whole(left)} more fields differ` : ''}`;
     const bars = paths.map(
-      ({ path, count }): Bar =>
-        path === '' ? { label: '(the whole record)', count } : { label: path, count, code: true },
+      ({ path, count }): Bar => (path === '' ? { label: pathText(path), count } : { label: path, count, code: true }),
     );
     parts.push(panel('By field', barTable(caption, 'field', bars, 'plain')));
   }

@@ -6,6 +6,7 @@ import {
   fieldLine,
   fieldTexts,
   nextSteps,
+  pathText,
   printable,
   proofText,
   type Step,
@@ -46,7 +47,7 @@ export function markdownReport(document: ReportDocument): string {
   if (summary.paths.length > 0) {
     lines.push('', '| field | records |', '| --- | ---: |');
     for (const { path, count } of summary.paths.slice(0, MOST_PATHS)) {
-      lines.push(`| ${code(path === '' ? '(the whole record)' : path)} | ${whole(count)} |`);
+      lines.push(`| ${code(pathText(path))} | ${whole(count)} |`);
     }
   }
   if (divergences.length > 0) lines.push('', ...divergenceTable(document));

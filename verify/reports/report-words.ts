@@ -43,7 +43,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   rejected: 'the store that follows refuses these: mend the record or the constraint first',
   'lossy codec': 'mend the codec or the column first; repair alone brings the same difference back',
   'written outside':
-    'find who writes past the repository and stop it; repair then writes them again from the leading store',
+    'find who writes past the repository and stop it (a column that was added since is a write of every record); repair then writes them again from the leading store',
   'in flight for too long': 'look whether the store that follows is slow; verify again, then repair what stays',
 };
 
@@ -125,6 +125,8 @@ function valueText(value: unknown, valuesShown: boolean): string {
   return text.length <= LONGEST_VALUE ? text : `${text.slice(0, LONGEST_VALUE)}…`;
 }
 
+export const pathText = (path: string): string => (path === '' ? '(the whole record)' : path);
+
 /** A field of a divergent record for people. */
 export interface FieldText {
   readonly path: string;
@@ -134,7 +136,7 @@ export interface FieldText {
 
 export const fieldTexts = ({ fields }: DivergenceLine, valuesShown: boolean): readonly FieldText[] =>
   fields.map((field) => ({
-    path: field.path === '' ? '(the whole record)' : field.path,
+    path: pathText(field.path),
     old: valueText(field.old, valuesShown),
     new: valueText(field.new, valuesShown),
   }));

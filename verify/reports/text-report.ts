@@ -6,11 +6,17 @@ import {
   clip,
   fieldLine,
   fieldTexts,
+  nextSteps,
+  pathText,
   printable,
   proofText,
   scopeText,
+  stepLine,
   whole,
 } from './report-words.ts';
+
+/** How many fields a line names. */
+const MOST_PATHS = 8;
 
 /** The report as a terminal shows it: the verdict first, then what led to it. */
 export function textReport(document: ReportDocument): string {
@@ -33,5 +39,16 @@ export function textReport(document: ReportDocument): string {
     for (const field of fieldTexts(divergence, valuesShown)) lines.push(`            ${printable(fieldLine(field))}`);
   }
   if (document.truncated) lines.push(`  … the first ${divergences.length} are listed`);
+  const { paths, listed } = document.summary;
+  if (paths.length > 0 && listed > 1) {
+    const counted = paths
+      .slice(0, MOST_PATHS)
+      .map(({ path, count }) => `${printable(clip(pathText(path)))} in ${whole(count)}`);
+    if (paths.length > MOST_PATHS) counted.push('…');
+    lines.push(`  fields    ${counted.join(', ')} of ${whole(listed)} that were looked at`);
+  }
+  for (const [i, step] of nextSteps(document).entries()) {
+    lines.push(`  ${i === 0 ? 'next' : '    '}      ${stepLine(step)}`);
+  }
   return `${lines.join('\n')}\n`;
 }
