@@ -140,3 +140,28 @@ scenario(
   },
   { leaseMs: 3_600_000, probe: () => 'unknown' },
 );
+
+scenario(
+  'begins beside such a node where it is told to, and what has begun is gone on with and not refused',
+  async (fleet) => {
+    const [a, b] = await fleet.start();
+    await fleet.live();
+    await a!.repository.put(record('ada', 'before'));
+    fleet.world.crash(b!);
+    await fleet.sleep(6_000);
+    const { controller } = await fleet.operator();
+    const timeout = { code: 'FLEET_TIMEOUT' };
+    expect(await failure(controller.emergency({ ...why, force: true }))).toMatchObject(timeout);
+    expect((await fleet.document()).handover).toMatchObject({ kind: 'emergency' });
+    expect(await failure(controller.emergency(why))).toMatchObject(timeout);
+    await fleet.plane.declareEnded(MIGRATION, b!.session.incarnation as number, why);
+    const { document } = await controller.emergency(why);
+    expect(document).toMatchObject({ handover: null, dials: { cutover: NOBODY } });
+    await fleet.settled();
+    await a!.repository.put(record('ada', 'after'));
+    expect(fleet.held('old', 'ada')).toBe('after');
+    await controller.repair(why);
+    fleet.expectEqual();
+  },
+  { leaseMs: 3_600_000, probe: () => 'unknown' },
+);

@@ -3,10 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, expect, test } from 'vitest';
+import { memory } from '../../adapters/memory/index.ts';
 import { sql } from '../../adapters/sql/index.ts';
+import { KeySpec } from '../../src/core/record-key.ts';
+import { makeStamp } from '../../src/core/stamp.ts';
 import { type Config, type Control, control, defineConfig, migration, open } from '../../src/index.ts';
+import { onPostgres } from '../adapters/postgres-harness.ts';
 import { insist } from '../support/insist.ts';
 import { type Item, item } from '../support/memory-service.ts';
+import { testServer } from '../support/servers.ts';
 
 const WHY = { actor: 'ada', reason: 'test', force: true };
 
@@ -87,3 +92,49 @@ test('stores that were never stamped are prepared as often as anybody likes', as
     expect((await (await operate(under(file))).prepare('items')).inspections.old.findings).toEqual([]);
   }
 });
+
+test('stamps that somebody left in the new store after it was prepared are refused before any is written', async () => {
+  const config = place()('control.db');
+  const operations = await operate(config);
+  await operations.prepare('items');
+  await operations.plane.changeSettings('items', { noOutsideWriters: true }, WHY);
+  const { new: store } = await operations.stores('items');
+  const key = { user: 'ada', id: '1' };
+  const keys = new KeySpec(['user', 'id'], ['user']);
+  const entry = { id: keys.id(key), key, stamp: makeStamp(store.now(), 0, 7), value: { ...key, n: 5 } };
+  expect(await store.putIfNewer(entry, store.now() + 10_000)).toMatchObject({ kind: 'applied' });
+  const controller = await operations.migration('items');
+  await expect(controller.set({ dial: 'dual-write', to: 100_000 }, WHY)).rejects.toMatchObject({
+    code: 'NOT_PREPARED',
+    message: expect.stringContaining('holds stamps of another migration'),
+  });
+  expect((await operations.plane.ruleset('items')).stamping).toBe('off');
+  await store.wipe({});
+  await controller.set({ dial: 'dual-write', to: 100_000 }, WHY);
+  expect((await operations.plane.ruleset('items')).stamping).toBe('on');
+});
+
+test.skipIf(testServer('postgres').missing !== undefined)(
+  'what was put plainly into a store that reads it as a copy is no stamp that was left',
+  async () => {
+    await using there = await onPostgres('CREATE TABLE items (user_name text, id text, PRIMARY KEY (user_name, id))');
+    const config = defineConfig({
+      control: 'memory',
+      migrations: {
+        items: migration<Item>({
+          ...{ key: ['user', 'id'], unit: 'user', old: memory() },
+          new: sql({
+            ...{ client: 'pg', connection: there.url, table: 'items' },
+            columns: { user: 'user_name', id: 'id' },
+          }),
+        }),
+      },
+    });
+    const operations = await operate(config);
+    await operations.prepare('items');
+    await there.rows("INSERT INTO items VALUES ('ada', '1'), ('bob', '2')");
+    expect((await operations.prepare('items')).inspections.new.findings.map(({ name }) => name)).not.toContain(
+      'stamps:left',
+    );
+  },
+);
