@@ -9,11 +9,12 @@ import type {
   ShadowCounts,
 } from '../core/control-client.ts';
 import { ChangeoverError, Closed, ControlUnavailable, NotRegistered } from '../core/errors.ts';
+import type { RulesetDocument } from '../core/ruleset.ts';
 import { StampClock, stampMs } from '../core/stamp.ts';
 import type { Logger, Metrics } from '../core/telemetry.ts';
 import type { Traffic } from '../core/traffic.ts';
 import type { FleetSessionOptions } from './fleet-session-options.ts';
-import { limitStamp, type Membership, raisedLimits } from './membership.ts';
+import { floorOf, limitStamp, type Membership, raisedLimits } from './membership.ts';
 import { MigrationSession, type Taken } from './migration-session.ts';
 import { residentMemory } from './resident-memory.ts';
 import { RestoredControl } from './restored-control.ts';
@@ -86,6 +87,7 @@ export class FleetSession {
   /** Registers. @throws ControlUnavailable when the control plane does not answer; nothing may be written then. */
   async open(): Promise<void> {
     await this.#join();
+    if (!this.#hasRoom()) await this.#makeRoom();
     this.#unwatch = this.#control.watch(
       (change) => {
         if (change !== 'other') void this.#fetch();
@@ -217,6 +219,7 @@ export class FleetSession {
       stamps: new StampClock(this.clock, joined.incarnation),
       deadlineLimit,
       stampLimitMs: stampMs(limitStamp(deadlineLimit)),
+      floorMs: Math.max(0, ...joined.rulesets.map(floorOf)),
       alive: true,
     };
     if (joined.unlike !== undefined) {
@@ -275,13 +278,57 @@ export class FleetSession {
           this.reportSoon();
           return;
         }
-        for (const document of documents) this.#migrations.get(document.migration)?.apply(document);
+        await this.#apply(documents);
       } while (this.#fetchAgain);
     } catch (error) {
       this.#logAway(error);
     } finally {
       this.#fetching = false;
     }
+  }
+
+  /**
+   * Brings rulesets into force. Above the stamps that an emergency goes beyond, room is promised first: what it holds
+   * would be refused for a moment.
+   */
+  async #apply(documents: readonly RulesetDocument[]): Promise<void> {
+    const membership = this.#membership;
+    const limitMs = membership?.stampLimitMs ?? Number.POSITIVE_INFINITY;
+    const above = documents.filter((document) => floorOf(document) >= limitMs);
+    for (const document of documents) if (!above.includes(document)) this.#applyOne(document);
+    if (membership === undefined || above.length === 0) return;
+    membership.floorMs = Math.max(membership.floorMs, ...above.map(floorOf));
+    await this.#makeRoom();
+    for (const document of above) this.#applyOne(document);
+  }
+
+  #applyOne(document: RulesetDocument): void {
+    this.#migrations.get(document.migration)?.apply(document);
+  }
+
+  #hasRoom(): boolean {
+    const membership = this.#membership;
+    return membership === undefined || membership.floorMs < membership.stampLimitMs;
+  }
+
+  /** Reports until there is room above the floor; for a heartbeat at most, as reads wait too. */
+  async #makeRoom(): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    let over = false;
+    const timer = this.clock.after(
+      this.#heartbeatMs,
+      () => {
+        over = true;
+        late.resolve();
+      },
+      true,
+    );
+    do {
+      this.reportSoon();
+      if (this.#reporting === undefined) break;
+      await Promise.race([this.#reporting, late.promise]);
+    } while (!this.#hasRoom() && !over && this.#failures === 0);
+    timer.cancel();
   }
 
   async #report(): Promise<void> {
@@ -291,6 +338,7 @@ export class FleetSession {
       if (!membership.alive) {
         await this.#join();
         this.logger.warn({ incarnation: this.incarnation }, 'registered again as a new incarnation');
+        if (!this.#hasRoom()) this.#again = true;
         return;
       }
       await this.#send(membership);

@@ -103,7 +103,6 @@ scenario(
     expect(document.stampFloor! > fleet.entry('new', 'ada')!.stamp!).toBe(true);
     expect((await fleet.plane.fleet('dead')).map(({ node }) => node.id)).toEqual([fast!.session.incarnation]);
     expect(await fleet.dirtLines()).toEqual([`old lost -1–${ALL}`]);
-    await fleet.settled();
     await a!.repository.put(record('ada', 'after'));
     expect(fleet.entry('old', 'ada')!.stamp! > document.stampFloor!).toBe(true);
     await fleet.repair();
@@ -131,7 +130,6 @@ scenario(
     await fleet.plane.declareEnded(MIGRATION, b!.session.incarnation as number, why);
     const { document } = await controller.emergency(why);
     expect(document).toMatchObject({ handover: null, dials: { cutover: NOBODY } });
-    await fleet.settled();
     await a!.repository.put(record('ada', 'after'));
     expect(fleet.held('old', 'ada')).toBe('after');
     fleet.world.databases.new.outage = 'none';
@@ -157,7 +155,6 @@ scenario(
     await fleet.plane.declareEnded(MIGRATION, b!.session.incarnation as number, why);
     const { document } = await controller.emergency(why);
     expect(document).toMatchObject({ handover: null, dials: { cutover: NOBODY } });
-    await fleet.settled();
     await a!.repository.put(record('ada', 'after'));
     expect(fleet.held('old', 'ada')).toBe('after');
     await controller.repair(why);

@@ -100,6 +100,62 @@ test('one older answer is not taken for a restored control plane', async () => {
   await session.close();
 });
 
+test('stamps beyond a floor are promised before it is in force', async () => {
+  const clock = new VirtualClock();
+  const floorAt = (days: number) => makeStamp(clock.now() + days * 86_400_000, 0, 0);
+  let stampFloor = floorAt(10);
+  let revision = 1;
+  const order: string[] = [];
+  const session = sessionOn(clock, {
+    join: async () => ({ incarnation: 7, rulesets: [{ ...initialRuleset('items'), revision, stampFloor }] }),
+    rulesets: async () => [{ ...initialRuleset('items'), revision, stampFloor }],
+    report: async ({ stampLimit, acknowledged }: NodeReport) => {
+      order.push(`${stampLimit > stampFloor ? 'above' : 'below'} at ${acknowledged['items']}`);
+      return { standing: 'member' };
+    },
+  });
+  await session.open();
+  const items = session.migration('items');
+  expect(items.nextStamp(session.membership()) > stampFloor).toBe(true);
+  expect(order[0]).toBe('above at 1');
+  await clock.advance(2_000);
+
+  order.length = 0;
+  stampFloor = floorAt(30);
+  revision = 2;
+  await clock.advance(2_000);
+  expect(items.revision).toBe(2);
+  // The promise was made while the revision before was in force.
+  expect(order.indexOf('above at 1')).toBeGreaterThanOrEqual(0);
+  expect(order.indexOf('above at 1')).toBeLessThan(order.indexOf('above at 2'));
+  expect(items.nextStamp(session.membership()) > stampFloor).toBe(true);
+  await session.close();
+});
+
+test.each(['fails', 'hangs'])('a floor is in force within a heartbeat where the report for it %s', async (how) => {
+  const clock = new VirtualClock();
+  let document = { ...initialRuleset('items'), revision: 1 };
+  let away = false;
+  const session = sessionOn(clock, {
+    join: async () => ({ incarnation: 7, rulesets: [document] }),
+    rulesets: async () => [document],
+    report: async () => {
+      if (away && how === 'hangs') await new Promise(() => {});
+      if (away) throw new Error('away');
+      return { standing: 'member' };
+    },
+  });
+  await session.open();
+  await clock.advance(2_000);
+  away = true;
+  document = { ...document, revision: 2, stampFloor: makeStamp(clock.now() + 864_000_000, 0, 0) };
+  await clock.advance(1_300);
+  await clock.advance(1_000);
+  expect(session.migration('items').revision).toBe(2);
+  expect(() => session.migration('items').nextStamp(session.membership())).toThrow(NotRegistered);
+  session.abandon();
+});
+
 const dirty = (id: number): Lost => ({
   target: 'new',
   kind: 'lost',

@@ -96,6 +96,22 @@ describePostgres('copies of records that never had a stamp, in a new store that 
     expect(await records(place)).toHaveLength(20);
   });
 
+  it('are held off by a delete in whatever slot one may be, and at the gate before all', async () => {
+    await using place = await onPostgres(DDL, 'new');
+    const store = await newStore(place);
+    await store.putIfNewer(entry('gone', 1, 1), later(store));
+    const held = await place.begun("SELECT * FROM things_changeover WHERE id = 'gone' FOR UPDATE");
+    const removed = store.putIfNewer(entry('gone', 5, null), later(store));
+    await place.waiting(1);
+    const locks = await place.rows(`SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY objid::int8`);
+    const slots = Array.from({ length: 16 }, (_, slot) => [String(slot)]);
+    const gate = [String(2 ** 32 - 1)];
+    expect(locks).toEqual([...slots, gate]);
+    await held.query('ROLLBACK');
+    expect(await removed).toEqual({ kind: 'applied', previous: 'record' });
+  });
+
   it('do not wait for each other, however many are under way', async () => {
     await using place = await onPostgres(DDL, 'new');
     const stores = await Promise.all(Array.from({ length: 3 }, () => newStore(place)));
