@@ -1,21 +1,13 @@
 import type { Clock, Random, TimerHandle } from '../core/clock.ts';
-import type {
-  ControlClient,
-  DirtReport,
-  DivergenceReport,
-  NodeHealth,
-  NodeInfo,
-  NodeReport,
-  ShadowCounts,
-} from '../core/control-client.ts';
+import type { ControlClient, NodeInfo, NodeReport } from '../core/control-client.ts';
 import { ChangeoverError, Closed, ControlUnavailable, NotRegistered } from '../core/errors.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import { StampClock, stampMs } from '../core/stamp.ts';
 import type { Logger, Metrics } from '../core/telemetry.ts';
-import type { Traffic } from '../core/traffic.ts';
 import type { FleetSessionOptions } from './fleet-session-options.ts';
 import { floorOf, limitStamp, type Membership, raisedLimits } from './membership.ts';
 import { MigrationSession, type Taken } from './migration-session.ts';
+import { composeReport } from './node-report.ts';
 import { residentMemory } from './resident-memory.ts';
 import { RestoredControl } from './restored-control.ts';
 
@@ -24,8 +16,6 @@ const DEFAULT_LEASE_MS = 86_400_000;
 const DEFAULT_NAMED_KEYS = 10_000;
 const FAREWELLS = 4;
 const FAREWELL_PAUSE_MS = 100;
-/** A report carries at most this much dirt and this many divergences; the rest goes with the next one. */
-const REPORT_BATCH = 2_000;
 /**
  * Dirt waits so long for company, and one ms more for each line of the report before, at most for the next heartbeat:
  * while a follower is away each report is a transaction that takes the processor from the callers. What an
@@ -381,58 +371,22 @@ export class FleetSession {
   }
 
   #makeReport(membership: Membership): { report: NodeReport; taken: readonly Taken[] } {
-    const acknowledged: Record<string, number> = {};
-    const dirt: DirtReport[] = [];
-    const divergences: DivergenceReport[] = [];
-    const shadow: ShadowCounts[] = [];
-    const taken: Taken[] = [];
-    const traffic: Record<string, Traffic> = {};
-    const mirrorQueues: Record<string, number> = {};
-    let mirrorQueue = 0;
-    let shed = 0;
-    for (const [name, migration] of this.#migrations) {
-      // Acknowledgement first, dirt after it in the same turn: the dirt covers all that the acknowledgement claims,
-      // unless there is too much of it for one report.
-      const revision = migration.acknowledgeable();
-      const share = migration.take(REPORT_BATCH);
-      taken.push(share);
-      dirt.push(...share.dirt);
-      divergences.push(...share.divergences);
-      if (share.shadow.compared > 0) shadow.push(share.shadow);
-      // What is left waits for no company.
-      if (migration.hasDirt()) this.#again = true;
-      else acknowledged[name] = revision;
-      mirrorQueue += migration.mirrorPending;
-      if (migration.mirrorPending > 0) mirrorQueues[name] = migration.mirrorPending;
-      const calls = migration.traffic.read();
-      if (calls !== null) traffic[name] = calls;
-      shed += migration.shed;
-    }
-    this.#collectMs = Math.min(COLLECT_MS + dirt.length + divergences.length, this.#heartbeatMs);
-    const health: NodeHealth = {
-      mirrorQueue,
-      mirrorQueues,
-      shed,
-      operations: this.#operations,
-      errors: this.#errors,
-      memoryBytes: this.#memoryBytes(),
-      aheadMs: membership.stamps.aheadMs(),
-      highWater: membership.stamps.highWater(),
-    };
-    return {
-      taken,
-      report: {
-        incarnation: membership.incarnation,
-        session: this.#session,
-        acknowledged,
-        dirt,
-        divergences,
-        shadow,
-        ...raisedLimits(membership, this.clock.now(), this.#leaseMs),
-        health,
-        traffic,
+    const { report, taken, left } = composeReport(this.#migrations, {
+      incarnation: membership.incarnation,
+      session: this.#session,
+      ...raisedLimits(membership, this.clock.now(), this.#leaseMs),
+      health: {
+        operations: this.#operations,
+        errors: this.#errors,
+        memoryBytes: this.#memoryBytes(),
+        aheadMs: membership.stamps.aheadMs(),
+        highWater: membership.stamps.highWater(),
       },
-    };
+    });
+    // What is left waits for no company.
+    if (left) this.#again = true;
+    this.#collectMs = Math.min(COLLECT_MS + report.dirt.length + report.divergences.length, this.#heartbeatMs);
+    return { report, taken };
   }
 
   #logAway(error: unknown): void {
