@@ -15,6 +15,7 @@ import { type Config, definitionOf, type MigrationDefinition } from './config.ts
 import { configuredOf } from './configured.ts';
 import { controlPlaneOf } from './control-plane-of.ts';
 import { Janitor } from './janitor.ts';
+import { refuseLeftStamps } from './left-stamps.ts';
 import { loggerOf } from './logger-of.ts';
 import { metricsOf } from './metrics-of.ts';
 import { atHand, closeStores, connectPromptly, type LatePair, makeStores, type StorePair } from './open-stores.ts';
@@ -139,6 +140,9 @@ class OpenService {
       for (const [name, definition] of definitions)
         stores.set(name, await makeStores(name, definition, systemClock, logger));
       await Promise.all([...stores.values()].map((pair) => connectPromptly(pair, systemClock)));
+      await patiently.call(() =>
+        Promise.all([...stores].map(([name, pair]) => refuseLeftStamps(plane, name, pair, logger))),
+      );
       const session = new FleetSession({
         session: randomUUID(),
         control: plane,

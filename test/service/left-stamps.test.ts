@@ -70,6 +70,13 @@ test('a control plane made anew beside stores that another one moved is refused 
     code: 'GATES_REFUSED',
     gates: [failed('old'), failed('new')],
   });
+  // Nor does a service begin, as where its volume is not mounted.
+  for (const file of ['anew.db', 'mistyped.db']) {
+    await expect(open(under(file))).rejects.toMatchObject({
+      code: 'NOT_PREPARED',
+      message: expect.stringContaining('holds stamps'),
+    });
+  }
   expect(await anew.plane.migrations()).toEqual([]);
   const looked = await anew.prepare('items', { dryRun: true });
   expect(looked.inspections.old.findings[0]).toMatchObject({ name: 'stamps:left', level: 'problem' });
