@@ -12,6 +12,7 @@ const { missing } = testServer('mongodb');
 const HANG_MS = 3_000;
 /** How long a store that does not answer is waited for. */
 const TIMEOUT_MS = 1_500;
+const PATIENT_MS = 8_000;
 
 /** A call that came at the wrong moment and wrote nothing; two updates of one event may meet at any time. */
 const PASSING: ReadonlySet<string> = new Set(['HANDOVER_IN_PROGRESS', 'VERSION_CONFLICT']);
@@ -47,9 +48,10 @@ test.skipIf(missing !== undefined)(
     await using pair = await Pair.open(mongodbPlace, () => dynamodbPlace('new', server), {
       operationsPerSecond: 25,
       settings: {
-        // Short, so that hangs outlive them, and so that the end of what a killed process sent is certain soon.
-        putTimeoutMs: TIMEOUT_MS,
+        // Short, so that hangs outlive them.
         mirrorTimeoutMs: TIMEOUT_MS,
+        // Long enough for a store that leads on a machine that is busy, until one is to hang.
+        putTimeoutMs: PATIENT_MS,
         // Mirrors to MongoDB are slow here only because the machine is busy; given up, they are unseen in an emergency.
         acknowledgeGraceMs: 1_500,
         // Slow enough to be killed in the middle.
@@ -84,6 +86,7 @@ test.skipIf(missing !== undefined)(
     await pair.compared();
     await pair.set('cutover', 100);
     expect(await pair.status()).toMatchObject({ dials: { cutover: 100 } });
+    await pair.change({ putTimeoutMs: TIMEOUT_MS });
     await pair.experience();
 
     // The new store leads and stands still: everybody is back on the old one, without the new one's help.
