@@ -31,7 +31,7 @@ afterEach(() => {
 
 /** Runs the demonstration with a temporary directory of its own; interrupts it once it has said `until`. */
 async function runDemo(until?: string): Promise<{ readonly code: number | null; readonly out: string }> {
-  const child = spawn(process.execPath, [join(root, 'src/cli/main.ts'), 'demo'], {
+  const child = spawn(process.execPath, [join(root, 'src/cli/main.ts'), 'demo', '--rate', '40'], {
     cwd: root,
     env: { ...process.env, NO_COLOR: '1', TMPDIR: directory },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -13,6 +13,8 @@ import { Workplace } from './workplace.ts';
 
 /** How the demonstration is run. */
 export interface DemoOptions {
+  /** Calls a second of each service. */
+  readonly rate: number;
   /** Goes on after the walk until the signal aborts, for commands of one's own. */
   readonly stay: boolean;
   /** Ends it early; every process and file goes. */
@@ -35,7 +37,7 @@ const LETTING_GO_MS = 5_000;
  * Moves live events from one store to another under load, with faults, and audits the result. Resolves with the exit
  * code: 0 if every promise held.
  */
-export async function runDemo({ stay, signal, output = process.stdout }: DemoOptions): Promise<number> {
+export async function runDemo({ rate, stay, signal, output = process.stdout }: DemoOptions): Promise<number> {
   const colour = output.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
   const narrator = new Narrator(output, colour);
   const expectations = new Expectations(narrator);
@@ -52,7 +54,7 @@ export async function runDemo({ stay, signal, output = process.stdout }: DemoOpt
   let demoConsole: DemoConsole | undefined;
   let acted: Promise<void> = Promise.resolve();
   try {
-    const place = await Workplace.open(signal);
+    const place = await Workplace.open(signal, rate);
     workplace = place;
     demoConsole = await DemoConsole.open(place.places);
     narrator.say(`Watch it in a browser: ${demoConsole.url}`);

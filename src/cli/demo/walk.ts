@@ -8,7 +8,7 @@ import { hostMicros } from './journal.ts';
 import type { Experience } from './latency.ts';
 import { count, duration, type Narrator, plural } from './narrator.ts';
 import type { Operator } from './operator.ts';
-import { OPERATIONS_PER_SECOND, SEEDS, SERVICES, type Workplace } from './workplace.ts';
+import { SEEDS, SERVICES, type Workplace } from './workplace.ts';
 
 /** What the walk is told with, and works on. */
 export interface WalkParts {
@@ -67,7 +67,7 @@ async function businessAsUsual({ narrator, workplace }: WalkParts): Promise<void
   narrator.chapter('Business as usual');
   await workplace.startServices();
   const pids = workplace.services.map(({ pid }) => pid).join(', ');
-  narrator.say(`${SERVICES} services (pids ${pids}), each with ${OPERATIONS_PER_SECOND} calls a second of all kinds`);
+  narrator.say(`${SERVICES} services (pids ${pids}), each with ${workplace.rate} calls a second of all kinds`);
   const { p50Ms, p99Ms } = await workplace.experienceOfNext(WINDOW_CALLS);
   narrator.say(`${count(SEEDS)} events in SQLite; callers wait ${duration(p50Ms)} (p50), ${duration(p99Ms)} (p99)`);
 }

@@ -14,7 +14,6 @@ import type { TrafficSample } from './traffic.ts';
 
 export const SEEDS = 2_000;
 export const SERVICES = 3;
-export const OPERATIONS_PER_SECOND = 100;
 
 /** Between two looks at a condition. */
 const LOOK_MS = 25;
@@ -44,6 +43,8 @@ export class Workplace {
   readonly seeds: readonly WriteRecord[];
   readonly journals: string[] = [];
   readonly services: Child[] = [];
+  /** Calls a second of each service. */
+  readonly rate: number;
   readonly #signal: AbortSignal;
   /** All that were ever started, so that none is left behind. */
   readonly #children: Child[] = [];
@@ -51,7 +52,7 @@ export class Workplace {
   #started = 0;
 
   private constructor(
-    parts: Pick<Workplace, 'directory' | 'places' | 'configFile' | 'store' | 'seeds'>,
+    parts: Pick<Workplace, 'directory' | 'places' | 'configFile' | 'store' | 'seeds' | 'rate'>,
     signal: AbortSignal,
   ) {
     this.directory = parts.directory;
@@ -59,12 +60,13 @@ export class Workplace {
     this.configFile = parts.configFile;
     this.store = parts.store;
     this.seeds = parts.seeds;
+    this.rate = parts.rate;
     this.#signal = signal;
     this.#children.push(parts.store);
   }
 
   /** Makes a fresh directory with both stores, the old one filled. Nothing is left of it when that fails. */
-  static async open(signal: AbortSignal): Promise<Workplace> {
+  static async open(signal: AbortSignal, rate: number): Promise<Workplace> {
     const directory = await mkdtemp(join(tmpdir(), 'changeover-demo-'));
     let store: Child | undefined;
     try {
@@ -77,7 +79,7 @@ export class Workplace {
       const configFile = at('changeover.config.ts');
       await writeFile(configFile, configText(places));
       signal.throwIfAborted();
-      return new Workplace({ directory, places, configFile, store, seeds }, signal);
+      return new Workplace({ directory, places, configFile, store, seeds, rate }, signal);
     } catch (error) {
       await store?.kill();
       await rm(directory, { recursive: true, force: true });
@@ -97,7 +99,7 @@ export class Workplace {
       name,
       label,
       seeds: SEEDS,
-      operationsPerSecond: OPERATIONS_PER_SECOND,
+      operationsPerSecond: this.rate,
     };
     this.journals.push(journal);
     const log = join(this.directory, `${label}.log`);
