@@ -1,10 +1,14 @@
 import type { ControlPlaneApi } from '../control/control-plane.ts';
 import { leftStamp } from '../control/left-stamp.ts';
-import { NotPrepared, StoreFault } from '../core/errors.ts';
+import { type Clock, sleep } from '../core/clock.ts';
+import { NotPrepared } from '../core/errors.ts';
 import type { Side } from '../core/stage.ts';
 import type { Finding, Store } from '../core/store.ts';
 import type { Logger } from '../core/telemetry.ts';
 import type { StorePair } from './open-stores.ts';
+
+/** A store that has not answered by then keeps no service from starting. */
+const LOOK_MS = 5_000;
 
 /** Whether nobody writes stamps for a migration yet, as far as its control plane knows. */
 export async function writesNoStamps(plane: ControlPlaneApi, name: string): Promise<boolean> {
@@ -44,18 +48,34 @@ export async function refuseLeftStamps(
   plane: ControlPlaneApi,
   name: string,
   stores: StorePair,
+  clock: Clock,
   logger: Logger,
 ): Promise<void> {
   if ((await plane.migrations()).includes(name)) return;
-  for (const side of ['old', 'new'] as const) {
-    if (stores[side].away === true) continue;
-    try {
-      const [left] = await leftStampFindings(stores[side], side);
-      if (left !== undefined) throw new NotPrepared(left.message, { remedy: left.remedy });
-    } catch (err) {
-      // A service may be allowed less than to scan.
-      if (!(err instanceof StoreFault)) throw err;
-      logger.warn({ err, migration: name, side }, 'nobody could look for stamps of another control plane');
-    }
+  await Promise.all(
+    (['old', 'new'] as const)
+      .filter((side) => stores[side].away !== true)
+      .map(async (side) => {
+        // Only what was found refuses: a service may be allowed less than to scan, and meet rows that nobody can read.
+        const left = await leftSoon(stores[side], side, clock).catch((err: unknown) => {
+          logger.warn({ err, migration: name, side }, 'nobody could look for stamps of another control plane');
+        });
+        if (left) throw new NotPrepared(left.message, { remedy: left.remedy });
+      }),
+  );
+}
+
+/** What is to be said of stamps that were left in a store. @throws Error where it has not answered in time */
+async function leftSoon(store: Store, side: Side, clock: Clock): Promise<Finding | undefined> {
+  const answered = new AbortController();
+  const late = async (): Promise<never> => {
+    await sleep(clock, LOOK_MS, answered.signal);
+    throw new Error(`${store.label} has not answered within ${LOOK_MS} ms`);
+  };
+  try {
+    const [left] = await Promise.race([leftStampFindings(store, side, answered.signal), late()]);
+    return left;
+  } finally {
+    answered.abort();
   }
 }

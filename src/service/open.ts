@@ -141,7 +141,7 @@ class OpenService {
         stores.set(name, await makeStores(name, definition, systemClock, logger));
       await Promise.all([...stores.values()].map((pair) => connectPromptly(pair, systemClock)));
       await patiently.call(() =>
-        Promise.all([...stores].map(([name, pair]) => refuseLeftStamps(plane, name, pair, logger))),
+        Promise.all([...stores].map(([name, pair]) => refuseLeftStamps(plane, name, pair, systemClock, logger))),
       );
       const session = new FleetSession({
         session: randomUUID(),

@@ -1,8 +1,8 @@
 import { expect } from 'vitest';
 import { ALL, NOBODY } from '../../src/core/dial.ts';
 import { OutcomeUnknown } from '../../src/core/errors.ts';
-import { MIGRATION } from '../simulation/world.ts';
-import { failure, keyOf, record, scenario, why } from './fleet.ts';
+import { MIGRATION, type SimNode } from '../simulation/world.ts';
+import { type Fleet, failure, keyOf, record, scenario, why } from './fleet.ts';
 
 scenario(
   'answers OutcomeUnknown for a put that hangs in the new store, keeps its key dirty until its deadline, and makes the stores equal though it lands (scenario 30)',
@@ -113,14 +113,21 @@ scenario(
   },
 );
 
+/** A live fleet of two, of which the second has fallen silent: nobody knows whether it has ended. */
+async function silenced(fleet: Fleet): Promise<readonly SimNode[]> {
+  const nodes = await fleet.start();
+  const [a, b] = nodes;
+  await fleet.live();
+  await a!.repository.put(record('ada', 'before'));
+  fleet.world.crash(b!);
+  await fleet.sleep(6_000);
+  return nodes;
+}
+
 scenario(
   'holds nothing for a node that is silent and of which nobody knows whether it has ended, until somebody says so',
   async (fleet) => {
-    const [a, b] = await fleet.start();
-    await fleet.live();
-    await a!.repository.put(record('ada', 'before'));
-    fleet.world.crash(b!);
-    await fleet.sleep(6_000);
+    const [a, b] = await silenced(fleet);
     fleet.world.databases.new.outage = 'hang';
     const { controller } = await fleet.operator();
     const before = await fleet.document();
@@ -142,11 +149,7 @@ scenario(
 scenario(
   'begins beside such a node where it is told to, and what has begun is gone on with and not refused',
   async (fleet) => {
-    const [a, b] = await fleet.start();
-    await fleet.live();
-    await a!.repository.put(record('ada', 'before'));
-    fleet.world.crash(b!);
-    await fleet.sleep(6_000);
+    const [a, b] = await silenced(fleet);
     const { controller } = await fleet.operator();
     const timeout = { code: 'FLEET_TIMEOUT' };
     expect(await failure(controller.emergency({ ...why, force: true }))).toMatchObject(timeout);

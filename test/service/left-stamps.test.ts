@@ -1,17 +1,26 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import Database from 'better-sqlite3';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { memory } from '../../adapters/memory/index.ts';
 import { sql } from '../../adapters/sql/index.ts';
+import { InvalidRecord, StoreFault } from '../../src/core/errors.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { makeStamp } from '../../src/core/stamp.ts';
+import type { Store } from '../../src/core/store.ts';
+import { type Logger, silentLogger } from '../../src/core/telemetry.ts';
 import { type Config, type Control, control, defineConfig, migration, open } from '../../src/index.ts';
+import { definitionOf } from '../../src/service/config.ts';
+import { controlPlaneOf } from '../../src/service/control-plane-of.ts';
+import { refuseLeftStamps } from '../../src/service/left-stamps.ts';
+import { closeStores, connectStores, makeStores } from '../../src/service/open-stores.ts';
 import { onPostgres } from '../adapters/postgres-harness.ts';
 import { insist } from '../support/insist.ts';
 import { type Item, item } from '../support/memory-service.ts';
 import { testServer } from '../support/servers.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 
 const WHY = { actor: 'ada', reason: 'test', force: true };
 
@@ -91,6 +100,53 @@ test('a control plane made anew beside stores that another one moved is refused 
   await anew.prepare('items');
   await mirror(anew);
   expect(await (await anew.migration('items')).verify(WHY)).toMatchObject({ verdict: 'consistent' });
+});
+
+describe('a service under a control plane that does not know its migration', () => {
+  /** Refused or not, and what was said, of an old store that answers in its own way and a new one that was never stamped. */
+  async function starting(prepared: () => Promise<boolean>): Promise<{ refusal: unknown; warned: string[] }> {
+    const clock = new VirtualClock();
+    const items = migration<Item>({ key: ['user', 'id'], unit: 'user', old: memory(), new: memory() });
+    const config = defineConfig({ control: 'memory', migrations: { items } });
+    const plane = await controlPlaneOf(config);
+    ending.push(() => plane.close());
+    const stores = await makeStores('items', definitionOf(config, 'items'), clock);
+    ending.push(() => closeStores(stores));
+    await connectStores(stores);
+    const old: Store = new Proxy(stores.old.inner, {
+      get: (store, name) => (name === 'prepared' ? prepared : Reflect.get(store, name, store)),
+    });
+    const warned: string[] = [];
+    const logger: Logger = {
+      ...silentLogger,
+      warn: (fields) => warned.push(`${(fields as { side: string }).side}: ${(fields as { err: Error }).err.message}`),
+    };
+    const refused = refuseLeftStamps(plane, 'items', { old, new: stores.new.inner }, clock, logger).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    let refusal: unknown;
+    for (let s = 0; refusal === undefined && s < 20; s += 1) {
+      await clock.advance(1_000);
+      refusal = await Promise.race([refused, setImmediate(undefined)]);
+    }
+    return { refusal, warned };
+  }
+
+  test('starts beside a store that hangs when it is looked into, and says so', async () => {
+    const { refusal, warned } = await starting(() => new Promise(() => {}));
+    expect(refusal).toBeNull();
+    expect(warned).toEqual([expect.stringMatching(/^old: .+ has not answered within 5000 ms$/)]);
+  });
+
+  test.each([
+    new InvalidRecord('a row that nobody can read'),
+    new StoreFault('no grant', { outcome: 'nothing-written' }),
+  ])('starts beside a store that answers with an error, and says which: %s', async (error) => {
+    const { refusal, warned } = await starting(() => Promise.reject(error));
+    expect(refusal).toBeNull();
+    expect(warned).toEqual([`old: ${error.message}`]);
+  });
 });
 
 test('stores that were never stamped are prepared as often as anybody likes', async () => {
