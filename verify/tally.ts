@@ -4,7 +4,7 @@ import type { Key } from '../src/core/value.ts';
 import type { DivergenceKind } from './divergence.ts';
 import { keyFromId } from './key-text.ts';
 import type { Settled } from './recheck.ts';
-import type { Divergence, Proof, VerifyReport } from './verify-report.ts';
+import { type Divergence, type Proof, type VerifyReport, WAIT_FOR_REPAIR } from './verify-report.ts';
 
 /** How far a verification is; cheap to take, called after every page and every compared partition. */
 export interface VerifyProgress {
@@ -178,15 +178,20 @@ export class Tally {
       );
     }
     if (tookMs > ttlMs) reasons.push('it took longer than a verdict holds');
-    if (dirty.ranges > 0) reasons.push(`${dirty.ranges} dirty range(s) wait for repair`);
-    if (dirty.rejected > 0) reasons.push(`${dirty.rejected} key(s) were rejected by the follower`);
+    if (dirty.ranges > 0) reasons.push(`${dirty.ranges} dirty range(s) ${WAIT_FOR_REPAIR}`);
+    if (dirty.rejected > 0)
+      reasons.push(
+        `${dirty.rejected} key(s) were rejected by the follower and ${WAIT_FOR_REPAIR}: mend the records or the constraint first`,
+      );
     if (this.#counts.old + this.#counts.new === 0) {
       if (unit !== null) reasons.push('neither store has a record of the unit');
-      else if (sample !== 1) reasons.push('the sample held no record');
+      else if (sample !== 1) reasons.push('the sample held no record: take a larger one');
     }
     for (const what of skipped) reasons.push(`not verified: ${what}`);
     if (this.#counts.pending > 0)
-      reasons.push(`${this.#counts.pending} record(s) kept changing while they were compared`);
+      reasons.push(
+        `${this.#counts.pending} record(s) kept changing while they were compared: verify again, when less is written or less at once (--positions)`,
+      );
     return reasons;
   }
 

@@ -59,6 +59,9 @@ export interface Proof {
   readonly refused: string | null;
 }
 
+/** What is in the reasons that a repair does away with. */
+export const WAIT_FOR_REPAIR = 'wait for repair';
+
 /** The outcome of a verification: plain data, except that keys and field values are as the stores hold them. */
 export interface VerifyReport {
   readonly migration: string;

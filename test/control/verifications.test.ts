@@ -126,7 +126,7 @@ describe('what a verification is about', () => {
     expect(await verify({ sample: 1e-12 })).toMatchObject({
       verdict: 'inconclusive',
       counts: { old: 0 },
-      reasons: ['the sample held no record'],
+      reasons: ['the sample held no record: take a larger one'],
     });
     expect((await gate())[0]).toBe(false);
     await verify({ sample: 0.9 });

@@ -40,7 +40,7 @@ const REPORTS: Readonly<Record<string, VerifyReport>> = {
   }),
   'inconclusive and dirty': sampleReport([], {
     verdict: 'inconclusive',
-    reasons: ['2 dirty range(s) wait for repair', '1 key(s) were rejected by the follower'],
+    reasons: ['2 dirty range(s) wait for repair', '1 key(s) were rejected by the follower and wait for repair'],
   }),
 };
 

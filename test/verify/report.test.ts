@@ -153,6 +153,22 @@ describe('reports', () => {
     expect(write(sampleReport(wide), 'text')).toContain('h in 2, … of 2 that were looked at');
   });
 
+  test.each([
+    ['2 dirty range(s) wait for repair', 'changeover repair events --dry-run: says what the next one would do'],
+    ['3 record(s) kept changing while they were compared: verify again', 'changeover verify events'],
+    ['the sample held no record: take a larger one', 'changeover verify events'],
+  ])('what could not be judged because %s is followed by what helps', (reason, first) => {
+    const steps = (...reasons: readonly string[]): readonly string[] =>
+      write(sampleReport([], { verdict: 'inconclusive', reasons }), 'text')
+        .trimEnd()
+        .split('\n')
+        .slice(2);
+    expect(steps(reason).slice(0, 2)).toEqual([`  ? ${reason}`, `  next      ${first}`]);
+    // Whatever else there is, the next verification would find the same dirt.
+    expect(steps(reason, '1 dirty range(s) wait for repair').at(-2)).toMatch(/^ +changeover repair events --reason/);
+    expect(steps(reason, '1 dirty range(s) wait for repair').at(-1)).toBe('            changeover verify events');
+  });
+
   test('Markdown is short enough for the summary of a job, and says what it leaves out', () => {
     const fields = Array.from({ length: 50 }, (_, i) => ({ path: `f${i}`, old: 'x'.repeat(5_000), new: 'y' }));
     const many = Array.from({ length: 2_000 }, (_, i) => sampleDivergence(`u${i}`, { fields }));

@@ -1,6 +1,6 @@
 import { describePositions } from '../../src/core/dial.ts';
 import type { DivergenceCause } from '../divergence.ts';
-import type { Proof, Verdict } from '../verify-report.ts';
+import { type Proof, type Verdict, WAIT_FOR_REPAIR } from '../verify-report.ts';
 import type { DivergenceLine, ReportDocument } from './report-document.ts';
 
 /** The counts of a report in the order in which they are shown. */
@@ -54,7 +54,7 @@ export interface Step {
 }
 
 /** What to do about a report, the first thing first. */
-export function nextSteps({ migration, verdict, summary, truncated, counts }: ReportDocument): readonly Step[] {
+export function nextSteps({ migration, verdict, summary, truncated, reasons }: ReportDocument): readonly Step[] {
   if (verdict === 'consistent') return [];
   const steps = summary.causes.flatMap(({ cause, count }): Step[] => {
     const advice = cause === null ? undefined : ADVICE[cause];
@@ -63,7 +63,8 @@ export function nextSteps({ migration, verdict, summary, truncated, counts }: Re
   const command = (words: string, about = ''): Step => ({ command: `changeover ${words}`, words: about });
   const due = summary.causes.filter(({ cause }) => cause === NOT_BACKFILLED).length;
   if (due > 0) steps.push(command(`backfill ${migration} --reason "…"`));
-  if (summary.causes.length > due || (due === 0 && (verdict === 'divergent' || counts.pending === 0))) {
+  const dirty = reasons.some((reason) => reason.includes(WAIT_FOR_REPAIR));
+  if (dirty || summary.causes.length > due || (due === 0 && verdict === 'divergent')) {
     steps.push(command(`repair ${migration} --dry-run`, 'says what the next one would do'));
     steps.push(command(`repair ${migration} --reason "…"`));
   }
