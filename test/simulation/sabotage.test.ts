@@ -95,7 +95,10 @@ interface Breach {
 }
 
 /** Processes that die with many requests on their way. */
-const ONLY_CRASHES = { lengthMs: 30_000, storm: 0.5, busy: false, delayMs: 100, onlyCrashes: true } as const;
+const ONLY_CRASHES = { lengthMs: 30_000, storm: 0.5, busy: false, delayMs: 100, only: 'crashes' } as const;
+
+/** Long histories in fair weather: chains of moves, with a fault now and then. */
+const LONG = { lengthMs: 60_000, storm: 0.3, busy: false } as const;
 
 const breaches: readonly Breach[] = [
   {
@@ -155,6 +158,7 @@ const breaches: readonly Breach[] = [
   },
   {
     rule: 'R6: a lead put that was sent is not in flight',
+    options: LONG,
     apply: () => patch(MigrationSession.prototype, 'enter', (_, self) => (self as MigrationSession).epoch),
   },
   {
@@ -221,6 +225,7 @@ const breaches: readonly Breach[] = [
   },
   {
     rule: 'R10: a replay that ends clears what became dirty while it ran',
+    options: LONG,
     apply: () =>
       patch(ControlPlane.prototype, 'endReplay', async (original, self, args) => {
         const plane = self as ControlPlane;
@@ -265,6 +270,7 @@ const breaches: readonly Breach[] = [
   {
     rule: 'R12: authority moves although the range is dirty',
     options: {
+      ...LONG,
       storage: through((tx) => ({
         select: (async (table: 'dirt', where: object, page: object) =>
           table === 'dirt' &&
@@ -280,9 +286,9 @@ const breaches: readonly Breach[] = [
   {
     rule: 'R12: the hold ends with the move instead of after it',
     options: {
-      busy: true,
+      busy: false,
       storm: 0,
-      lengthMs: 10_000,
+      lengthMs: 60_000,
       nodes: 8,
       delayMs: 30,
       // A write that waits for its mirror is on both sides of the move before anybody else hears of it.
@@ -296,6 +302,7 @@ const breaches: readonly Breach[] = [
   },
   {
     rule: 'R13: tombstones are purged while the migration runs',
+    options: { busy: false },
     apply: () =>
       every(400, (world) => {
         for (const database of [world.databases.old, world.databases.new]) {
@@ -354,6 +361,7 @@ const breaches: readonly Breach[] = [
       emergencies: true,
       endsAfterEmergencyMs: 500,
       storm: 0.3,
+      nodes: 8,
       storage: migrations(async (next) =>
         next.document === undefined ? next : { ...next, document: { ...next.document, stampFloor: null } },
       ),
@@ -367,6 +375,7 @@ const breaches: readonly Breach[] = [
   {
     rule: 'R18: a unit brings no dirt and no lack of coverage to its new position',
     options: {
+      ...LONG,
       storage: through((tx) => ({
         // Both follow from the history of cohort changes and from the coverage kept beside the document.
         update: (async (table: 'migrations', where: object, values: Partial<MigrationRow>, options: object) =>
@@ -381,6 +390,7 @@ const breaches: readonly Breach[] = [
   },
   {
     rule: 'R19: a replay clears what a store refuses',
+    options: { only: 'rejections', storm: 1 },
     apply: () =>
       patch(ControlPlane.prototype, 'dirtOf', async (original, self, args) => {
         const rows = (await original(...args)) as { id: number; kind: string }[];

@@ -31,8 +31,8 @@ export interface SimulationOptions {
   readonly storage?: (real: ControlStorage) => ControlStorage;
   /** How long a request or an answer takes at most at the beginning, ms. @default 3, to the control plane more in some seeds */
   readonly delayMs?: number;
-  /** Nothing but processes that die with requests on their way. @default false */
-  readonly onlyCrashes?: boolean;
+  /** Nothing but processes that die with requests on their way, or keys that the follower refuses. @default all faults */
+  readonly only?: 'crashes' | 'rejections';
   /** How hard the weather is, 0 … 1. @default 1 */
   readonly storm?: number;
   /** What operators have set otherwise. */
@@ -55,6 +55,8 @@ interface Action {
 
 const why = { actor: 'sim', reason: 'simulation' };
 const UNITS = ['ada', 'bob', 'cyd', 'dan'];
+/** Which of the faults these are. */
+const ONLY = { crashes: 0, rejections: 8 } as const;
 
 /** One seed, one history: the same every time. */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
@@ -354,6 +356,7 @@ class Simulation {
   async #chaos(over: () => boolean): Promise<void> {
     const world = this.#world;
     const random = this.#random.fork();
+    const { only } = this.#options;
     // Some runs are calm: long chains of moves happen only there.
     const storm = this.#options.storm ?? random.pick([0, 0.3, 1, 1]);
     if (storm === 0) return;
@@ -361,13 +364,13 @@ class Simulation {
       await this.#sleep(random.int(100, 1_500) / storm);
       const living = world.nodes.filter((node) => node.process.alive && !node.closed);
       const side = random.pick(['old', 'new'] as const);
-      switch (this.#options.onlyCrashes === true ? 0 : random.int(0, 9)) {
+      switch (only === undefined ? random.int(0, 9) : ONLY[only]) {
         case 0:
         case 1: {
           const node = random.pick(living);
           if (node === undefined) break;
           // Half of them with requests on their way that arrive when the process is long gone.
-          node.process.dying = this.#options.onlyCrashes === true || random.chance(0.5);
+          node.process.dying = only === 'crashes' || random.chance(0.5);
           if (node.process.dying) await this.#sleep(random.int(1, 300));
           this.#note(`${node.process.name} crashes`);
           world.crash(node);
