@@ -6,13 +6,15 @@ import { loadBson } from '../load-bson.ts';
 import type { Dialect } from './dialect.ts';
 import { extendedJson } from './extended-json.ts';
 import { PLAIN_JSON } from './json-text.ts';
-import { mysql } from './mysql/dialect.ts';
 import { type ResolvedSqlOptions, resolveSqlOptions, type SqlOptions } from './options.ts';
-import { postgres } from './postgres/dialect.ts';
 import { SqlStore } from './sql-store.ts';
-import { sqlite } from './sqlite/dialect.ts';
 
-const DIALECTS: readonly Dialect[] = [sqlite, mysql, postgres];
+/** A service loads those that it uses. */
+const DIALECTS: ReadonlyMap<string, () => Promise<Dialect>> = new Map([
+  ['better-sqlite3', async () => (await import('./sqlite/dialect.ts')).sqlite],
+  ['mysql2', async () => (await import('./mysql/dialect.ts')).mysql],
+  ['pg', async () => (await import('./postgres/dialect.ts')).postgres],
+]);
 
 /**
  * A table of an SQL database as one side of a migration.
@@ -26,10 +28,10 @@ const DIALECTS: readonly Dialect[] = [sqlite, mysql, postgres];
  */
 export function sql(options: SqlOptions): StoreDefinition {
   const resolved = resolveSqlOptions(options);
-  const dialect = DIALECTS.find(({ client }) => client === resolved.client);
-  if (dialect === undefined) {
+  const load = DIALECTS.get(resolved.client);
+  if (load === undefined) {
     throw new InvalidConfiguration('sql: `client` is not supported', {
-      expected: `one of ${DIALECTS.map(({ client }) => client).join(', ')}`,
+      expected: `one of ${[...DIALECTS.keys()].join(', ')}`,
     });
   }
   const { client, table, columns, document, nulls, stampTable, json } = resolved;
@@ -38,6 +40,7 @@ export function sql(options: SqlOptions): StoreDefinition {
     mapping: Object.freeze({ adapter: 'sql', client, table, columns, document, nulls, stampTable, json }),
     place: placeOf(resolved),
     async create({ side, keys, codec, clock }: StoreContext): Promise<SqlStore> {
+      const dialect = await load();
       const session = await dialect.load(resolved, clock);
       // Only where it is installed: values then have the classes that the service knows.
       const bson = loadBson();

@@ -12,8 +12,6 @@ import type { FieldType, ResolvedSqlOptions } from './options.ts';
  * error codes) is behind this; the shared code never asks which one it is. A new database is a new file with one.
  */
 export interface Dialect {
-  /** The knex client that it is for. */
-  readonly client: string;
   /** For labels: `sqlite`. */
   readonly name: string;
   /** See `Capabilities`. */

@@ -1,58 +1,37 @@
 import { Command, CommanderError } from 'commander';
 import { InvalidArgument } from '../core/errors.ts';
 import { VERSION } from '../service/version.ts';
-import { acceptCommand } from './accept.ts';
-import { backfillCommand } from './backfill.ts';
-import { cohortCommand } from './cohort.ts';
-import { demoCommand } from './demo-command.ts';
-import { doctorCommand } from './doctor.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { reportFailure } from './failure.ts';
-import { finishCommand } from './finish.ts';
-import { fleetCommand } from './fleet.ts';
-import { historyCommand } from './history.ts';
-import { initCommand } from './init.ts';
 import { interruptSignal } from './interrupt.ts';
-import { prepareCommand } from './prepare.ts';
-import { rampCommand } from './ramp.ts';
-import { examples, type Run } from './registration.ts';
-import { repairCommand } from './repair.ts';
-import { rollbackCommand } from './rollback.ts';
-import { routeCommand } from './route.ts';
-import { serveCommand } from './serve.ts';
+import { examples, type Registration, type Run } from './registration.ts';
 import { Session } from './session.ts';
-import { setCommand } from './set.ts';
-import { stageCommand } from './stage.ts';
-import { statusCommand } from './status.ts';
 import { Terminal } from './terminal.ts';
-import { tokenCommand } from './token.ts';
-import { verifyCommand } from './verify.ts';
-import { workerCommand } from './worker.ts';
 
-/** In the order in which a migration meets them. */
-const COMMANDS = [
-  initCommand,
-  doctorCommand,
-  prepareCommand,
-  acceptCommand,
-  statusCommand,
-  routeCommand,
-  setCommand,
-  stageCommand,
-  rampCommand,
-  cohortCommand,
-  rollbackCommand,
-  backfillCommand,
-  repairCommand,
-  verifyCommand,
-  historyCommand,
-  fleetCommand,
-  finishCommand,
-  workerCommand,
-  serveCommand,
-  tokenCommand,
-  demoCommand,
-];
+/** In the order in which a migration meets them. Each is loaded when it is called, or shown in the help of all. */
+const COMMANDS = {
+  init: async () => (await import('./init.ts')).initCommand,
+  doctor: async () => (await import('./doctor.ts')).doctorCommand,
+  prepare: async () => (await import('./prepare.ts')).prepareCommand,
+  accept: async () => (await import('./accept.ts')).acceptCommand,
+  status: async () => (await import('./status.ts')).statusCommand,
+  route: async () => (await import('./route.ts')).routeCommand,
+  set: async () => (await import('./set.ts')).setCommand,
+  stage: async () => (await import('./stage.ts')).stageCommand,
+  ramp: async () => (await import('./ramp.ts')).rampCommand,
+  cohort: async () => (await import('./cohort.ts')).cohortCommand,
+  rollback: async () => (await import('./rollback.ts')).rollbackCommand,
+  backfill: async () => (await import('./backfill.ts')).backfillCommand,
+  repair: async () => (await import('./repair.ts')).repairCommand,
+  verify: async () => (await import('./verify.ts')).verifyCommand,
+  history: async () => (await import('./history.ts')).historyCommand,
+  fleet: async () => (await import('./fleet.ts')).fleetCommand,
+  finish: async () => (await import('./finish.ts')).finishCommand,
+  worker: async () => (await import('./worker.ts')).workerCommand,
+  serve: async () => (await import('./serve.ts')).serveCommand,
+  token: async () => (await import('./token.ts')).tokenCommand,
+  demo: async () => (await import('./demo-command.ts')).demoCommand,
+} satisfies Record<string, () => Promise<Registration>>;
 
 const EXIT_CODES =
   '\nExit codes: 0 done, 1 refused or divergent, 2 inconclusive, 3 usage or configuration, 4 a store or the control\nplane unreachable, 70 a bug of changeover.';
@@ -91,7 +70,7 @@ export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
         release();
       }
     };
-  for (const register of COMMANDS) register(program, run);
+  for (const register of await registrations(argv)) register(program, run);
 
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -104,6 +83,13 @@ export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
     // The help is there already, for people.
     return json ? reportFailure(new InvalidArgument('no command was given'), new Terminal(json)) : EXIT.usage;
   }
+}
+
+/** The command that is called, if that is plain to see; all of them for help, mistakes and options that come first. */
+function registrations([first = '']: readonly string[]): Promise<readonly Registration[]> {
+  const called = Object.entries(COMMANDS).filter(([name]) => name === first);
+  const commands = called.length > 0 ? called : Object.entries(COMMANDS);
+  return Promise.all(commands.map(([, load]) => load()));
 }
 
 /** A mistake in the call itself, in our own form. */

@@ -1,4 +1,4 @@
-import { createLogUpdate } from 'log-update';
+import type { createLogUpdate } from 'log-update';
 import { Pace } from '../replay/pace.ts';
 import type { Terminal } from './terminal.ts';
 import { count, duration } from './wording.ts';
@@ -20,31 +20,40 @@ const BAR = 28;
 export class ProgressMeter {
   readonly #terminal: Terminal;
   readonly #title: string;
-  readonly #draw: ReturnType<typeof createLogUpdate> | null;
+  readonly #redraws = process.stderr.isTTY === true;
+  #draw: ReturnType<typeof createLogUpdate> | null = null;
+  #ended = false;
   readonly #pace = new Pace({ monotonic: () => performance.now() });
   #shown: number;
 
   constructor(terminal: Terminal, title: string) {
     this.#terminal = terminal;
     this.#title = title;
-    this.#draw = process.stderr.isTTY === true ? createLogUpdate(process.stderr) : null;
-    this.#shown = this.#draw === null ? performance.now() : 0;
+    this.#shown = this.#redraws ? 0 : performance.now();
+    // Not loaded where nobody sees it: it takes as long as a short command.
+    if (this.#redraws) void this.#load();
   }
 
   update(progress: Progress): void {
     this.#pace.reach(progress.done);
     const now = performance.now();
-    if (now - this.#shown < (this.#draw === null ? LINE_MS : REDRAW_MS)) return;
+    if (now - this.#shown < (this.#redraws ? REDRAW_MS : LINE_MS)) return;
     this.#shown = now;
     const text = this.#text(progress);
-    if (this.#draw === null) this.#terminal.note(text);
-    else this.#draw(text);
+    if (this.#redraws) this.#draw?.(text);
+    else this.#terminal.note(text);
   }
 
   /** Takes the bar away: what comes next says how it ended. */
   end(): void {
+    this.#ended = true;
     this.#draw?.clear();
     this.#draw?.done();
+  }
+
+  async #load(): Promise<void> {
+    const { createLogUpdate } = await import('log-update');
+    if (!this.#ended) this.#draw = createLogUpdate(process.stderr);
   }
 
   #text({ done, all, detail }: Progress): string {
@@ -56,7 +65,7 @@ export class ProgressMeter {
     const speed = rate < 1 ? '' : `, ${count(rate)}/s${left}`;
     const amount = all === null ? count(done) : `${count(done)} of about ${count(Math.max(all, done))}`;
     const share = part === null ? '' : `${Math.floor(part * 100)} %  `;
-    if (this.#draw === null) return `${this.#title}: ${share}${amount}${speed}; ${detail}`;
+    if (!this.#redraws) return `${this.#title}: ${share}${amount}${speed}; ${detail}`;
     const filled = part === null ? 0 : Math.round(part * BAR);
     const bar = part === null ? '' : `${'█'.repeat(filled)}${'░'.repeat(BAR - filled)} `;
     return `${this.#title}  ${bar}${share}${amount}${speed}\n${' '.repeat(this.#title.length + 2)}${detail}`;

@@ -7,7 +7,6 @@ import { CLOCK_ERROR_MS, MysqlSession } from './session.ts';
  * clock and COMMIT, so that nobody outside can delay the one behind the other.
  */
 export const mysql: Dialect = Object.freeze({
-  client: 'mysql2',
   name: 'mysql',
   lateBoundMs: 0,
   clockErrorMs: CLOCK_ERROR_MS,

@@ -8,7 +8,6 @@ import { PgSession } from './session.ts';
  * and once more when nothing is left to do but to commit.
  */
 export const postgres: Dialect = Object.freeze({
-  client: 'pg',
   name: 'postgres',
   lateBoundMs: 0,
   clockErrorMs: CLOCK_ERROR_MS,

@@ -7,7 +7,6 @@ import { SqliteSession } from './session.ts';
  * nothing is ever applied late; the file's clock is the machine's.
  */
 export const sqlite: Dialect = Object.freeze({
-  client: 'better-sqlite3',
   name: 'sqlite',
   lateBoundMs: 0,
   // One connection, which answers at once; scans that take turns on it would share its cache of pages.
