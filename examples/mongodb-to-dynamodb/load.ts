@@ -2,15 +2,18 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { places } from './places.ts';
 
 /**
- * 15 clients that think for 0 to 200 ms between requests, over the ports named as arguments. They remember what they
- * were told; when they end (Ctrl-C, or after `--seconds N`) they read all of it again.
+ * 15 clients (`--clients N`) that think for 0 to 200 ms between requests, over the ports named as arguments. They
+ * remember what they were told; when they end (Ctrl-C, or after `--seconds N`) they read all of it again.
  */
-const CLIENTS = 15;
 const THINK_MS = 200;
 
 const words = process.argv.slice(2);
-const at = words.indexOf('--seconds');
-const seconds = at < 0 ? Number.POSITIVE_INFINITY : Number(words.splice(at, 2)[1]);
+const option = (name: string, otherwise: number): number => {
+  const at = words.indexOf(name);
+  return at < 0 ? otherwise : Number(words.splice(at, 2)[1]);
+};
+const clients = option('--clients', 15);
+const seconds = option('--seconds', Number.POSITIVE_INFINITY);
 const ports = words.length > 0 ? words : [String(places.service.port)];
 const bases = ports.map((port) => `http://${places.service.host}:${port}/events`);
 
@@ -125,12 +128,12 @@ const report = setInterval(() => {
   requests = 0;
 }, 1_000);
 
-await Promise.all(Array.from({ length: CLIENTS }, (_, n) => client(n)));
+await Promise.all(Array.from({ length: clients }, (_, n) => client(n)));
 clearInterval(report);
 errors.clear();
 const paths = [...known];
-for (let from = 0; from < paths.length; from += CLIENTS) {
-  await Promise.all(paths.slice(from, from + CLIENTS).map(([path, event]) => check(path, event)));
+for (let from = 0; from < paths.length; from += clients) {
+  await Promise.all(paths.slice(from, from + clients).map(([path, event]) => check(path, event)));
 }
 for (const line of wrong) console.error(line);
 const unread = [...errors.values()].reduce((sum, times) => sum + times, 0);

@@ -40,7 +40,7 @@ for (let n = 1; running; n += 1) {
     if (error instanceof OutcomeUnknown) delete written[`${key.userKey} ${key.id}`];
     failures.push(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
   }
-  await new Promise((resolve) => setTimeout(resolve, 2));
+  await new Promise((resolve) => setTimeout(resolve, 8));
 }
 await changeover.close();
 process.send?.({ written, failures } satisfies ServiceReport, () => process.disconnect());
