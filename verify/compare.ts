@@ -12,7 +12,7 @@ import { below, fieldPath, newPathNode, nodeAt, type PathNode } from './field-pa
 export interface CompareRules {
   /** Places that are not compared. */
   readonly ignore?: readonly string[];
-  /** How far two numbers at a place may be apart. */
+  /** How far two numbers at a place may be apart, exactly, whatever their types: 1.1 and 1.0 are 0.1 apart. */
   readonly numericTolerance?: Readonly<Record<string, number>>;
   /**
    * Asked only about values that differ after the other rules, with a copy of each: true says that they count as
@@ -149,17 +149,37 @@ function push(found: FieldDifference[], path: string, a: unknown, b: unknown): v
   found.push({ path, old: a as Value, new: b as Value });
 }
 
-function close(a: unknown, b: unknown, tolerance: number): boolean {
-  if (typeof a === 'bigint' && typeof b === 'bigint') return Number(a > b ? a - b : b - a) <= tolerance;
-  const x = asNumber(a);
-  const y = asNumber(b);
-  return x !== null && y !== null && Math.abs(x - y) <= tolerance;
+/** Numbers whose digits reach further apart are not aligned, but different. */
+const MOST_DIGITS = 200_000;
+
+interface Exact {
+  readonly digits: bigint;
+  readonly exponent: number;
 }
 
-function asNumber(value: unknown): number | null {
-  if (typeof value === 'number') return value;
-  if (typeof value === 'bigint') return Number(value);
-  return value instanceof Decimal ? Number(value.text) : null;
+/** Whether two numbers of any kinds are at most so far apart, exactly, as they are written in decimal. */
+function close(a: unknown, b: unknown, tolerance: number): boolean {
+  const x = exactOf(a);
+  const y = exactOf(b);
+  if (x === null || y === null) return false;
+  const limit = exactOf(tolerance);
+  // Without a limit.
+  if (limit === null) return true;
+  const exponents = [x.exponent, y.exponent, limit.exponent];
+  const low = Math.min(...exponents);
+  if (Math.max(...exponents) - low > MOST_DIGITS) return false;
+  const aligned = ({ digits, exponent }: Exact): bigint => digits * 10n ** BigInt(exponent - low);
+  const apart = aligned(x) - aligned(y);
+  return (apart < 0n ? -apart : apart) <= aligned(limit);
+}
+
+/** Null for what is no number, or not finite. */
+function exactOf(value: unknown): Exact | null {
+  if (typeof value === 'bigint') return { digits: value, exponent: 0 };
+  const decimal = typeof value === 'number' && Number.isFinite(value) ? new Decimal(String(value)) : value;
+  if (!(decimal instanceof Decimal)) return null;
+  const [digits = '0', exponent = '0'] = decimal.text.split('e');
+  return { digits: BigInt(digits), exponent: Number(exponent) };
 }
 
 /**

@@ -112,6 +112,41 @@ describe('compareRecords', () => {
     expect(() => validateRules({ custom })).toThrow(InvalidConfiguration);
   });
 
+  test.each([
+    ['decimals beyond a double', new Decimal('123456789012345.671'), new Decimal('123456789012345.679'), 0.001, false],
+    ['decimals just as far apart', new Decimal('1.1'), new Decimal('1.0'), 0.1, true],
+    ['doubles just as far apart', 1.1, 1, 0.1, true],
+    ['the twentieth place', new Decimal('1.00000000000000000001'), new Decimal('1'), 0, false],
+    ['a bigint and a double', 9_007_199_254_740_993n, 9_007_199_254_740_992, 0, false],
+    ['a bigint and a double one apart', 9_007_199_254_740_993n, 9_007_199_254_740_992, 1, true],
+    ['very small against nothing', new Decimal('1e-6176'), 0, 1e-300, true],
+    ['very large', new Decimal('1e6111'), new Decimal('1'), 1e300, false],
+    ['more digits than anybody adds up', new Decimal('1e999999'), new Decimal('1'), 1, false],
+    ['no limit', new Decimal('1e300'), 0n, Number.POSITIVE_INFINITY, true],
+    ['what is not finite', Number.POSITIVE_INFINITY, 1, 1, false],
+    ['no number', '1', 1, 1, false],
+  ])('takes a tolerance exactly: %s', (_, a, b, tolerance, equal) => {
+    const rules = { numericTolerance: { v: tolerance } };
+    expect(compareRecords({ v: a }, { v: b }, rules).length === 0).toBe(equal);
+    expect(compareRecords({ v: b }, { v: a }, rules).length === 0).toBe(equal);
+  });
+
+  test('tolerates exactly what is no further apart than it says, whatever the numbers', () => {
+    const part = fc.tuple(fc.bigInt({ min: -(10n ** 25n), max: 10n ** 25n }), fc.integer({ min: 0, max: 12 }));
+    fc.assert(
+      fc.property(part, part, fc.integer({ min: 0, max: 1_000_000 }), ([a, x], [b, y], limit) => {
+        const decimal = (digits: bigint, places: number) => new Decimal(`${digits}e-${places}`);
+        const apart = a * 10n ** BigInt(12 - x) - b * 10n ** BigInt(12 - y);
+        // The limit is in thousandths.
+        const within = (apart < 0n ? -apart : apart) <= BigInt(limit) * 10n ** 9n;
+        const rules = { numericTolerance: { v: limit / 1_000 } };
+        expect(compareRecords({ v: decimal(a, x) }, { v: decimal(b, y) }, rules).length === 0).toBe(within);
+        const near = decimal(a * 10n ** BigInt(12 - x) + BigInt(limit) * 10n ** 9n, 12);
+        expect(compareRecords({ v: decimal(a, x) }, { v: near }, rules)).toEqual([]);
+      }),
+    );
+  });
+
   test('refuses paths and tolerances that cannot be read', () => {
     for (const path of ['', '.', 'a..b', 'a.', '.a', 'a[', 'a[x]', '["a]', 'a b', 'a[0]b']) {
       expect(() => validateRules({ ignore: [path] }), path).toThrow(InvalidConfiguration);
