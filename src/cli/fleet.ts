@@ -177,7 +177,10 @@ function say(
     terminal.say();
     const names = late.map(({ node }) => `#${node.id}`).join(', ');
     terminal.say(
-      terminal.style('red', `not acknowledged by ${names}: end what hangs; what has died is buried within seconds`),
+      terminal.style(
+        'red',
+        `not acknowledged by ${names}: end what hangs; what has died is buried by the next move, or by a service of its machine, within seconds`,
+      ),
     );
     const gone = late.find(({ node }) => Date.now() - node.seenAt > LONG_SILENT_MS);
     if (gone === undefined) return;

@@ -48,7 +48,7 @@ export async function changeSetting(
     return { code: EXIT.done, data: { ...data, revision, tookMs: null } };
   }
   const document = await plane.changeSettings(migration, { [field]: to }, call);
-  const tookMs = await waitAcknowledged(plane, migration, document.revision, signal);
+  const tookMs = await waitAcknowledged(session, migration, document.revision, signal);
   const { nodes } = (await plane.status(migration)).fleet;
   const everywhere = nodes === 0 ? 'no process is running' : `in force in ${plural(nodes, 'process', 'processes')}`;
   terminal.say(

@@ -340,6 +340,25 @@ test.each([
   expect((await status(project)).dials.cutover).toBe(0);
 });
 
+test('a service that was killed is buried by whoever changes a setting on its machine', async () => {
+  await using project = Project.create();
+  project.seed(10);
+  await done(project, 'prepare', 'events');
+  await done(project, 'set', 'events', 'no-outside-writers', 'yes', ...WHY);
+  const { child } = await project.service('api');
+  await done(project, 'set', 'events', 'dual-write', 'all', ...WHY);
+  child.kill('SIGKILL');
+  let rate = 1_000;
+  await until(async () => {
+    rate += 1;
+    const call = await project.run('set', 'events', 'replay-rate', String(rate), ...WHY);
+    expect(call, call.stderr).toMatchObject({ code: call.stderr.includes('FLEET_TIMEOUT') ? 2 : 0 });
+    return call.code === 0;
+  });
+  expect((await status(project)).fleet.nodes).toBe(0);
+  await done(project, 'repair', 'events', ...WHY);
+});
+
 test('a silent process of another machine holds up moves and emergencies until an operator says that it has ended', async () => {
   await using project = Project.create();
   project.seed(10);
