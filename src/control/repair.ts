@@ -2,12 +2,14 @@ import { sleep } from '../core/clock.ts';
 import { ChangeoverError, Interrupted } from '../core/errors.ts';
 import { covers, type Intervals, intervals, overlaps, type Range } from '../core/intervals.ts';
 import { keyFromJson } from '../core/key-json.ts';
+import { PageSize } from '../core/page-size.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry, KeyRef } from '../core/store.ts';
 import { again, putNewer } from '../replay/put-newer.ts';
 import { Backfill } from './backfill.ts';
 import { type ControllerParts, connected } from './controller-parts.ts';
 import type { Authorship } from './publish.ts';
+import { RepairPace } from './repair-pace.ts';
 import { type RestampSummary, restampDivergent } from './restamping.ts';
 import type { DirtRow } from './storage.ts';
 
@@ -87,11 +89,16 @@ export class Repair {
   async #restamp({ signal, onProgress }: RepairOptions): Promise<RestampSummary> {
     const { plane, migration } = this.#parts;
     const all = onProgress === undefined ? 0 : (await plane.status(migration)).divergences;
-    return restampDivergent(this.#parts, signal, ({ restamped, agreed, divergent }) => {
-      const mended = restamped + agreed;
-      const done = mended + divergent;
-      onProgress?.({ phase: 'divergent', target: null, done, all: Math.max(all, done), mended, refused: divergent });
-    });
+    return restampDivergent(
+      this.#parts,
+      new RepairPace(this.#parts, true),
+      signal,
+      ({ restamped, agreed, divergent }) => {
+        const mended = restamped + agreed;
+        const done = mended + divergent;
+        onProgress?.({ phase: 'divergent', target: null, done, all: Math.max(all, done), mended, refused: divergent });
+      },
+    );
   }
 
   /**
@@ -123,18 +130,22 @@ export class Repair {
     await connected(this.#parts, options.signal);
     const scanned = intervals(ranges);
     const single = { done: 0, mended: 0, refused: 0 };
+    const pace = new RepairPace(this.#parts, options.alone !== true);
+    const pages = new PageSize(PAGE);
     for await (const rows of this.#dirt(target, within)) {
       ranges.push(...rangesOf(rows));
       const keys = rows.filter((row) => isSingle(row, scanned));
       if (keys.length > 0) {
-        const done = await this.#replayKeys(target, keys, options.signal);
-        total.applied += done.applied;
-        total.cleared += done.cleared;
-        total.rejected += done.rejected;
-        single.done += keys.length;
-        single.mended += done.applied;
-        single.refused += done.rejected;
-        options.onProgress?.({ phase: 'keys', target, all: null, ...single });
+        await this.#waitSource(target, keys, options.signal);
+        for await (const done of this.#replayKeys(target, keys, pages, pace, options.signal)) {
+          total.applied += done.applied;
+          total.cleared += done.cleared;
+          total.rejected += done.rejected;
+          single.done += done.keys;
+          single.mended += done.applied;
+          single.refused += done.rejected;
+          options.onProgress?.({ phase: 'keys', target, all: null, ...single });
+        }
       }
       await this.#waitSource(target, rows, options.signal);
     }
@@ -185,13 +196,15 @@ export class Repair {
     while (source.now() <= until) await sleep(clock, Math.min(until - source.now() + 1, 500), signal);
   }
 
-  async #replayKeys(
+  /** As many keys at once as their records and the operator's settings allow. */
+  async *#replayKeys(
     target: Side,
     rows: readonly DirtRow[],
+    pages: PageSize,
+    pace: RepairPace,
     signal: AbortSignal | undefined,
-  ): Promise<{ applied: number; cleared: number; rejected: number }> {
+  ): AsyncGenerator<{ keys: number; applied: number; cleared: number; rejected: number }> {
     const { plane, migration, stores, keys, clock, random } = this.#parts;
-    await this.#waitSource(target, rows, signal);
     const refs = new Map<string, KeyRef>();
     const rowsOf = new Map<string, number[]>();
     for (const row of rows) {
@@ -201,23 +214,29 @@ export class Repair {
       rowsOf.set(id, [...(rowsOf.get(id) ?? []), row.id]);
     }
     const source = stores[otherSide(target)];
-    const read = await again({ target: source, clock, random, signal }, () => source.getMany([...refs.values()]));
-    const entries = read.filter((entry): entry is Entry => entry !== undefined);
-    const { settings } = await plane.ruleset(migration);
-    const result = await putNewer(entries, {
-      target: stores[target],
-      clock,
-      random,
-      signal,
-      deadline: async () => {
-        const deadline = Math.floor(stores[target].now()) + settings.putTimeoutMs;
-        await plane.promiseDeadline(migration, target, deadline);
-        return deadline;
-      },
-    });
-    const refused = new Set(result.rejected.map(({ entry }) => entry.id));
-    const gone = [...rowsOf].filter(([id]) => !refused.has(id)).flatMap(([, ids]) => ids);
-    const cleared = gone.length === 0 ? 0 : await plane.clearDirt(migration, gone);
-    return { applied: result.applied, cleared, rejected: refused.size };
+    const open = [...refs.values()];
+    while (open.length > 0) {
+      const part = open.splice(0, await pace.take(Math.min(pages.for(PAGE), open.length), signal));
+      const read = await again({ target: source, clock, random, signal }, () => source.getMany(part));
+      const entries = read.filter((entry): entry is Entry => entry !== undefined);
+      pages.learn(part.map((ref, i) => read[i] ?? { ...ref, stamp: null, value: null }));
+      const { settings } = await plane.ruleset(migration);
+      const result = await putNewer(entries, {
+        target: stores[target],
+        clock,
+        random,
+        signal,
+        deadline: async () => {
+          const deadline = Math.floor(stores[target].now()) + settings.putTimeoutMs;
+          await plane.promiseDeadline(migration, target, deadline);
+          return deadline;
+        },
+      });
+      const refused = new Set(result.rejected.map(({ entry }) => entry.id));
+      const gone = part.flatMap(({ id }) => (refused.has(id) ? [] : (rowsOf.get(id) ?? [])));
+      const cleared = gone.length === 0 ? 0 : await plane.clearDirt(migration, gone);
+      const handled = part.reduce((sum, { id }) => sum + (rowsOf.get(id)?.length ?? 0), 0);
+      yield { keys: handled, applied: result.applied, cleared, rejected: refused.size };
+    }
   }
 }

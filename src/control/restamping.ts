@@ -5,6 +5,7 @@ import { type KeyJson, keyFromJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
 import { again } from '../replay/put-newer.ts';
 import type { ControllerParts } from './controller-parts.ts';
+import type { RepairPace } from './repair-pace.ts';
 import type { DivergenceRow } from './storage.ts';
 
 export interface RestampSummary {
@@ -53,6 +54,7 @@ const OF_ONE_RECORD: ReadonlySet<string> = new Set([
  */
 export async function restampDivergent(
   parts: ControllerParts,
+  pace: RepairPace,
   signal: AbortSignal | undefined,
   onProgress: (progress: RestampProgress) => void,
 ): Promise<RestampSummary> {
@@ -69,6 +71,7 @@ export async function restampDivergent(
     const lane = async (): Promise<void> => {
       for (let row = open.shift(); row !== undefined; row = open.shift()) {
         signal?.throwIfAborted();
+        await pace.take(1, signal);
         const outcome = await mend(parts, row, signal);
         if (outcome === 'restamped' || outcome === 'agreed') {
           total[outcome] += 1;
@@ -81,7 +84,7 @@ export async function restampDivergent(
       }
     };
     const lanes = await Promise.allSettled(
-      Array.from({ length: Math.min(AT_ONCE, page.length) }, () =>
+      Array.from({ length: await pace.atOnce(Math.min(AT_ONCE, page.length)) }, () =>
         lane().catch((error: unknown) => {
           open.length = 0; // the others end with the record that they are at
           throw error;
