@@ -1,3 +1,4 @@
+import { refuseOther } from '../control/replays.ts';
 import { describePositions, parsePositions, WHOLE_LINE } from '../core/dial.ts';
 import { GatesRefused, type GateVerdict, InvalidArgument } from '../core/errors.ts';
 import { covers, type Intervals, intersect, overlaps } from '../core/intervals.ts';
@@ -74,7 +75,7 @@ export const backfillCommand: Registration = (program, run) => {
         if (change !== null) return hold(session, migration, kind, options.to, change === 'pause', why, dryRun);
         if (kind === 'preload' && dryRun) return previewPreload(session, migration, why);
         if (kind === 'backfill') requireMirror(session, document, options.to, positions ?? WHOLE_LINE);
-        if (dryRun) return preview(session, document, options.to, positions ?? WHOLE_LINE);
+        if (dryRun) return preview(session, document, options.to, positions);
         for (const [name, text] of settings) {
           if (text !== undefined)
             await changeSetting(session, migration, name, text, { ...why, dryRun, ifRevision: null });
@@ -241,15 +242,26 @@ async function hold(
   return { code: EXIT.done, data: { migration, target, dryRun, changed: answer?.changed ?? false } };
 }
 
-async function preview(session: Session, document: RulesetDocument, target: Side, wanted: Intervals): Promise<Outcome> {
+/** @throws InvalidArgument where one is under way that could not be gone on with like this */
+async function preview(
+  session: Session,
+  document: RulesetDocument,
+  target: Side,
+  asked: Intervals | null,
+): Promise<Outcome> {
   const { terminal } = session;
   const { migration, settings } = document;
   const plane = await session.plane(migration);
   const running = await plane.runningReplay(migration, 'backfill', target);
+  const { mapping } = await session.definition(migration);
+  if (running !== null)
+    refuseOther(running, { mapping, positions: asked && intersect(asked, mirroredTo(document, target)) });
   const stores = await (await session.operations()).stores(migration);
   const estimate = running?.estimate ?? (await stores[otherSide(target)].estimate());
   const size = estimate === null ? '' : `, about ${plural(estimate, 'record')}`;
-  const positions = describePositions(running?.positions ?? intersect(mirroredTo(document, target), wanted));
+  const positions = describePositions(
+    running?.positions ?? intersect(mirroredTo(document, target), asked ?? WHOLE_LINE),
+  );
   const speed =
     settings.replayRate === null ? 'as fast as the stores allow' : `at most ${count(settings.replayRate)} a second`;
   terminal.say(

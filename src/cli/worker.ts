@@ -55,8 +55,7 @@ function lineOf(event: WorkerEvent): string {
       const what = `${migration}: ${kind} ${replay}, partition ${partition}`;
       if (event.event === 'taken') return `${what} taken${event.resumed ? ', from its checkpoint' : ''}`;
       if (event.event === 'failed') return `${what} failed: ${event.message}; it is tried again`;
-      const over = kind === 'verification' ? 'it is over, or somebody else has it now' : 'somebody else has it now';
-      return `${what} ${event.event}${event.event === 'lost' ? `: ${over}` : ''}`;
+      return `${what} ${event.event}${event.event === 'lost' ? ': it is over, or somebody else has it now' : ''}`;
     }
   }
 }

@@ -239,16 +239,7 @@ async function resumeReplay(
       remedy: `changeover status ${migration} shows it; it can be taken over when its lease ends`,
     });
   }
-  refuseOtherMapping(running, request.mapping);
-  if (request.positions !== null && !sameIntervals(request.positions, running.positions)) {
-    throw new InvalidArgument(
-      `the ${kind} of ${migration} that is under way is about ${describePositions(running.positions)}`,
-      {
-        expected: 'the same positions as when it began',
-        remedy: `changeover ${COMMANDS[kind](migration)} without --positions goes on with it; with --cancel it is given up`,
-      },
-    );
-  }
+  refuseOther(running, request);
   if (!joins) {
     // Whoever had it, or had partitions of it, finds out at the next checkpoint.
     await tx.update('replay_partitions', { replay: running.id }, { runner: null, process: null, leaseUntil: 0 });
@@ -275,8 +266,28 @@ export function refuseOtherMapping(running: ReplayRow, mapping: string): void {
       other === 'schema'
         ? 'the same schema as when it began'
         : 'the same stores, keys, unit, codecs and compare rules as when it began',
-    remedy: `changeover ${COMMANDS[kind](migration)} --cancel --reason "…", then begin anew`,
+    remedy:
+      kind === 'repair'
+        ? 'cancel it in the console, or by POST /api/v1/migrations/…/replays/cancel, then begin anew'
+        : `changeover ${COMMANDS[kind](migration)} --cancel --reason "…", then begin anew`,
   });
+}
+
+/** One that is under way is gone on with as it was begun. @throws InvalidArgument */
+export function refuseOther(
+  running: ReplayRow,
+  { mapping, positions }: { readonly mapping: string; readonly positions: Intervals | null },
+): void {
+  refuseOtherMapping(running, mapping);
+  if (positions === null || sameIntervals(positions, running.positions)) return;
+  const { kind, migration } = running;
+  throw new InvalidArgument(
+    `the ${kind} of ${migration} that is under way is about ${describePositions(running.positions)}`,
+    {
+      expected: 'the same positions as when it began',
+      remedy: `changeover ${COMMANDS[kind](migration)} without --positions goes on with it; with --cancel it is given up`,
+    },
+  );
 }
 
 export const sameIntervals = (a: Intervals, b: Intervals): boolean => covers(a, b) && covers(b, a);

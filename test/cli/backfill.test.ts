@@ -150,6 +150,9 @@ test('a backfill of canaries and a part of the line covers just that, and is not
   const other = await project.run('backfill', 'events', '--positions', '0-50', ...WHY);
   expect(other.code).not.toBe(0);
   expect(other.stderr).toContain('is about canary, 0–40 %');
+  const dry = await project.run('backfill', 'events', '--positions', '0-50', '--dry-run');
+  expect([dry.code, dry.stderr]).toEqual([other.code, other.stderr]);
+  expect((await project.run(...part, '--dry-run')).stdout).toContain('would go on with the replay of canary, 0–40 %');
   const done = await project.json<{ scanned: number; applied: number; skipped: number }>(
     ...part,
     '--rate',

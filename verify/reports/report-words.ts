@@ -54,7 +54,7 @@ export interface Step {
 }
 
 /** What to do about a report, the first thing first. */
-export function nextSteps({ migration, verdict, summary, truncated, reasons }: ReportDocument): readonly Step[] {
+export function nextSteps({ migration, verdict, summary, counts, reasons }: ReportDocument): readonly Step[] {
   if (verdict === 'consistent') return [];
   const steps = summary.causes.flatMap(({ cause, count }): Step[] => {
     const advice = cause === null ? undefined : ADVICE[cause];
@@ -68,8 +68,10 @@ export function nextSteps({ migration, verdict, summary, truncated, reasons }: R
     steps.push(command(`repair ${migration} --dry-run`, 'says what the next one would do'));
     steps.push(command(`repair ${migration} --reason "…"`));
   }
+  // What is not printed is remembered all the same, as far as it was looked at.
+  const more = KIND_NAMES.reduce((sum, kind) => sum + counts[kind], 0) > summary.listed;
   steps.push(
-    command(`verify ${migration}`, truncated ? 'more diverge than are listed: repair and verify in turn' : ''),
+    command(`verify ${migration}`, more ? 'more diverge than one repair writes again: repair and verify in turn' : ''),
   );
   return steps;
 }
