@@ -83,6 +83,7 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
     });
   }
   const [dirt, { covered }] = await Promise.all([knownDirt(parts, positions), plane.status(migration)]);
+  const before = await openDivergences(parts, positions);
   // Everything needs no position: that of each record costs as much as its digest.
   const compared = covers(positions, WHOLE_LINE) ? null : positions;
   const found = await verifyStores({
@@ -144,10 +145,41 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
     { actor: options.actor, reason: options.reason },
     reportDocument(report, { most: MOST_KEPT }),
   );
+  if (report.verdict === 'consistent' && unit === null && report.sample === undefined) {
+    await forgetDivergences(parts, positions, before);
+  }
   return report;
 }
 
 const PAGE = 500;
+
+/** How often each divergence of some positions was seen, by its row. */
+async function openDivergences(
+  { plane, migration }: ControllerParts,
+  positions: Intervals,
+): Promise<ReadonlyMap<number, number>> {
+  const found = new Map<number, number>();
+  for (let after = 0; ; ) {
+    const rows = await plane.divergences(migration, after, PAGE);
+    if (rows.length === 0) return found;
+    after = rows.at(-1)?.id ?? after;
+    for (const { id, position, seen } of rows) if (includes(positions, position)) found.set(id, seen);
+  }
+}
+
+/** What was known before everything of these positions was found equal is over, unless it was met again meanwhile. */
+async function forgetDivergences(
+  parts: ControllerParts,
+  positions: Intervals,
+  before: ReadonlyMap<number, number>,
+): Promise<void> {
+  if (before.size === 0) return;
+  const now = await openDivergences(parts, positions);
+  const over = [...before].flatMap(([id, seen]) => (now.get(id) === seen ? [id] : []));
+  for (let i = 0; i < over.length; i += PAGE) {
+    await parts.plane.clearDivergences(parts.migration, over.slice(i, i + PAGE));
+  }
+}
 
 /** What is dirty, all of it: what a verification of some positions did not know of could make its verdict another. */
 async function knownDirt({ plane, migration, keys }: ControllerParts, positions: Intervals) {

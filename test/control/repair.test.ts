@@ -102,6 +102,43 @@ describe('repair', () => {
     expect(await controller.planRepair()).toMatchObject({ replays: [], restamps: { records: 0, examples: [] } });
   });
 
+  test('what was mended by hand is over once all of it was found equal, and not by a part or a sample', {
+    timeout: 240_000,
+  }, async () => {
+    await using service = await mirrored();
+    await service.cover();
+    const { controller, operations } = service;
+    const good = new Map(['ada', 'bob'].map((user) => [user, service.stored('new', user, '1') as Entry]));
+    for (const user of good.keys()) plant(service, user, () => ({ value: held(user, 99) }));
+    await controller.verify(verify);
+    const open = async () => (await operations.plane.divergences('items', 0, 10)).map(({ key }) => key['user']);
+    expect((await open()).sort()).toEqual(['ada', 'bob']);
+    service.databases.new.load([...good.values()]);
+    const { position } = await operations.route('items', 'ada');
+    const part = await controller.verify({ ...verify, positions: [[position, position + 1]] });
+    expect(part.verdict).toBe('consistent');
+    expect(await open()).toEqual(['bob']);
+    await controller.verify({ ...verify, unit: 'bob' });
+    await controller.verify({ ...verify, sample: 0.999 });
+    expect(await open()).toEqual(['bob']);
+    // Met again while it is verified: what was seen last is not known to be over.
+    const record = operations.plane.recordVerification;
+    const again = vi.spyOn(operations.plane, 'recordVerification').mockImplementationOnce(async (...args) => {
+      const [row] = await operations.plane.divergences('items', 0, 1);
+      const { key, position, kind, cause, fields, lastSeen } = row!;
+      await operations.plane.recordDivergences('items', [
+        { migration: 'items', key, position, kind, cause, fields, at: lastSeen },
+      ]);
+      return record.apply(operations.plane, args);
+    });
+    await controller.verify(verify);
+    again.mockRestore();
+    expect(await open()).toEqual(['bob']);
+    await controller.verify(verify);
+    expect(await open()).toEqual([]);
+    expect(await operations.plane.status('items')).toMatchObject({ divergences: 0 });
+  });
+
   test('the store that leads a unit is the one that its divergent records are written from', {
     timeout: 240_000,
   }, async () => {
