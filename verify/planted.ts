@@ -2,7 +2,7 @@ import { bsonText, isBson, reviveBson } from '../src/core/bson.ts';
 import type { Random } from '../src/core/clock.ts';
 import { PLANTED_INCARNATION, PLANTED_TEXT } from '../src/core/planted.ts';
 import { makeStamp, type Stamp } from '../src/core/stamp.ts';
-import { isPlainObject, type Key, type KeyPart, type StoredRecord, type Value } from '../src/core/value.ts';
+import { Decimal, isPlainObject, type Key, type KeyPart, type StoredRecord, type Value } from '../src/core/value.ts';
 import type { DivergenceKind } from './divergence.ts';
 
 /*
@@ -97,9 +97,22 @@ function otherValue(value: Value): Value {
     case 'bigint':
       return value > 0n ? value - 1n : value + 1n;
     case 'string':
-      return value === '' ? undefined : `${value.slice(0, -1)}${value.endsWith('1') ? '2' : '1'}`;
+      return `${value.slice(0, -1)}${value.endsWith('1') ? '2' : '1'}`;
   }
-  return value instanceof Date ? new Date(value.getTime() - 1_000) : undefined;
+  if (value instanceof Date) return new Date(value.getTime() - 1_000);
+  if (value instanceof Decimal) {
+    const [digits = '0', exponent = '0'] = value.text.split('e');
+    // With no more digits than it has.
+    return new Decimal(`${otherValue(BigInt(digits))}e${exponent}`);
+  }
+  if (value instanceof Uint8Array && value.byteLength > 0) {
+    const other = value.slice();
+    other[0] = (value[0] as number) ^ 1;
+    return other;
+  }
+  if (!Array.isArray(value) || value.length === 0) return undefined;
+  const last = otherValue(value.at(-1));
+  return last === undefined ? value.slice(0, -1) : [...value.slice(0, -1), last];
 }
 
 /**

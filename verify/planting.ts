@@ -116,22 +116,31 @@ export class Planting {
       const found = await readAgain(this.#job, async () => {
         const some: Entry[] = [];
         let seen = 0;
+        let serve = 0;
         for (const partition of await store.partitions(1)) {
           for await (const page of store.scan(partition, { pageSize: 50, signal: this.#job.signal })) {
             for (const entry of page.entries) {
-              if (entry.value !== null && !isPlanted(entry.stamp)) some.push(entry);
+              if (entry.value === null || isPlanted(entry.stamp)) continue;
+              some.push(entry);
+              if (this.#serves(entry)) serve += 1;
             }
             seen += page.entries.length;
-            if (seen >= PATTERNS_LOOKED_FOR || some.length >= PLANTED_EACH) return some;
+            if (seen >= PATTERNS_LOOKED_FOR || serve >= PLANTED_EACH) return some;
           }
         }
         return some;
       });
-      // Those that are verified themselves come first; any other will do.
-      const first = (entry: Entry): number => (includes === null || includes(keys.unit(entry.key)) ? 0 : 1);
+      // Those that serve come first, and of them those that are verified themselves; any other will do.
+      const first = (entry: Entry): number =>
+        (this.#serves(entry) ? 0 : 2) + (includes === null || includes(keys.unit(entry.key)) ? 0 : 1);
       if (found.length > 0) return found.sort((a, b) => first(a) - first(b)).slice(0, PLANTED_EACH);
     }
     return [];
+  }
+
+  /** Something of it can be altered, so that every kind can be planted after it. */
+  #serves({ id, key, value }: Entry): boolean {
+    return this.#alteration(id, key, value as StoredRecord) !== null;
   }
 
   async #plantOne(kind: DivergenceKind, pattern: Entry): Promise<Refused | null> {

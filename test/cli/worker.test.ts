@@ -111,7 +111,8 @@ describe.skipIf(missing !== undefined)('workers of a control plane on PostgreSQL
       sleeper.child.kill('SIGCONT');
       // What it had finished at that very moment, nobody had to take.
       if (anothers.length === 0) continue;
-      for (const { id } of anothers) await sleeper.says(`partition ${id} lost: somebody else has it now`);
+      for (const { id } of anothers)
+        await sleeper.says(`partition ${id} lost: it is over, or somebody else has it now`);
       break;
     }
     for (const worker of workers) expect(await worker.end('SIGTERM')).toBe(0);

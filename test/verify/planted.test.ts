@@ -5,7 +5,7 @@ import { isHidden, isPlanted } from '../../src/core/planted.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { makeStamp, STAMP_MIN } from '../../src/core/stamp.ts';
 import type { Store } from '../../src/core/store.ts';
-import type { Key, KeyPart } from '../../src/core/value.ts';
+import { Decimal, type Key, type KeyPart } from '../../src/core/value.ts';
 import { verifyStores } from '../../verify/full-scan.ts';
 import { alterations, plantedStamp, unusedKey, withOtherTexts } from '../../verify/planted.ts';
 import { entryOf, KEYS, optionsFor, stampAgo, type TwoStores, twoStores, withMethods } from './data-set.ts';
@@ -182,6 +182,30 @@ describe('planted records', () => {
     expect(named.reasons).toEqual([expect.stringContaining('no unit that nobody has')]);
     expect(await idsOf(stores.old)).toEqual([bare.id]);
   });
+
+  test.each([
+    ['decimals', { v: new Decimal('10.50') }],
+    ['no decimals but zero', { v: new Decimal('0') }],
+    ['bytes', { v: Uint8Array.of(7, 8) }],
+    ['lists', { v: [1, 2] }],
+    ['lists of nothing that can be altered', { v: [null, null] }],
+    ['empty texts', { v: '' }],
+    ['times', { v: new Date(1_750_000_000_000) }],
+  ])(
+    'are made after records of %s alone, and after those that can be altered where the first cannot',
+    async (_, value) => {
+      const clock = new InstantClock();
+      const stores = await twoStores(clock);
+      const stamp = stampAgo(clock, 600);
+      const entries = Array.from({ length: 40 }, (__, i) =>
+        entryOf(`user-${i % 7}`, `r${String(i).padStart(2, '0')}`, stamp, i % 7 < 6 ? { v: null } : value),
+      );
+      for (const side of ['old', 'new'] as const) stores.data[side].load(entries);
+      const report = await verifyStores({ ...optionsFor(clock, stores), prove: true });
+      expect(report).toMatchObject({ verdict: 'consistent', proof: { planted: 12, missed: [], refused: null } });
+      expect(await idsOf(stores.old)).toHaveLength(40);
+    },
+  );
 
   test('survive faults of the stores while they are planted and removed', async () => {
     const clock = new InstantClock();
