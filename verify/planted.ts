@@ -106,7 +106,8 @@ function otherValue(value: Value): Value {
     return new Decimal(`${otherValue(BigInt(digits))}e${exponent}`);
   }
   if (value instanceof Uint8Array && value.byteLength > 0) {
-    const other = value.slice();
+    // No slice: a Buffer's is the same bytes.
+    const other = Uint8Array.from(value);
     other[0] = (value[0] as number) ^ 1;
     return other;
   }

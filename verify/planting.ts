@@ -32,6 +32,8 @@ type Side = 'old' | 'new';
 const PUT_MS = 5_000;
 const PATTERNS_LOOKED_FOR = 200;
 const MOST_ALTERATIONS = 12;
+/** The rank from which on not every kind can be planted after a record. */
+const UNALTERABLE = 2;
 
 /** Why a record cannot be planted, for the report. */
 class Refused {
@@ -108,39 +110,36 @@ export class Planting {
     }
   }
 
-  /** Real records to take after, from the first that a scan of either store meets. */
+  /** Real records to take after, from the first that a scan of either store meets: the best of them, and no more. */
   async #patterns(): Promise<readonly Entry[]> {
-    const { keys, includes } = this.#job;
     for (const side of ['old', 'new'] as const) {
       const store = this.#job[side];
       const found = await readAgain(this.#job, async () => {
-        const some: Entry[] = [];
+        let best: { readonly entry: Entry; readonly rank: number }[] = [];
         let seen = 0;
-        let serve = 0;
         for (const partition of await store.partitions(1)) {
           for await (const page of store.scan(partition, { pageSize: 50, signal: this.#job.signal })) {
             for (const entry of page.entries) {
-              if (entry.value === null || isPlanted(entry.stamp)) continue;
-              some.push(entry);
-              if (this.#serves(entry)) serve += 1;
+              if (entry.value !== null && !isPlanted(entry.stamp)) best.push({ entry, rank: this.#rank(entry) });
             }
+            best = best.sort((a, b) => a.rank - b.rank).slice(0, PLANTED_EACH);
             seen += page.entries.length;
-            if (seen >= PATTERNS_LOOKED_FOR || serve >= PLANTED_EACH) return some;
+            const enough = best.length === PLANTED_EACH && best.every(({ rank }) => rank < UNALTERABLE);
+            if (enough || seen >= PATTERNS_LOOKED_FOR) return best;
           }
         }
-        return some;
+        return best;
       });
-      // Those that serve come first, and of them those that are verified themselves; any other will do.
-      const first = (entry: Entry): number =>
-        (this.#serves(entry) ? 0 : 2) + (includes === null || includes(keys.unit(entry.key)) ? 0 : 1);
-      if (found.length > 0) return found.sort((a, b) => first(a) - first(b)).slice(0, PLANTED_EACH);
+      if (found.length > 0) return found.map(({ entry }) => entry);
     }
     return [];
   }
 
-  /** Something of it can be altered, so that every kind can be planted after it. */
-  #serves({ id, key, value }: Entry): boolean {
-    return this.#alteration(id, key, value as StoredRecord) !== null;
+  /** Those that can be altered come first, and of them those that are verified themselves; any other will do. */
+  #rank({ id, key, value }: Entry): number {
+    const { keys, includes } = this.#job;
+    const elsewhere = includes === null || includes(keys.unit(key)) ? 0 : 1;
+    return elsewhere + (this.#alteration(id, key, value as StoredRecord) === null ? UNALTERABLE : 0);
   }
 
   async #plantOne(kind: DivergenceKind, pattern: Entry): Promise<Refused | null> {

@@ -187,6 +187,7 @@ describe('planted records', () => {
     ['decimals', { v: new Decimal('10.50') }],
     ['no decimals but zero', { v: new Decimal('0') }],
     ['bytes', { v: Uint8Array.of(7, 8) }],
+    ['bytes of a Buffer', { v: Buffer.of(7, 8) }],
     ['lists', { v: [1, 2] }],
     ['lists of nothing that can be altered', { v: [null, null] }],
     ['empty texts', { v: '' }],
@@ -288,6 +289,27 @@ describe('what is planted', () => {
     expect(isHidden({ ...mine, stamp: plantedStamp(1e12, 'older') })).toBe(true);
     expect(isHidden({ ...mine, stamp: null })).toBe(false);
     expect(isHidden(entryOf('~changeover-1', 'x', null, {}))).toBe(true);
+  });
+
+  test('leaves the record that it is made after as it was, also where bytes share their memory', () => {
+    const bytes = Buffer.from([1, 2, 3, 4]);
+    const record = {
+      user: 'u',
+      id: 'i',
+      all: bytes,
+      part: bytes.subarray(1, 3),
+      list: [bytes],
+      n: new Decimal('1.50'),
+    };
+    const [all, part, list, n] = alterations(record, KEYS.fields);
+    expect([...bytes]).toEqual([1, 2, 3, 4]);
+    expect(record.list).toEqual([bytes]);
+    expect([all, part, list, n]).toEqual([
+      { ...record, all: Uint8Array.of(0, 2, 3, 4) },
+      { ...record, part: Uint8Array.of(3, 3) },
+      { ...record, list: [Uint8Array.of(0, 2, 3, 4)] },
+      { ...record, n: new Decimal('1.4') },
+    ]);
   });
 
   test('differs in one field that is not of the key, those first that schemas take most likely', () => {
