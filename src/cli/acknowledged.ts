@@ -1,14 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Controller } from '../control/controller.ts';
-import { FleetTimeout } from '../core/errors.ts';
+import { ACKNOWLEDGE_BUDGET_MS, fleetTimeout, HANDOVER_BUDGET_MS } from '../control/handover-limits.ts';
 import type { Session } from './session.ts';
 
-const BUDGET_MS = 10_000;
 const LOOK_MS = 25;
-/** Who has not acknowledged by then may have ended. */
-const PROMPT_MS = 1_000;
 const TEND_MS = 250;
-const UNDERTAKER = { actor: 'changeover', reason: 'the process ended without leaving' } as const;
 
 /**
  * Waits until all processes have acknowledged a revision, burying those that surely ended; it needs no store: settings
@@ -22,28 +18,20 @@ export async function waitAcknowledged(
 ): Promise<number> {
   const plane = await session.plane(migration);
   const begun = performance.now();
-  let tendedMs = PROMPT_MS - TEND_MS;
+  // Who has not acknowledged after a handover's time may have ended.
+  let tendedMs = HANDOVER_BUDGET_MS - TEND_MS;
   // One for all looks: it remembers since when it knows of an end. Without the drivers of the stores others have to look.
   let controller: Controller | null | undefined;
   for (;;) {
     const late = await plane.behind(migration, revision);
     const tookMs = performance.now() - begun;
     if (late.length === 0) return tookMs;
-    if (tookMs > BUDGET_MS) {
-      throw new FleetTimeout(
-        `revision ${revision} of ${migration} is published, but not acknowledged by: ${late.map(({ name }) => name).join(', ')}`,
-        {
-          expected: `every process acknowledges within ${BUDGET_MS / 1_000} s`,
-          remedy: `changeover fleet ${migration}; end the processes named or wait for them`,
-          details: { revision, behind: late.map(({ incarnation }) => incarnation) },
-        },
-      );
-    }
+    if (tookMs > ACKNOWLEDGE_BUDGET_MS) throw fleetTimeout(migration, late, revision);
     signal.throwIfAborted();
     if (tookMs >= tendedMs + TEND_MS) {
       tendedMs = tookMs;
-      controller ??= await session.controller(migration).catch(() => null);
-      await controller?.tend(UNDERTAKER);
+      if (controller === undefined) controller = await session.controller(migration).catch(() => null);
+      await controller?.tend();
     }
     await pause(LOOK_MS);
   }

@@ -250,8 +250,8 @@ export class Controller {
     return acceptByName(this.#parts, name, options);
   }
 
-  /** Buries processes that have surely ended and goes on with handovers that nobody drives. */
-  async tend(authorship: Authorship): Promise<void> {
+  /** Buries processes that have surely ended. */
+  async tend(authorship: Authorship = UNDERTAKER): Promise<void> {
     await this.#undertaker.tend(authorship);
   }
 
