@@ -202,6 +202,25 @@ describe('repair', () => {
     for (const user of users) expect(service.stored('new', user, '1')?.value).toMatchObject({ large });
   });
 
+  test('single keys are clean when they were put, and no others with them', { timeout: 240_000 }, async () => {
+    const users = ['ada', 'bob', 'eve', 'joe'];
+    await using service = await mirrored([]);
+    const { controller, operations } = service;
+    service.faults.new = ({ op }) => (op === 'putIfNewer' ? { kind: 'reject', reason: 'constraint' } : undefined);
+    for (const user of users) await service.items.put(item(user, '1'));
+    const rejected = async () => (await operations.plane.status('items')).dirty.rejected;
+    await until(async () => (await rejected()) === users.length, 'the dirt');
+    service.faults.new = () => undefined;
+    const stop = new AbortController();
+    const interrupted = controller.repair({ ...why, signal: stop.signal, onProgress: () => stop.abort() });
+    await expect(interrupted).rejects.toBeInstanceOf(Interrupted);
+    const put = users.filter((user) => service.stored('new', user, '1') !== undefined);
+    expect(put).toHaveLength(1);
+    expect(await rejected()).toBe(users.length - put.length);
+    expect(await controller.repair(why)).toMatchObject({ applied: users.length - put.length });
+    expect(await rejected()).toBe(0);
+  });
+
   test('what was lost in a dirty range is scanned with it; only what was refused there is read by itself', {
     timeout: 240_000,
   }, async () => {
