@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type SimulationOptions, simulate } from './simulation.ts';
 
 /** Another range for a night's run: `CHANGEOVER_SEEDS=1-20000 npx vitest run test/simulation`. */
-const [first, last] = (process.env['CHANGEOVER_SEEDS'] ?? '1-200').split('-').map(Number) as [number, number];
+const [first, last] = (process.env['CHANGEOVER_SEEDS'] ?? '1-240').split('-').map(Number) as [number, number];
 const CHUNK = 25;
 
 const chunks = Array.from({ length: Math.ceil((last - first + 1) / CHUNK) }, (_, i) => {
@@ -48,7 +48,7 @@ describe('a fleet under moving dials, crashes, lost answers and late writes', ()
     expect(await violationsOf(from, to, { emergencies: true })).toEqual([]);
   });
 
-  test.each(few)('keeps all that with preloads before dual-write: seeds %i to %i', async (from, to) => {
+  test.each(chunks.slice(0, 4))('keeps all that with preloads before dual-write: seeds %i to %i', async (from, to) => {
     expect(await violationsOf(from, to, { emergencies: from % 100 === 1, preloads: true })).toEqual([]);
   });
 
@@ -69,7 +69,7 @@ describe('a fleet under moving dials, crashes, lost answers and late writes', ()
   // Of fewer seeds some happen to do little; the seeds themselves ran above.
   test.runIf(last - first >= 199)('moves authority and works: it does not pass by doing nothing', () => {
     expect(work.seeds).toBe(last - first + 1);
-    expect(work.moves / work.seeds).toBeGreaterThan(9);
+    expect(work.moves / work.seeds).toBeGreaterThan(9.5);
     expect(work.operations / work.seeds).toBeGreaterThan(200);
   });
 });
