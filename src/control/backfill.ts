@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Census } from '../../verify/census.ts';
-import { WHOLE_LINE } from '../core/dial.ts';
 import { Busy } from '../core/errors.ts';
 import type { Intervals } from '../core/intervals.ts';
-import { covers, includes } from '../core/intervals.ts';
+import { includes } from '../core/intervals.ts';
 import { keyToJson } from '../core/key-json.ts';
 import { Ruleset, type RulesetDocument } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
@@ -15,7 +14,7 @@ import { type ReplayOptions, replay } from '../replay/replay.ts';
 import type { ReplayShare } from '../replay/replay-share.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import { censusFor, censusRow } from './preflight.ts';
-import type { Authorship } from './publish.ts';
+import { type Authorship, coversEveryUnit } from './publish.ts';
 import type { PartitionLease } from './replay-leases.ts';
 import { progressOf } from './replay-progress.ts';
 import type { ReplayRow } from './replay-row.ts';
@@ -179,7 +178,7 @@ export class Backfill {
     await ways?.leave(work, runner);
     const ended = await plane.endReplay(work.replay.id, runner);
     const replayed = shares.reduce((sum, share) => sum + share.applied + share.skipped + share.rejected, 0);
-    const exhaustive = !work.resumed && covers(positions, WHOLE_LINE) && census?.sampled === replayed;
+    const exhaustive = !work.resumed && coversEveryUnit(document, positions) && census?.sampled === replayed;
     if (census !== null && (exhaustive || census.sampled > 0)) {
       const { actor, reason } = options;
       await plane.recordCensus(censusRow(this.#parts, census.report(exhaustive)), { actor, reason });
@@ -225,7 +224,7 @@ export class Backfill {
       journal,
       source: stores[otherSide(target)],
       target: work.target ?? stores[target],
-      includes: covers(positions, WHOLE_LINE)
+      includes: coversEveryUnit(document, positions)
         ? null
         : (entry) => includes(positions, ruleset.position(this.#unit(entry))),
       onRead: (entry) => census?.add(entry),

@@ -1,7 +1,7 @@
 import { bucketOf } from '../core/bucket.ts';
-import { below, CANARY_POSITION, KEPT_BACK_POSITION } from '../core/dial.ts';
+import { below, CANARY_POSITION, KEPT_BACK_POSITION, WHOLE_LINE } from '../core/dial.ts';
 import { type GateVerdict, RevisionConflict } from '../core/errors.ts';
-import { type Intervals, includes, intervals, subtract, union } from '../core/intervals.ts';
+import { covers, type Intervals, includes, intervals, subtract, union } from '../core/intervals.ts';
 import { mirroredTo, type RulesetDocument, validateRuleset } from '../core/ruleset.ts';
 import type { MigrationRow, Transaction } from './storage.ts';
 
@@ -23,6 +23,14 @@ export interface Publication extends Authorship {
 /** The positions that are mirrored at all, in whichever direction. */
 export function mirrored(document: RulesetDocument): Intervals {
   return document.dials.retireOld || document.finished ? [] : below(document.dials.dualWrite);
+}
+
+/** Whether there is no unit that stands outside these positions: where no cohort has one, its position is nobody's. */
+export function coversEveryUnit({ cohorts }: RulesetDocument, positions: Intervals): boolean {
+  const nobodys: (readonly [from: number, to: number])[] = [];
+  if (cohorts.canary.length === 0) nobodys.push([CANARY_POSITION, CANARY_POSITION + 1]);
+  if (cohorts.keptBack.length === 0) nobodys.push([KEPT_BACK_POSITION, KEPT_BACK_POSITION + 1]);
+  return covers(union(positions, nobodys), WHOLE_LINE);
 }
 
 /** Takes positions out of what running replays will have covered when they end. */

@@ -5,14 +5,14 @@ import type { VerifyProgress } from '../../verify/tally.ts';
 import type { ReportMove, VerifyReport } from '../../verify/verify-report.ts';
 import { describePositions, WHOLE_LINE } from '../core/dial.ts';
 import { Busy, InvalidArgument } from '../core/errors.ts';
-import { covers, type Intervals, includes, intersect, intervals, subtract } from '../core/intervals.ts';
+import { type Intervals, includes, intersect, intervals, subtract } from '../core/intervals.ts';
 import { keyFromJson, keyToJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
 import { otherSide } from '../core/stage.ts';
 import type { ControlPlaneApi } from './control-plane.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import { ProofLease } from './proof-lease.ts';
-import { type Authorship, mirrored as mirroredBy } from './publish.ts';
+import { type Authorship, coversEveryUnit, mirrored as mirroredBy } from './publish.ts';
 import { shareScans } from './shared-verification.ts';
 import type { RememberedReport } from './verified.ts';
 
@@ -85,7 +85,7 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
   const [dirt, { covered }] = await Promise.all([knownDirt(parts, positions), plane.status(migration)]);
   const before = await openDivergences(parts, positions);
   // Everything needs no position: that of each record costs as much as its digest.
-  const compared = covers(positions, WHOLE_LINE) ? null : positions;
+  const compared = coversEveryUnit(document, positions) ? null : positions;
   const found = await verifyStores({
     migration,
     old: stores.old,
