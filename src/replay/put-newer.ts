@@ -4,6 +4,7 @@ import { isLarge } from '../core/page-size.ts';
 import { STAMP_MIN, type Stamp } from '../core/stamp.ts';
 import { type Entry, isMoot, type PutFault, type PutOutcome, type Rejection, type Store } from '../core/store.ts';
 
+/** So many attempts that achieve nothing are the last; each that achieves something makes up for one. */
 const MOST_ATTEMPTS = 12;
 const FIRST_BACKOFF_MS = 50;
 const LONGEST_BACKOFF_MS = 5_000;
@@ -68,16 +69,17 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
   /** The first so many of `open` were sent before. */
   let sentBefore = 0;
   let pause = false;
-  for (let attempt = 0; open.length > 0; ) {
+  let vain = 0;
+  while (open.length > 0) {
     signal?.throwIfAborted();
-    if (attempt >= MOST_ATTEMPTS) {
+    if (vain >= MOST_ATTEMPTS) {
       const large = open.some(isLarge) ? ' (records of many megabytes may need a longer put-timeout-ms)' : '';
-      const what = `${target.label} did not take ${open.length} records in ${attempt} attempts`;
+      const what = `${target.label} did not take ${open.length} records, though they were sent again and again`;
       throw new StoreUnavailable(because === null ? what : `${what}: ${because}`, {
         remedy: `see to the store${large}, then run the same command: it goes on from its checkpoint`,
       });
     }
-    if (pause) await sleep(clock, backoffMs(attempt - 1, random), signal);
+    if (pause) await sleep(clock, backoffMs(Math.max(0, vain - 1), random), signal);
     const batch = open.slice(0, size);
     const outcomes = await send(batch, options);
     because = faultOf(target, outcomes) ?? because;
@@ -93,9 +95,9 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
       else left.push(entry);
     });
     pause = left.length > 0;
-    if (pause) attempt += 1;
+    vain = left.length < batch.length ? Math.max(0, vain - 1) : vain + 1;
     // What is too much for the time that a put has comes in time in parts.
-    if (outcomes.every(isLate)) size = Math.ceil(batch.length / 2);
+    if (outcomes.filter(isLate).length * 2 > batch.length) size = Math.ceil(batch.length / 2);
     sentBefore = left.length + Math.max(0, sentBefore - batch.length);
     open = [...left, ...open.slice(batch.length)];
   }

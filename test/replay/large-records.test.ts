@@ -55,6 +55,25 @@ describe('large records', () => {
     expect(sizes).toStrictEqual([16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]);
   });
 
+  test('of which a few get in each time all get in, in smaller parts', async () => {
+    const rig = await Rig.create({ records: 0 });
+    const { new: target } = rig.stores;
+    const entries = Array.from({ length: 60 }, (_, n) => entryOf(n, 'y'));
+    const put = target.putManyIfNewer.bind(target);
+    const sizes: number[] = [];
+    target.putManyIfNewer = async (batch, deadline) => {
+      sizes.push(batch.length);
+      const inTime = await put(batch.slice(0, 2), deadline);
+      return batch.map((_, i) => inTime[i] ?? { kind: 'fault', outcome: 'unknown', message: 'late', pressure: false });
+    };
+    const random = new SeededRandom(2).next;
+    const deadline = async (): Promise<number> => target.now() + 3_000;
+    const done = putNewer(entries, { target, clock: rig.clock, random, deadline, ask: false });
+    expect(await rig.clock.runUntil(done)).toMatchObject({ applied: 60, skipped: 0, rejected: [] });
+    expect(sizes.slice(0, 5)).toStrictEqual([60, 30, 15, 8, 4]);
+    expect(Math.max(...sizes.slice(4))).toBe(4);
+  });
+
   test('make the next page small at once, and small ones let it grow step by step', () => {
     const pages = new PageSize();
     const wanted: number[] = [];
