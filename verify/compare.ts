@@ -27,6 +27,8 @@ export interface FieldDifference {
   readonly path: string;
   readonly old: Value;
   readonly new: Value;
+  /** Types and lengths stand for the values. */
+  readonly masked?: true;
 }
 
 /** The most differences that are listed for one pair of values. */
@@ -200,6 +202,13 @@ function prune(value: unknown, nodes: readonly PathNode[]): unknown {
   const result: Record<string, unknown> = Object.create(null);
   for (const field of Object.keys(value)) result[field] = prune(value[field], below(nodes, field));
   return result;
+}
+
+/** A difference without the values: their types and lengths stand for them. */
+export function maskDifference(difference: FieldDifference): FieldDifference {
+  if (difference.masked === true) return difference;
+  const mask = (value: Value): Value => (value === undefined ? undefined : maskValue(value));
+  return { path: difference.path, old: mask(difference.old), new: mask(difference.new), masked: true };
 }
 
 /** What may be shown of a value to everybody: its type and, where it has one, its length. */

@@ -1,5 +1,6 @@
 import { sleep } from '../src/core/clock.ts';
 import { StoreFault } from '../src/core/errors.ts';
+import { PageSize } from '../src/core/page-size.ts';
 import { isPlanted } from '../src/core/planted.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
 import type { Stamp } from '../src/core/stamp.ts';
@@ -7,6 +8,7 @@ import type { CasOutcome, Entry, KeyRef, Store } from '../src/core/store.ts';
 import type { Key, StoredRecord } from '../src/core/value.ts';
 import { type CompareRules, compareRecords } from './compare.ts';
 import type { DivergenceKind } from './divergence.ts';
+import { fittingPages } from './fitting-pages.ts';
 import { backOff, type RetryContext, readAgain, STORE_ATTEMPTS } from './in-parallel.ts';
 import { alterations, PLANTED_EACH, PLANTED_KINDS, plantedStamp, unusedKey, withOtherTexts } from './planted.ts';
 
@@ -117,8 +119,9 @@ export class Planting {
       const found = await readAgain(this.#job, async () => {
         let best: { readonly entry: Entry; readonly rank: number }[] = [];
         let seen = 0;
+        const pages = new PageSize();
         for (const partition of await store.partitions(1)) {
-          for await (const page of store.scan(partition, { pageSize: 50, signal: this.#job.signal })) {
+          for await (const page of fittingPages(store, partition, pages, { pageSize: 50, signal: this.#job.signal })) {
             for (const entry of page.entries) {
               if (entry.value !== null && !isPlanted(entry.stamp)) best.push({ entry, rank: this.#rank(entry) });
             }

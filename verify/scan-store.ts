@@ -1,11 +1,12 @@
 import { sleep } from '../src/core/clock.ts';
 import { StoreFault } from '../src/core/errors.ts';
-import { isOtherSize, PageSize } from '../src/core/page-size.ts';
+import { PageSize } from '../src/core/page-size.ts';
 import { isPlanted } from '../src/core/planted.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
 import type { Stamp } from '../src/core/stamp.ts';
 import type { Entry, Partition, Store } from '../src/core/store.ts';
 import type { Key } from '../src/core/value.ts';
+import { fittingPages } from './fitting-pages.ts';
 import { backOff, inParallel, type RetryContext, readAgain, STORE_ATTEMPTS } from './in-parallel.ts';
 import type { RecordDigests } from './record-digest.ts';
 
@@ -81,25 +82,20 @@ export async function scanPartition(
   let sliceFrom = clock.monotonic();
   for (let attempt = 1; ; attempt += 1) {
     signal.throwIfAborted();
-    const wanted = pages.for(pageSize);
-    let other = false;
     try {
-      for await (const page of store.scan(partition, { cursor, pageSize: wanted, signal, recordsOnly: true })) {
+      const options = { cursor, pageSize, signal, recordsOnly: true };
+      for await (const page of fittingPages(store, partition, pages, options)) {
         signal.throwIfAborted();
         attempt = 1;
         takeEntries(job, page.entries);
         cursor = page.cursor;
         await sink.relieve(cursor);
-        pages.learn(page.entries);
         if (clock.monotonic() - sliceFrom >= SLICE_MS) {
           await sleep(clock, 0, signal);
           sliceFrom = clock.monotonic();
         }
-        other = isOtherSize(pages.for(pageSize), wanted);
-        if (other) break;
       }
-      if (!other) return;
-      attempt = 0;
+      return;
     } catch (error) {
       if (signal.aborted || !(error instanceof StoreFault) || attempt >= STORE_ATTEMPTS) throw error;
       await backOff(job, attempt);

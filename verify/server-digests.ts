@@ -1,6 +1,7 @@
 import type { Random } from '../src/core/clock.ts';
 import type { Digests, RangeDigest, RangeKeys, RangeSeed } from '../src/core/digests.ts';
 import { StoreFault } from '../src/core/errors.ts';
+import { PageSize } from '../src/core/page-size.ts';
 import type { Side } from '../src/core/stage.ts';
 import type { Entry, KeyRef, Partition, Store } from '../src/core/store.ts';
 import { inParallel, type RetryContext, readAgain, settleAll } from './in-parallel.ts';
@@ -44,17 +45,19 @@ export const haveDigests = (old: Store, fresh: Store): boolean =>
 export const partitionsFor = (records: number): number =>
   Math.min(MOST_PARTITIONS, Math.max(1, Math.ceil(records / PARTITION_RECORDS)));
 
-/** Reads what both stores hold under keys, and takes it. */
-export async function takeBoth(job: DigestJob, keys: readonly KeyRef[]): Promise<void> {
+/** Reads what both stores hold under keys, as much at once as fits into memory, and takes it. */
+export async function takeBoth(job: DigestJob, pages: PageSize, keys: readonly KeyRef[]): Promise<void> {
   const { old, new: fresh, take } = job;
   const size = Math.min(old.capabilities.batchSize, fresh.capabilities.batchSize);
-  for (let from = 0; from < keys.length; from += size) {
-    const chunk = keys.slice(from, from + size);
+  for (let from = 0; from < keys.length; ) {
+    const chunk = keys.slice(from, from + pages.for(size));
+    from += chunk.length;
     const reads = [old, fresh].map((store) => readAgain(job, () => store.getMany(chunk)));
     await settleAll(reads);
     const [here = [], there = []] = (await Promise.all(reads)).map((entries) =>
       entries.filter((entry) => entry !== undefined),
     );
+    for (const side of [here, there]) pages.learn(side);
     await take({ old: here, new: there });
   }
 }
@@ -83,6 +86,7 @@ class DigestRun {
   readonly left: Partition[] = [];
   readonly #job: DigestJob;
   readonly #seed: RangeSeed;
+  readonly #pages = new PageSize();
   /** Ranges of the next statement. */
   #count = FIRST_RANGES;
   #unequal: Partition[] = [];
@@ -175,7 +179,7 @@ class DigestRun {
       else equal += differ(here, there, differing);
     }
     this.#job.onEqual(equal);
-    await takeBoth(this.#job, [...differing.values()]);
+    await takeBoth(this.#job, this.#pages, [...differing.values()]);
   }
 }
 

@@ -1,4 +1,5 @@
 import { StoreFault } from '../src/core/errors.ts';
+import { PageSize } from '../src/core/page-size.ts';
 import type { Partition } from '../src/core/store.ts';
 import type { PairedRecords } from '../src/core/store-pair.ts';
 import { readAgain } from './in-parallel.ts';
@@ -22,6 +23,7 @@ export async function compareAsPair(job: DigestJob): Promise<readonly Partition[
     const { records } = pair;
     if (records === undefined) return null;
     const left: Partition[] = [];
+    const pages = new PageSize();
     let failed = false;
     for (const partition of await readAgain(job, () => job.old.partitions(partitionsFor(job.estimated)))) {
       let rest: Partition | null = partition;
@@ -34,7 +36,7 @@ export async function compareAsPair(job: DigestJob): Promise<readonly Partition[
           break;
         }
         job.onEqual(seen.equal);
-        await takeBoth(job, seen.differing);
+        await takeBoth(job, pages, seen.differing);
         rest = seen.rest;
       }
     }

@@ -1,10 +1,15 @@
 import type { Clock } from '../src/core/clock.ts';
+import { weighValue } from '../src/core/page-size.ts';
 import { compareText, type KeySpec } from '../src/core/record-key.ts';
 import type { Key } from '../src/core/value.ts';
+import { type FieldDifference, maskDifference } from './compare.ts';
 import type { DivergenceKind } from './divergence.ts';
 import { keyFromId } from './key-text.ts';
 import type { Settled } from './recheck.ts';
 import { type Divergence, type Proof, type VerifyReport, WAIT_FOR_REPAIR } from './verify-report.ts';
+
+/** About what the values of listed divergences may take in memory. */
+const MOST_LISTED_BYTES = 32 * 1024 * 1024;
 
 /** How far a verification is; cheap to take, called after every page and every compared partition. */
 export interface VerifyProgress {
@@ -43,6 +48,7 @@ export class Tally {
   readonly #scanned = { old: 0, new: 0 };
   readonly #counts = { old: 0, new: 0, equal: 0, missing: 0, extra: 0, different: 0, stale: 0, pending: 0 };
   readonly #listed: { readonly id: string; readonly divergence: Divergence }[] = [];
+  #listedBytes = 0;
   #digested = 0;
   #joined = 0;
   #split = 0;
@@ -112,11 +118,18 @@ export class Tally {
         key: keyFromId(id, this.#context.keys.fields),
         kind: word.kind,
         cause: word.cause,
-        fields: word.fields,
+        fields: this.#kept(word.fields),
         ...(word.ageMs === null ? {} : { ageMs: word.ageMs }),
         stamps: { old: old?.stamp ?? null, new: fresh?.stamp ?? null },
       },
     });
+  }
+
+  /** With their values while there is room for them. */
+  #kept(fields: readonly FieldDifference[]): readonly FieldDifference[] {
+    if (this.#listedBytes >= MOST_LISTED_BYTES) return fields.map(maskDifference);
+    for (const { old, new: fresh } of fields) this.#listedBytes += weighValue(old) + weighValue(fresh);
+    return fields;
   }
 
   report(run: {

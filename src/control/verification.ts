@@ -1,4 +1,4 @@
-import { maskValue } from '../../verify/compare.ts';
+import { maskDifference } from '../../verify/compare.ts';
 import { verifyStores } from '../../verify/full-scan.ts';
 import { reportDocument } from '../../verify/reports/report-document.ts';
 import type { VerifyProgress } from '../../verify/tally.ts';
@@ -124,7 +124,11 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
       position: ruleset.position(keys.unit(line.key)),
       kind: line.kind,
       cause: line.cause,
-      fields: line.fields.map((field) => ({ path: field.path, old: maskValue(field.old), new: maskValue(field.new) })),
+      fields: line.fields.map(maskDifference).map(({ path, old, new: fresh }) => ({
+        path,
+        old: String(old),
+        new: String(fresh),
+      })),
       at: clock.now(),
     })),
   );

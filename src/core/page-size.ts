@@ -68,7 +68,8 @@ export const isLarge = (entry: Entry): boolean => weigh(entry) >= PAGE_BYTES;
 /** About what an entry takes in memory. */
 const weigh = ({ value }: Entry): number => 200 + (value === null ? 0 : weighValue(value));
 
-function weighValue(value: Value | undefined): number {
+/** About what a value takes in memory, in bytes. */
+export function weighValue(value: Value | undefined): number {
   if (typeof value === 'string') return 16 + value.length;
   if (value instanceof Uint8Array) return 64 + value.byteLength;
   if (typeof value !== 'object' || value === null) return 16;

@@ -43,38 +43,65 @@ function atPage(store: Store, page: number, at: () => void): Store {
 }
 
 describe('verifyStores', () => {
-  test('reads few large records at once, in the scan and when it looks again', async () => {
+  test.each([false, true])(
+    'reads few large records at once, in the scan and when it looks again (proof: %s)',
+    async (prove) => {
+      const clock = new InstantClock();
+      const stores = await twoStores(clock, 500);
+      const text = 'x'.repeat(2_000_000);
+      const entries = Array.from({ length: 60 }, (_, i) =>
+        entryOf(`user-${i}`, i, stampAgo(clock, 600), { n: i, text }),
+      );
+      stores.data.old.load(entries);
+      stores.data.new.load(
+        entries.map(({ key, value }) =>
+          entryOf(String(key['user']), Number(key['id']), stampAgo(clock, 600), { ...value, n: -1 }),
+        ),
+      );
+      let most = 0;
+      const seen = (count: number): void => {
+        most = Math.max(most, count);
+      };
+      const watched = (store: Store): Store =>
+        withMethods(store, {
+          async *scan(partition, options): AsyncIterable<ScanPage> {
+            for await (const page of store.scan(partition, options)) {
+              seen(page.entries.length);
+              yield page;
+            }
+          },
+          async getMany(keys, options) {
+            seen(keys.length);
+            return store.getMany(keys, options);
+          },
+        });
+      const both = { old: watched(stores.old), new: watched(stores.new) };
+      const report = await verifyStores({ ...optionsFor(clock, both), spillDirectory, prove });
+      expect(report).toMatchObject({ verdict: 'divergent', counts: { old: 60, new: 60, different: 60 } });
+      expect(report.proof?.missed ?? []).toEqual([]);
+      expect(most).toBe(2);
+    },
+  );
+
+  test('lists large values of as many records as memory has room for, and types and lengths of others', async () => {
     const clock = new InstantClock();
     const stores = await twoStores(clock, 500);
-    const text = 'x'.repeat(2_000_000);
-    const entries = Array.from({ length: 60 }, (_, i) => entryOf(`user-${i}`, i, stampAgo(clock, 600), { n: i, text }));
-    stores.data.old.load(entries);
-    stores.data.new.load(
-      entries.map(({ key, value }) =>
-        entryOf(String(key['user']), Number(key['id']), stampAgo(clock, 600), { ...value, n: -1 }),
-      ),
+    const entries = (letter: string) =>
+      Array.from({ length: 60 }, (_, i) =>
+        entryOf(`user-${i}`, i, stampAgo(clock, 600), { text: letter.repeat(1_000_000 + i) }),
+      );
+    stores.data.old.load(entries('x'));
+    stores.data.new.load(entries('y'));
+    const { divergences, truncated } = await verifyStores({ ...optionsFor(clock, stores), spillDirectory });
+    expect([divergences.length, truncated]).toEqual([60, false]);
+    const [whole, masked] = [false, true].map((is) =>
+      divergences.flatMap(({ fields }) => fields).filter((field) => (field.masked === true) === is),
     );
-    let most = 0;
-    const seen = (count: number): void => {
-      most = Math.max(most, count);
-    };
-    const watched = (store: Store): Store =>
-      withMethods(store, {
-        async *scan(partition, options): AsyncIterable<ScanPage> {
-          for await (const page of store.scan(partition, options)) {
-            seen(page.entries.length);
-            yield page;
-          }
-        },
-        async getMany(keys, options) {
-          seen(keys.length);
-          return store.getMany(keys, options);
-        },
-      });
-    const both = { old: watched(stores.old), new: watched(stores.new) };
-    const report = await verifyStores({ ...optionsFor(clock, both), spillDirectory });
-    expect(report).toMatchObject({ verdict: 'divergent', counts: { old: 60, new: 60, different: 60 } });
-    expect(most).toBe(2);
+    expect([whole?.length, masked?.length]).toEqual([17, 43]);
+    expect(whole?.every(({ old }) => typeof old === 'string' && old.length >= 1_000_000)).toBe(true);
+    for (const { path, old, new: fresh } of masked ?? []) {
+      expect([path, old, fresh]).toEqual(['text', expect.stringMatching(/^string\(10000\d\d\)$/), old]);
+    }
   });
 
   test('keeps within a small budget by spilling, and by splitting partitions that turn out too large', async () => {

@@ -1,6 +1,6 @@
 import { canonicalText } from '../../src/core/canonical.ts';
 import { isPlainObject, type Value } from '../../src/core/value.ts';
-import { maskValue } from '../compare.ts';
+import { type FieldDifference, maskDifference } from '../compare.ts';
 import type { Divergence, VerifyReport } from '../verify-report.ts';
 import { type ReportSummary, summaryOf } from './report-summary.ts';
 
@@ -60,8 +60,13 @@ export function plainJson(value: Value): unknown {
 /** The report as plain JSON data. */
 export function reportDocument(report: VerifyReport, options: ReportOptions = {}): ReportDocument {
   const { divergences, ...run } = report;
-  const show = options.showValues === true ? plainJson : maskValue;
-  const side = (name: 'old' | 'new', value: Value): object => (value === undefined ? {} : { [name]: show(value) });
+  const shown = options.showValues === true ? (difference: FieldDifference) => difference : maskDifference;
+  const side = (name: 'old' | 'new', value: Value): object => (value === undefined ? {} : { [name]: plainJson(value) });
+  const fieldLine = ({ path, old, new: fresh }: FieldDifference): FieldLine => ({
+    path,
+    ...side('old', old),
+    ...side('new', fresh),
+  });
   const listed = divergences.slice(0, options.most ?? divergences.length);
   return {
     $schema: REPORT_SCHEMA,
@@ -73,7 +78,7 @@ export function reportDocument(report: VerifyReport, options: ReportOptions = {}
       ...line,
       key: plainJson(key as Value) as Record<string, unknown>,
       keyText: keyText(key),
-      fields: fields.map(({ path, old, new: fresh }) => ({ path, ...side('old', old), ...side('new', fresh) })),
+      fields: fields.map((field) => fieldLine(shown(field))),
     })),
   };
 }
