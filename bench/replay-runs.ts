@@ -5,6 +5,8 @@ import type { Side } from '../src/core/stage.ts';
 import { identityCodec, type Store } from '../src/core/store.ts';
 import { replay } from '../src/replay/replay.ts';
 import { newShares } from '../src/replay/replay-share.ts';
+import { Census } from '../verify/census.ts';
+import { NO_RULES } from '../verify/compare.ts';
 import type { BenchPlace } from './replay-places.ts';
 
 const KEYS = new KeySpec(['user_key', 'id'], ['user_key']);
@@ -20,8 +22,18 @@ export async function openPlace({ store }: Pick<BenchPlace, 'store'>, side: Side
   return opened;
 }
 
-/** Replays everything, without a control plane; how long it took, ms. @throws when not every record arrived */
-export async function timedReplay(source: Store, target: Store, records: number): Promise<number> {
+/**
+ * Replays everything as the command does, without a control plane; how long it took, ms. The first replay of a migration
+ * takes the census: it puts every record through both stores' encodings and compares what comes back. Later ones do not.
+ * @throws when not every record arrived
+ */
+export async function timedReplay(
+  stores: { readonly old: Store; readonly new: Store },
+  records: number,
+  { first, target = stores.new }: { readonly first: boolean; readonly target?: Store },
+): Promise<number> {
+  const source = stores.old;
+  const census = first ? new Census({ stores, keys: KEYS, rules: NO_RULES, clock: systemClock }) : null;
   const shares = newShares(await source.partitions(PARTITIONS));
   const begun = performance.now();
   await replay({
@@ -34,10 +46,13 @@ export async function timedReplay(source: Store, target: Store, records: number)
     clock: systemClock,
     random: Math.random,
     onRejected: async () => {},
+    whole: first,
+    ...(census === null ? {} : { onRead: (entry) => census.add(entry) }),
   });
   const ms = performance.now() - begun;
   const seen = shares.reduce((sum, share) => sum + share.applied + share.skipped, 0);
-  if (seen !== records) throw new Error(`${seen} of ${records} records arrived`);
+  const lost = census?.report(true).losses ?? [];
+  if (seen !== records || lost.length > 0) throw new Error(`${seen} of ${records} records arrived; ${lost.join(', ')}`);
   return ms;
 }
 

@@ -1,9 +1,11 @@
 import { type Clock, type Random, sleep } from '../src/core/clock.ts';
 import { ChangeoverError, InvalidRecord, StoreFault } from '../src/core/errors.ts';
+import { PageSize } from '../src/core/page-size.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
 import type { Entry, Partition, Rejection, Store } from '../src/core/store.ts';
 import type { StoredRecord } from '../src/core/value.ts';
 import type { CompareRules } from './compare.ts';
+import { fittingPages } from './fitting-pages.ts';
 import { backOff, inParallel, readAgain, STORE_ATTEMPTS } from './in-parallel.ts';
 import { Lossiness, type LossMatrix } from './lossiness.ts';
 import { type PathStep, refusalPaths } from './refusal-path.ts';
@@ -91,7 +93,7 @@ export class Census {
     this.#sampled += 1;
     const there = this.#through('new', entry);
     // What the new store would hold is what is mirrored back.
-    if (there !== null) this.#through('old', { ...entry, value: there });
+    if (there !== null) this.#through('old', there === entry.value ? entry : { ...entry, value: there });
   }
 
   /** A part of the old store could not be read. */
@@ -196,6 +198,7 @@ export async function takeCensus(options: CensusOptions): Promise<{
   const wanted = sample === null ? estimate : Math.min(sample, estimate ?? sample);
   const partitions = await readAgain(retry, () => stores.old.partitions(PARTITIONS));
   const shares = partitions.map((partition): Share => ({ partition, cursor: undefined, done: false }));
+  const pages = new PageSize();
   let dropped = false;
   let sliceFrom = clock.monotonic();
 
@@ -206,7 +209,8 @@ export async function takeCensus(options: CensusOptions): Promise<{
       signal.throwIfAborted();
       try {
         const pageSize = Math.min(left, PAGE);
-        for await (const page of stores.old.scan(share.partition, { cursor: share.cursor, pageSize, signal })) {
+        const from = { cursor: share.cursor, pageSize, signal };
+        for await (const page of fittingPages(stores.old, share.partition, pages, from)) {
           attempt = 1;
           for (const entry of page.entries) {
             if (census.sampled < limit) census.add(entry);

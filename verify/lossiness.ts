@@ -1,4 +1,5 @@
 import { isBson } from '../src/core/bson.ts';
+import { equalValues } from '../src/core/canonical.ts';
 import { type KeyJson, keyToJson } from '../src/core/key-json.ts';
 import type { Rejection } from '../src/core/store.ts';
 import { Decimal, isPlainObject, type Key } from '../src/core/value.ts';
@@ -111,6 +112,11 @@ export class Lossiness {
   /** A record and what came back for it. */
   compare(key: Key, given: unknown, back: unknown): void {
     this.#records += 1;
+    if (given === back || equalValues(given, back)) {
+      this.#same += 1;
+      this.#keep(this.#root, given);
+      return;
+    }
     const differences = compareRecords(given, back, this.#rules, Number.POSITIVE_INFINITY);
     if (differences.length === 0) this.#same += 1;
     this.#walk(this.#root, given, back, '', key, new Map(differences.map((each) => [each.path, each])));
@@ -177,6 +183,27 @@ export class Lossiness {
       paths,
       truncated: found.length > paths.length,
     };
+  }
+
+  /** All of it came back as it was. */
+  #keep(place: Place, value: unknown): void {
+    place.seen += 1;
+    if (typeof value !== 'object' || value === null) {
+      place.kept += 1;
+    } else if (Array.isArray(value)) {
+      if (value.length === 0) place.kept += 1;
+      for (const item of value) this.#keep(this.#item(place), item);
+    } else if (isPlainObject(value)) {
+      let fields = 0;
+      for (const field of Object.keys(value)) {
+        const part = value[field];
+        fields += 1;
+        if (part !== undefined) this.#keep(this.#field(place, field), part);
+      }
+      if (fields === 0) place.kept += 1;
+    } else {
+      place.kept += 1;
+    }
   }
 
   #walk(

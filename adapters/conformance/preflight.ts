@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Codec, Finding } from '../../src/core/store.ts';
 import type { StoredRecord } from '../../src/core/value.ts';
@@ -81,6 +82,49 @@ export function describePreflight(kit: Fixture): void {
         expectValue((await store.get(entry.id, entry.key))?.value, answer.value, name);
       },
     );
+
+    it('says of text and numbers of all kinds what the store gives back, or refuses what it refuses', async () => {
+      const { text, number } = kit.harness.fields;
+      const store = await kit.open();
+      const texts = fc.oneof(
+        fc.string({ unit: 'binary' }),
+        fc.string(),
+        fc.constantFrom('', ' ', 'a ', 'a\0', '\ud800'),
+      );
+      const odd = fc.constantFrom(
+        0,
+        -0,
+        Number.NaN,
+        Number.POSITIVE_INFINITY,
+        2 ** 31,
+        -(2 ** 31) - 1,
+        2 ** 53,
+        0.1,
+        null,
+      );
+      const fields = fc.record({ [text]: texts, [number]: fc.oneof(fc.integer(), fc.double(), odd) });
+      let n = 0;
+      let held = 0;
+      const property = fc.asyncProperty(fields, async (values) => {
+        n += 1;
+        const entry = kit.entry(n, 10, values);
+        const answer = store.roundTrip(entry);
+        const refused = store.check(entry);
+        if (answer.kind === 'rejected') {
+          expect(refused).toEqual(answer);
+          return;
+        }
+        expect(refused).toBeNull();
+        const outcome = await kit.put(store, entry);
+        // A check of the table is known to the server alone.
+        if (outcome.kind === 'rejected' && outcome.reason === 'constraint') return;
+        expect(outcome.kind).toBe('applied');
+        expectValue((await store.get(entry.id, entry.key))?.value, answer.value, 'the record');
+        held += 1;
+      });
+      await fc.assert(property, { numRuns: 40, seed: kit.seed });
+      expect(held).toBeGreaterThan(0);
+    });
 
     it('goes through the codec both ways, and needs nothing stored', async () => {
       const store = await kit.open({ codec });

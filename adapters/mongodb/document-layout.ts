@@ -8,6 +8,7 @@ import { BsonReader, type DriverModule, fieldOf, type RawDocument, setOwn } from
 import { FieldPlaces } from './field-places.ts';
 import { mustBeName, NativeWriter, withField } from './native.ts';
 import type { ResolvedOptions } from './options.ts';
+import { plainSize } from './plain-size.ts';
 import { isRejection, limit, Unstorable } from './rejection.ts';
 
 /** The largest document. */
@@ -163,6 +164,27 @@ export class DocumentLayout {
       if (error instanceof Unstorable || error instanceof InvalidRecord) return limit(error.message);
       throw error;
     }
+  }
+
+  /**
+   * Whether the document of a live entry is surely read as the very record that it was made of. False says nothing: what
+   * is not plain goes through {@link encode} and back to be known.
+   */
+  holdsPlainly({ key, value }: Entry): boolean {
+    if (value === null || this.#context.codec !== identityCodec || !this.#keyNamesFit) return false;
+    for (const field of this.#context.keys.fields) {
+      const part = key[field];
+      const fits = typeof part === 'string' ? part.isWellFormed() : typeof part === 'number' && Number.isFinite(part);
+      if (!fits || !Object.is(value[field], part) || Object.is(part, -0)) return false;
+    }
+    let size = 0;
+    for (const field of Object.keys(value)) {
+      if (!this.#places.has(field)) return false;
+      const part = value[field];
+      if (part !== undefined) size += 2 + field.length * 3 + plainSize(part);
+    }
+    // Far from the limit, whatever its key and its stamp take.
+    return size < MAX_DOCUMENT_BYTES / 4;
   }
 
   /** The size counts a stamp even where there is none, so that what fits once fits always. */

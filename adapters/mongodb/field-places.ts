@@ -20,6 +20,18 @@ export class FieldPlaces {
     this.#beside = beside;
   }
 
+  /** Whether {@link of} knows the place of a field, and will always find it. */
+  has(field: string): boolean {
+    if (this.#known.has(field)) return true;
+    try {
+      this.of(field);
+      return true;
+    } catch (error) {
+      if (error instanceof Unstorable) return false;
+      throw error;
+    }
+  }
+
   /** @throws Unstorable for a name that no document has, or that is ours */
   of(field: string): FieldPlace {
     const known = this.#known.get(field);

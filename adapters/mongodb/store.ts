@@ -115,6 +115,7 @@ export class MongoDbStore implements Store {
   }
 
   roundTrip(entry: Entry): RoundTrip {
+    if (entry.value !== null && this.#layout.holdsPlainly(entry)) return { kind: 'held', value: entry.value };
     const native = this.#layout.encode(entry);
     if (isRejection(native)) return native;
     return { kind: 'held', value: this.#layout.decodeRecord(this.#layout.reader.revived(native.document)).value ?? {} };

@@ -72,6 +72,28 @@ export class RowCodec {
     return 'kind' in row ? { key, row: null, rejection: row } : { key, row, rejection: null };
   }
 
+  /**
+   * Whether a live entry is surely read from its row as the very record that it was made of: every column has a field that
+   * it holds. False says nothing: what is not so plain is bound and read to be known.
+   */
+  holdsPlainly({ key, value }: Entry): boolean {
+    const { columns, keys, document } = this.#layout;
+    if (value === null || document !== null || this.#codec !== identityCodec) return false;
+    for (let i = 0; i < keys.length; i += 1) {
+      const { field, codec } = keys[i] as KeyColumn;
+      const part = key[field];
+      if (typeof part === 'object' || !Object.is(value[field], part) || codec.encode(part) instanceof Unfit)
+        return false;
+    }
+    for (let i = 0; i < columns.length; i += 1) {
+      const { field, codec } = columns[i] as FieldColumn;
+      const held = Object.hasOwn(value, field) ? value[field] : undefined;
+      if (held === undefined || held === null) return false;
+      if ((this.#keyPlaces[i] as number) < 0 && codec.encode(held) instanceof Unfit) return false;
+    }
+    return Object.keys(value).length === columns.length;
+  }
+
   #bindRecord(key: Key, boundKey: readonly Bound[], value: StoredRecord): readonly Bound[] | Rejection {
     let record = value;
     if (this.#codec !== identityCodec) {

@@ -212,11 +212,11 @@ export class SqlStore implements Store {
 
   roundTrip(entry: Entry): RoundTrip {
     const { rows } = this.#ready;
+    // What a column holds is what was bound to it, or it would have been refused: `ColumnCodec` promises that.
+    if (entry.value !== null && rows.holdsPlainly(entry)) return { kind: 'held', value: entry.value };
     const bound = rows.bind(entry);
     if ('kind' in bound) return bound;
-    if (bound.rejection !== null) return bound.rejection;
-    // What a column holds is what was bound to it, or it would have been refused: `ColumnCodec` promises that.
-    return { kind: 'held', value: rows.record(bound.row ?? []) };
+    return bound.rejection ?? { kind: 'held', value: rows.record(bound.row ?? []) };
   }
 
   async get(id: string, key: Key): Promise<Entry | undefined> {

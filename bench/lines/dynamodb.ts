@@ -66,7 +66,7 @@ export const dynamodbLine: Line = {
     const from = await mongodbBench(mongodb);
     const to = await dynamodbBench(endpoint);
     await from.seed(records);
-    const [source, sink] = [await openPlace(from, 'old'), await openPlace(to, 'new')];
+    const stores = { old: await openPlace(from, 'old'), new: await openPlace(to, 'new') };
     const timed = (copy: () => Promise<number>): Contender => ({
       name: 'a backfill',
       async run() {
@@ -83,7 +83,7 @@ export const dynamodbLine: Line = {
       target: atLeast(pairing.ratio.median, least, `at least ${least} of the script`),
     });
     try {
-      const backfill = timed(() => timedReplay(source, sink, records));
+      const backfill = timed(() => timedReplay(stores, records, { first: true }));
       yield result(
         'backfill, MongoDB to DynamoDB',
         `the faster of two scripts: single conditional puts, ${PUTS_IN_FLIGHT} at once, and PartiQL inserts, ${BATCHES_IN_FLIGHT} batches at once`,
@@ -91,8 +91,9 @@ export const dynamodbLine: Line = {
         await paired(backfill, script(from, to, records, 'conditional'), most),
       );
       const both = timed(async () => {
-        const preload = await timedReplay(source, new LoadingStore(sink).store, records);
-        return preload + (await timedReplay(source, sink, records));
+        const target = new LoadingStore(stores.new).store;
+        const preload = await timedReplay(stores, records, { first: true, target });
+        return preload + (await timedReplay(stores, records, { first: false }));
       });
       yield result(
         'preload and backfill, MongoDB to DynamoDB',
@@ -101,8 +102,8 @@ export const dynamodbLine: Line = {
         await paired(both, script(from, to, records, 'unconditional'), most),
       );
     } finally {
-      await source.close();
-      await sink.close();
+      await stores.old.close();
+      await stores.new.close();
       await from.drop();
       await to.drop();
     }

@@ -220,8 +220,8 @@ export interface Store {
   check(entry: Entry): Rejection | null;
 
   /**
-   * What this store would give back for a live entry: its codec and layout there and back, without I/O. A rejection is
-   * that of {@link Store.check}. May throw what the codec throws.
+   * What this store would give back for a live entry: its codec and layout there and back, without I/O; the very record
+   * where it is known to be. A rejection is that of {@link Store.check}. May throw what the codec throws.
    */
   roundTrip(entry: Entry): RoundTrip;
 
