@@ -1,11 +1,12 @@
 import { refuseOther } from '../control/replays.ts';
+import { noWorkers } from '../control/shared-replay.ts';
 import { describePositions, parsePositions, WHOLE_LINE } from '../core/dial.ts';
 import { GatesRefused, type GateVerdict, InvalidArgument } from '../core/errors.ts';
-import { covers, type Intervals, intersect, overlaps } from '../core/intervals.ts';
+import { covers, type Intervals, intersect, overlaps, subtract } from '../core/intervals.ts';
 import { mirroredTo, type RulesetDocument } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import { EXIT } from './exit-code.ts';
-import { sayGates } from './gate-text.ts';
+import { allows, sayGates } from './gate-text.ts';
 import { preload, previewPreload } from './preload.ts';
 import { DRY_RUN, examples, REASON, type Registration } from './registration.ts';
 import { runReplay } from './replay-run.ts';
@@ -76,7 +77,9 @@ export const backfillCommand: Registration = (program, run) => {
         if (kind === 'preload' && dryRun) return previewPreload(session, migration, why);
         if (kind === 'backfill') requireMirror(session, document, options.to, positions ?? WHOLE_LINE);
         if (dryRun) return preview(session, document, options.to, positions);
-        for (const [name, text] of settings) {
+        const changes = settings.filter(([, text]) => text !== undefined);
+        if (changes.length > 0) await refuseFirst(session, migration, kind, positions, options, why);
+        for (const [name, text] of changes) {
           if (text !== undefined)
             await changeSetting(session, migration, name, text, { ...why, dryRun, ifRevision: null });
         }
@@ -94,6 +97,28 @@ function refuseBesidePreload({ to, positions, detach }: BackfillCall): void {
   throw new InvalidArgument(`--preload and ${wrong} do not go together`, {
     expected: 'a preload of the new store, all of it, by this process',
   });
+}
+
+/** A setting is not changed for what would be refused. @throws what the replay itself would */
+async function refuseFirst(
+  session: Session,
+  migration: string,
+  kind: 'backfill' | 'preload',
+  positions: Intervals | null,
+  { to, detach }: BackfillCall,
+  why: { readonly actor: string; readonly reason: string },
+): Promise<void> {
+  const plane = await session.plane(migration);
+  const running = await plane.runningReplay(migration, kind, to as Side);
+  const { mapping } = await session.definition(migration);
+  if (running !== null) refuseOther(running, { mapping, positions });
+  const controller = await session.controller(migration);
+  if (detach === true && !controller.hasWorkers) throw noWorkers();
+  if (kind !== 'preload') return;
+  const { gates } = await controller.previewPreload(why);
+  if (allows(gates, false)) return;
+  sayGates(session.terminal, gates);
+  throw new GatesRefused(`the preload of ${migration} is refused by its gates; nothing changed`, gates);
 }
 
 /** What is to become of a backfill that is under way. @throws InvalidArgument when that is said in two ways */
@@ -157,6 +182,12 @@ async function backfill(
     `  ${count(scanned)} scanned: ${count(applied)} applied, ${count(skipped)} there already, ${count(rejected)} rejected`,
   );
   terminal.say(`  the ${target} store is complete in ${describePositions(covered)} because of it`);
+  const left = await stillToFill(session, migration, target, positions);
+  if (left.length > 0) {
+    terminal.say(
+      `  still to be filled: ${describePositions(left)}, by the same command (this one went on with an earlier one, or units or dials moved)`,
+    );
+  }
   if (clearedDirt > 0) terminal.say(`  ${plural(clearedDirt, 'dirty entry', 'dirty entries')} cleared`);
   if (rejected > 0) terminal.say(`  changeover status ${migration} --rejected names the rejected keys`);
   const data = {
@@ -170,9 +201,22 @@ async function backfill(
     rejected,
     clearedDirt,
     covered,
+    left,
     tookMs: Math.round(tookMs),
   };
   return { code: EXIT.done, data };
+}
+
+/** What was asked for and is mirrored to a side, and not complete there. */
+async function stillToFill(
+  session: Session,
+  migration: string,
+  target: Side,
+  positions: Intervals | null,
+): Promise<Intervals> {
+  const plane = await session.plane(migration);
+  const [document, { covered }] = await Promise.all([plane.ruleset(migration), plane.status(migration)]);
+  return subtract(intersect(mirroredTo(document, target), positions ?? WHOLE_LINE), covered[target]);
 }
 
 /** @throws InvalidArgument where there can be no workers */
@@ -254,8 +298,7 @@ async function preview(
   const plane = await session.plane(migration);
   const running = await plane.runningReplay(migration, 'backfill', target);
   const { mapping } = await session.definition(migration);
-  if (running !== null)
-    refuseOther(running, { mapping, positions: asked && intersect(asked, mirroredTo(document, target)) });
+  if (running !== null) refuseOther(running, { mapping, positions: asked });
   const stores = await (await session.operations()).stores(migration);
   const estimate = running?.estimate ?? (await stores[otherSide(target)].estimate());
   const size = estimate === null ? '' : `, about ${plural(estimate, 'record')}`;

@@ -28,7 +28,9 @@ export async function preload(session: Session, migration: string, why: Why): Pr
   terminal.say(
     `${terminal.style('bold', migration)} preload of the new store done in ${duration(tookMs)}${rate}${resumed ? ', gone on from its checkpoint' : ''}`,
   );
-  terminal.say(`  ${count(scanned)} scanned: ${count(applied)} put, ${count(rejected)} rejected`);
+  terminal.say(
+    `  ${count(scanned)} scanned: ${count(applied)} put, ${count(skipped)} there already, ${count(rejected)} rejected`,
+  );
   if (rejected > 0) terminal.say('  the backfill after dual-write meets the rejected ones again, and names their keys');
   terminal.say(
     `  it makes nothing complete: changeover set ${migration} dual-write 100 --reason …, then changeover backfill ${migration} --reason …`,

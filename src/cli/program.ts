@@ -53,7 +53,7 @@ export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
     .addHelpText('after', EXIT_CODES);
 
   const run: Run =
-    (handler) =>
+    (handler, refused = EXIT.refused) =>
     async (...args) => {
       const { json, config } = program.opts<{ json?: true; config?: string }>();
       const terminal = new Terminal(json === true);
@@ -64,7 +64,8 @@ export async function runProgram(argv: readonly string[]): Promise<ExitCode> {
         if (terminal.json && outcome.data !== undefined) terminal.document(outcome.data);
         code = outcome.code;
       } catch (error) {
-        code = reportFailure(error, terminal);
+        const failed = reportFailure(error, terminal);
+        code = failed === EXIT.refused ? refused : failed;
       } finally {
         await session.close();
         release();

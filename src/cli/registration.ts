@@ -1,9 +1,12 @@
 import type { Command } from 'commander';
+import type { ExitCode } from './exit-code.ts';
 import type { Outcome, Session } from './session.ts';
 
 /** Wraps what a command does into an action that opens, reports and closes. */
 export type Run = <A extends unknown[]>(
   handler: (session: Session, ...args: A) => Promise<Outcome>,
+  /** The exit code where it is refused. */
+  refused?: ExitCode,
 ) => (...args: A) => Promise<void>;
 
 /** Adds one command to the program. */

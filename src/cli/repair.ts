@@ -18,7 +18,9 @@ const NAMED = 10;
 export const repairCommand: Registration = (program, run) => {
   program
     .command('repair')
-    .description('replay what is dirty and re-stamp what is divergent; what is interrupted goes on where it stopped')
+    .description(
+      'replay what is dirty and re-stamp what is divergent; what is interrupted goes on where it stopped, unless other ranges are dirty by then',
+    )
     .argument('<migration>')
     .option(...REASON)
     .option(...DRY_RUN)

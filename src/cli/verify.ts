@@ -5,6 +5,7 @@ import { NOBODY, parsePositions } from '../core/dial.ts';
 import { InvalidArgument } from '../core/errors.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import { parseShare } from './amount.ts';
+import { EXIT } from './exit-code.ts';
 import { ProgressMeter } from './progress.ts';
 import { examples, REASON, type Registration } from './registration.ts';
 import { ReportFiles } from './report-files.ts';
@@ -77,7 +78,8 @@ export const verifyCommand: Registration = (program, run) => {
         terminal.say(writeReport(reportDocument(report, { ...show, most: limit }), 'text').trimEnd());
         reports.annotate(document, terminal);
         return { code: exitCode(report), data: document };
-      }),
+        // Refused, it has found no difference.
+      }, EXIT.inconclusive),
     );
 };
 

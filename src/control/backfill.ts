@@ -8,12 +8,13 @@ import { Ruleset, type RulesetDocument } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import type { Entry, Store } from '../core/store.ts';
 import type { ReplayJournal } from '../replay/checkpoints.ts';
+import { outwait } from '../replay/outwait.ts';
 import { Pace } from '../replay/pace.ts';
 import { again } from '../replay/put-newer.ts';
 import { type ReplayOptions, replay } from '../replay/replay.ts';
 import type { ReplayShare } from '../replay/replay-share.ts';
 import type { ControllerParts } from './controller-parts.ts';
-import { censusFor, censusRow } from './preflight.ts';
+import { censusFor, censusRow, isCounted } from './preflight.ts';
 import { type Authorship, coversEveryUnit } from './publish.ts';
 import type { PartitionLease } from './replay-leases.ts';
 import { progressOf } from './replay-progress.ts';
@@ -143,14 +144,14 @@ export class Backfill {
     report();
     const census = censusFor(this.#parts, work.replay);
     // A census of everything is taken once for a mapping; from then on, of what has to be read anyway.
-    const counted = (await plane.censuses(migration)).some((row) => row.exhaustive && row.mapping === mapping);
+    const whole = census !== null && !(await isCounted(this.#parts));
     const run = this.#copy({
       replay: work.replay,
       document,
       ...(ways === undefined ? {} : { target: ways.target }),
       shares,
       census,
-      whole: census !== null && !counted,
+      whole,
       journal: {
         checkpoint: async (points, deadlineLimit, because) => {
           const receipt = await this.#checkpoint(runner, work, points, deadlineLimit, because);
@@ -176,9 +177,9 @@ export class Backfill {
       throw error;
     }
     await ways?.leave(work, runner);
-    const ended = await plane.endReplay(work.replay.id, runner);
-    const replayed = shares.reduce((sum, share) => sum + share.applied + share.skipped + share.rejected, 0);
-    const exhaustive = !work.resumed && coversEveryUnit(document, positions) && census?.sampled === replayed;
+    const patience = { clock, random, signal: options.signal };
+    const ended = await outwait(patience, () => plane.endReplay(work.replay.id, runner));
+    const exhaustive = !work.resumed && whole && coversEveryUnit(document, positions);
     if (census !== null && (exhaustive || census.sampled > 0)) {
       const { actor, reason } = options;
       await plane.recordCensus(censusRow(this.#parts, census.report(exhaustive)), { actor, reason });
@@ -233,11 +234,14 @@ export class Backfill {
       // What a store refuses before anything is mirrored, the backfill will find again.
       onRejected: async (entry, rejection) => {
         if (row.kind === 'preload') return;
-        await plane.addRejected(migration, target, ruleset.position(this.#unit(entry)), {
+        const refused = {
           key: keyToJson(entry.key),
           cause: `${rejection.reason}: ${rejection.message}`,
           revision: document.revision,
-        });
+        };
+        const position = ruleset.position(this.#unit(entry));
+        const patience = { clock, random, signal: work.signal };
+        await outwait(patience, () => plane.addRejected(migration, target, position, refused));
       },
     });
   }

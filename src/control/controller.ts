@@ -204,6 +204,11 @@ export class Controller {
     return this.#preload.preview(authorship);
   }
 
+  /** Whether a replay can be left to workers. */
+  get hasWorkers(): boolean {
+    return this.#parts.carrier !== null;
+  }
+
   /** Replays what is dirty and re-stamps what is divergent. */
   async repair(options: RepairOptions): Promise<RepairSummary> {
     await connected(this.#parts, options.signal);
@@ -222,9 +227,13 @@ export class Controller {
   }
 
   /** Scans a partition for a verification of another process, until it is done or lost. */
-  async scan(lease: ScanLease, signal: AbortSignal): ReturnType<typeof scanForOthers> {
+  async scan(
+    lease: ScanLease,
+    signal: AbortSignal,
+    onScanned?: (records: number) => void,
+  ): ReturnType<typeof scanForOthers> {
     await connected(this.#parts, signal);
-    return scanForOthers(this.#parts, lease, signal);
+    return scanForOthers(this.#parts, lease, signal, onScanned);
   }
 
   /** Compares what both stores hold; the verdict is remembered for the gates. */

@@ -153,6 +153,10 @@ export type CensusParts = Pick<
 export const censusFor = (parts: CensusRules, { kind, target }: ReplayRow): Census | null =>
   kind !== 'repair' && target === 'new' ? new Census(parts) : null;
 
+/** Whether a census of all records stands under this mapping. */
+export const isCounted = async ({ plane, migration, mapping }: ControllerParts): Promise<boolean> =>
+  (await plane.censuses(migration)).some((row) => row.exhaustive && row.mapping === mapping);
+
 /** A census as it is recorded: totals, and the places that lose something. */
 export function censusRow({ migration, mapping }: CensusParts, report: CensusReport): CensusRow {
   const short = ({ paths, ...matrix }: CensusReport['toNew']) => ({

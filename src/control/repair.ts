@@ -119,6 +119,8 @@ export class Repair {
   ): Promise<{ applied: number; cleared: number; rejected: number }> {
     const { plane, migration } = this.#parts;
     const total = { applied: 0, cleared: 0, rejected: 0 };
+    /** Keys that were refused, and that the scan of the ranges will meet again. */
+    let metAgain = 0;
     const ranges: Range[] = [];
     let dirty = false;
     for await (const rows of this.#dirt(target, within)) {
@@ -137,13 +139,15 @@ export class Repair {
       const keys = rows.filter((row) => isSingle(row, scanned));
       if (keys.length > 0) {
         await this.#waitSource(target, keys, options.signal);
+        const meets = ({ fromPosition: from, toPosition: to }: DirtRow): boolean => covers(scanned, [[from, to]]);
         for await (const done of this.#replayKeys(target, keys, pages, pace, options.signal)) {
+          metAgain += done.refused.filter(meets).length;
           total.applied += done.applied;
           total.cleared += done.cleared;
-          total.rejected += done.rejected;
+          total.rejected += done.refused.length;
           single.done += done.keys;
           single.mended += done.applied;
-          single.refused += done.rejected;
+          single.refused += done.refused.length;
           options.onProgress?.({ phase: 'keys', target, all: null, ...single });
         }
       }
@@ -173,7 +177,7 @@ export class Repair {
     });
     total.applied += done.applied;
     total.cleared += done.clearedDirt;
-    total.rejected += done.rejected;
+    total.rejected += Math.max(0, done.rejected - metAgain);
     return total;
   }
 
@@ -203,15 +207,15 @@ export class Repair {
     pages: PageSize,
     pace: RepairPace,
     signal: AbortSignal | undefined,
-  ): AsyncGenerator<{ keys: number; applied: number; cleared: number; rejected: number }> {
+  ): AsyncGenerator<{ keys: number; applied: number; cleared: number; refused: readonly DirtRow[] }> {
     const { plane, migration, stores, keys, clock, random } = this.#parts;
     const refs = new Map<string, KeyRef>();
-    const rowsOf = new Map<string, number[]>();
+    const rowsOf = new Map<string, DirtRow[]>();
     for (const row of rows) {
       const key = keyFromJson(row.key ?? {});
       const id = keys.id(key);
       refs.set(id, { id, key });
-      rowsOf.set(id, [...(rowsOf.get(id) ?? []), row.id]);
+      rowsOf.set(id, [...(rowsOf.get(id) ?? []), row]);
     }
     const source = stores[otherSide(target)];
     const open = [...refs.values()];
@@ -233,10 +237,11 @@ export class Repair {
         },
       });
       const refused = new Set(result.rejected.map(({ entry }) => entry.id));
-      const gone = part.flatMap(({ id }) => (refused.has(id) ? [] : (rowsOf.get(id) ?? [])));
+      const gone = part.flatMap(({ id }) => (refused.has(id) ? [] : (rowsOf.get(id) ?? []))).map(({ id }) => id);
       const cleared = gone.length === 0 ? 0 : await plane.clearDirt(migration, gone);
       const handled = part.reduce((sum, { id }) => sum + (rowsOf.get(id)?.length ?? 0), 0);
-      yield { keys: handled, applied: result.applied, cleared, rejected: refused.size };
+      const left = [...refused].flatMap((id) => rowsOf.get(id)?.[0] ?? []);
+      yield { keys: handled, applied: result.applied, cleared, refused: left };
     }
   }
 }

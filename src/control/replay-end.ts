@@ -20,6 +20,8 @@ export async function endReplay(
   now: number,
 ): Promise<{ readonly covered: Intervals; readonly cleared: number }> {
   const [row] = await tx.select('replays', { id: replay });
+  // Whoever had no answer asks again.
+  if (row?.state === 'done') return { covered: row.coverable, cleared: row.cleared };
   // A shared one is anybody's to end, once its partitions are done.
   if (row === undefined || row.state !== 'running' || (!row.shared && row.runner !== runner)) {
     throw new Busy('this replay was cancelled or taken over');

@@ -1,8 +1,7 @@
 import type { NodeInfo } from '../core/control-client.ts';
-import { WHOLE_LINE } from '../core/dial.ts';
-import { covers } from '../core/intervals.ts';
 import type { RulesetDocument } from '../core/ruleset.ts';
 import { recordCensus } from './acceptances.ts';
+import { coversEveryUnit } from './publish.ts';
 import { concludeReplay } from './replay-end.ts';
 import { measured } from './replay-rate.ts';
 import type { PartitionCensus, ReplayPartitionRow, ReplayRow } from './replay-row.ts';
@@ -151,7 +150,7 @@ export async function checkpointPartition(
   await tx.update('replays', { id: replay }, patch);
   if (point?.done === true && (await tx.count('replay_partitions', { replay, done: false })) === 0) {
     await concludeReplay(tx, row, now);
-    await recordPartitionCensus(tx, row, now);
+    await recordPartitionCensus(tx, row, document, now);
   }
   return receipt(true);
 }
@@ -165,8 +164,13 @@ const merged = (before: PartitionCensus, more: Omit<PartitionCensus, 'whole'>): 
 });
 
 /** What all holders learned about round trips, as one census. */
-async function recordPartitionCensus(tx: Transaction, row: ReplayRow, now: number): Promise<void> {
-  const { migration, mapping, actor, reason, positions, startedAt } = row;
+async function recordPartitionCensus(
+  tx: Transaction,
+  row: ReplayRow,
+  document: RulesetDocument,
+  now: number,
+): Promise<void> {
+  const { migration, mapping, actor, reason, coverable, startedAt } = row;
   const partitions = await tx.select('replay_partitions', { replay: row.id });
   const scanned = partitions.reduce((total, partition) => total + partition.scanned, 0);
   const all = partitions.flatMap(({ census }) => census ?? []).reduce(merged, { ...NO_CENSUS, whole: true });
@@ -174,7 +178,8 @@ async function recordPartitionCensus(tx: Transaction, row: ReplayRow, now: numbe
   // A record that two holders saw was counted twice.
   const sampled = Math.min(all.sampled, scanned);
   const seen = partitions.every((partition) => partition.scanned === 0 || partition.census?.whole === true);
-  const exhaustive = seen && covers(positions, WHOLE_LINE);
+  // What changed its cohort meanwhile, and may not have been seen, can be covered no more.
+  const exhaustive = seen && coversEveryUnit(document, coverable);
   const census = { sampled, exhaustive, losses: [...all.losses], report: null, startedAt, finishedAt: now };
   await recordCensus(tx, { id: 0, migration, mapping, ...census }, { actor, reason }, now);
 }

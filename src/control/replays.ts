@@ -63,11 +63,7 @@ export async function beginReplay(tx: Transaction, request: ReplayRequest, now: 
   refuseAfterStamping(facts.document);
   const running = await runningReplay(tx, migration, kind, target);
   const follower = followerPositions(facts.document, target);
-  if (running !== null && !isSuperseded(running, request, now)) {
-    // What is not mirrored was no part of it when it began, and is none now.
-    const asked = request.positions === null || kind !== 'backfill' ? null : intersect(request.positions, follower);
-    return resumeReplay(tx, running, { ...request, positions: asked ?? request.positions }, now);
-  }
+  if (running !== null && !isSuperseded(running, request, now)) return resumeReplay(tx, running, request, now);
   // A repair that its runner left is not resumed where there is other dirt by now: what it had done stays done.
   if (running !== null) {
     await tx.update('replays', { id: running.id }, { state: 'cancelled', finishedAt: now, runner: null });
@@ -117,7 +113,8 @@ export async function beginReplay(tx: Transaction, request: ReplayRequest, now: 
     deadlineLimit: 0,
     looseUntil: 0,
     shared: request.shared === true,
-    paused: false,
+    // Who paused what this supersedes wants nothing to be read or put for now.
+    paused: running?.paused ?? false,
     cleared: 0,
     rate: null,
     rateAt: now,
@@ -259,7 +256,7 @@ const COMMANDS: Readonly<Record<ReplayRow['kind'], (migration: string) => string
 /** @throws InvalidArgument when checkpoints were made under another mapping or schema than somebody's own */
 export function refuseOtherMapping(running: ReplayRow, mapping: string): void {
   if (running.mapping === mapping) return;
-  const { kind, migration } = running;
+  const { kind, migration, target } = running;
   const other = otherThan(running.mapping, mapping);
   throw new InvalidArgument(`the ${kind} of ${migration} was begun under another ${other}`, {
     expected:
@@ -269,22 +266,22 @@ export function refuseOtherMapping(running: ReplayRow, mapping: string): void {
     remedy:
       kind === 'repair'
         ? 'cancel it in the console, or by POST /api/v1/migrations/…/replays/cancel, then begin anew'
-        : `changeover ${COMMANDS[kind](migration)} --cancel --reason "…", then begin anew`,
+        : `changeover ${COMMANDS[kind](migration)} --cancel --reason "…", empty the ${target} store if it encodes records otherwise now (copies of the same version stay as they are), then begin anew`,
   });
 }
 
-/** One that is under way is gone on with as it was begun. @throws InvalidArgument */
+/** One that is under way is gone on with as it was begun, by who asks for at least that. @throws InvalidArgument */
 export function refuseOther(
   running: ReplayRow,
   { mapping, positions }: { readonly mapping: string; readonly positions: Intervals | null },
 ): void {
   refuseOtherMapping(running, mapping);
-  if (positions === null || sameIntervals(positions, running.positions)) return;
+  if (positions === null || covers(positions, running.positions)) return;
   const { kind, migration } = running;
   throw new InvalidArgument(
     `the ${kind} of ${migration} that is under way is about ${describePositions(running.positions)}`,
     {
-      expected: 'the same positions as when it began',
+      expected: 'these positions, or more',
       remedy: `changeover ${COMMANDS[kind](migration)} without --positions goes on with it; with --cancel it is given up`,
     },
   );

@@ -4,10 +4,11 @@ import { ChangeoverError, ControlUnavailable, Interrupted, InvalidArgument } fro
 import { NOTHING } from '../core/intervals.ts';
 import type { Settings } from '../core/settings.ts';
 import type { ReplayReceipt } from '../replay/checkpoints.ts';
+import { outwait } from '../replay/outwait.ts';
 import type { ReplayShare } from '../replay/replay-share.ts';
 import type { BackfillOptions, ReplayCopy, ReplaySummary } from './backfill.ts';
 import type { ControllerParts } from './controller-parts.ts';
-import { censusFor } from './preflight.ts';
+import { censusFor, isCounted } from './preflight.ts';
 import { isFree, type LeaseName, type PartitionLease } from './replay-leases.ts';
 import { easedOf, progressOf } from './replay-progress.ts';
 import type { PartitionCensus, ReplayPartitionRow } from './replay-row.ts';
@@ -27,7 +28,8 @@ const MOST_FAILURES = 24;
 
 export interface WorkOptions {
   readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: (() => void) | undefined;
+  /** Told how far the partition is, whatever becomes of it. */
+  readonly onProgress?: ((share: ReplayShare) => void) | undefined;
 }
 
 /** What became of a lease: the partition is done, or it is somebody else's by now. */
@@ -135,7 +137,9 @@ export class SharedReplay {
     const { id: partition, fence } = lease.partition;
     const name: LeaseName = { replay: replay.id, partition, runner, fence };
     const share = shareOf(lease.partition);
-    const census = new CensusLines(censusFor(this.#parts, replay));
+    const counted = await outwait({ ...this.#parts, signal }, () => isCounted(this.#parts));
+    // What its partitions learn adds up to one census only where each looks at all of its records.
+    const census = new CensusLines(counted ? null : censusFor(this.#parts, replay));
     let lost = false;
     this.#hold(replay.id, 1);
     try {
@@ -144,7 +148,6 @@ export class SharedReplay {
         document,
         shares: [share],
         census: census.census,
-        // The census of a shared replay counts what its partitions looked at, which must be all.
         whole: census.census !== null,
         settings: this.#sharedOut(document.settings, replay.id, lease.active),
         checkpointMs: CHECKPOINT_MS,
@@ -169,7 +172,7 @@ export class SharedReplay {
           },
         },
         signal,
-        onProgress,
+        onProgress: () => onProgress?.(share),
       });
       return { state: 'done', share };
     } catch (error) {

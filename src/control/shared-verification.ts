@@ -195,6 +195,7 @@ export async function scanForOthers(
   parts: ControllerParts,
   lease: ScanLease,
   signal: AbortSignal,
+  onScanned: (records: number) => void = () => {},
 ): Promise<{ readonly state: 'done' | 'lost'; readonly scanned: number }> {
   const { stores, keys, rules, clock, random } = parts;
   const desk = parts.scans as ScanDesk;
@@ -222,6 +223,7 @@ export async function scanForOthers(
         // Nothing may call it lost any more.
         if (delivery.done) over = true;
         scanned += delivery.records;
+        onScanned(delivery.records);
         return;
       }
       await sleep(clock, FULL_MS, either);

@@ -1,7 +1,8 @@
 import { type Clock, type Random, sleep } from '../core/clock.ts';
-import { ControlUnavailable, Interrupted } from '../core/errors.ts';
+import { Interrupted } from '../core/errors.ts';
 import type { Settings } from '../core/settings.ts';
 import type { Store } from '../core/store.ts';
+import { OUTWAIT_ATTEMPTS, outwait } from './outwait.ts';
 import type { ReplayShare } from './replay-share.ts';
 
 /** What a replay learns when it makes its progress durable. */
@@ -41,9 +42,6 @@ export interface CheckpointOptions {
 
 /** How far ahead a checkpoint promises deadlines, so that puts seldom wait for one, ms. */
 const AHEAD_MS = 5_000;
-/** A control plane that is away for a moment costs no replay; its lease outlives these tries. */
-const ATTEMPTS = 6;
-const FIRST_BACKOFF_MS = 100;
 
 /** Keeps a replay's progress, lease and deadlines durable: at regular times, however slow its stores are. */
 export class Checkpoints {
@@ -64,7 +62,7 @@ export class Checkpoints {
 
   /** Writes one now, or waits for the one that is being written. */
   write(): Promise<void> {
-    this.#writing ??= this.#write(ATTEMPTS).finally(() => {
+    this.#writing ??= this.#write(OUTWAIT_ATTEMPTS).finally(() => {
       this.#writing = undefined;
     });
     return this.#writing;
@@ -83,7 +81,7 @@ export class Checkpoints {
   }
 
   /** Stops, and writes what is true now; `attempts` where the replay ends early anyway. */
-  async finish(attempts = ATTEMPTS): Promise<void> {
+  async finish(attempts = OUTWAIT_ATTEMPTS): Promise<void> {
     await this.stop();
     await this.#write(attempts);
   }
@@ -113,30 +111,25 @@ export class Checkpoints {
   }
 
   async #write(attempts: number): Promise<void> {
-    const { journal, shares, target, clock, random, onReceipt, onStop } = this.#options;
-    for (let attempt = 1; ; attempt += 1) {
+    const { journal, shares, target, clock, onReceipt, onStop } = this.#options;
+    const once = async (): Promise<void> => {
       const aheadMs = AHEAD_MS + 2 * this.#tookMs;
       const limit = Math.floor(target.now() + aheadMs) + this.#settings.putTimeoutMs;
       const begun = clock.monotonic();
       // Copies: the replay goes on while they are written, and what they say must be true when it is read back.
       const points = shares.filter((share) => !this.#saved.has(share)).map((share) => ({ share, point: { ...share } }));
-      try {
-        const receipt = await journal.checkpoint(
-          points.map(({ point }) => point),
-          limit,
-          this.#options.eased(),
-        );
-        this.#tookMs = clock.monotonic() - begun;
-        if (receipt.yours) this.#durableLimit = Math.max(this.#durableLimit, limit);
-        for (const { share, point } of points) if (point.done) this.#saved.add(share);
-        this.#settings = receipt.settings;
-        onReceipt(receipt);
-        if (!receipt.yours) onStop(new Interrupted('the replay was cancelled or is run by somebody else now'));
-        return;
-      } catch (error) {
-        if (!(error instanceof ControlUnavailable) || attempt >= attempts) throw error;
-        await sleep(clock, FIRST_BACKOFF_MS * 2 ** (attempt - 1) * (0.5 + random()), this.#options.signal);
-      }
-    }
+      const receipt = await journal.checkpoint(
+        points.map(({ point }) => point),
+        limit,
+        this.#options.eased(),
+      );
+      this.#tookMs = clock.monotonic() - begun;
+      if (receipt.yours) this.#durableLimit = Math.max(this.#durableLimit, limit);
+      for (const { share, point } of points) if (point.done) this.#saved.add(share);
+      this.#settings = receipt.settings;
+      onReceipt(receipt);
+      if (!receipt.yours) onStop(new Interrupted('the replay was cancelled or is run by somebody else now'));
+    };
+    await outwait(this.#options, once, attempts);
   }
 }

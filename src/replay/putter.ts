@@ -95,7 +95,7 @@ export class Putter {
 
   /** Reads what the target lacks, and puts it. What is in the source no more is nothing to put. */
   async #putLacking(batch: readonly Entry[]): Promise<Counts> {
-    const { source, target, clock, random, signal, pageSize, trouble } = this.#options;
+    const { source, target, clock, random, signal, throttle, pageSize, trouble } = this.#options;
     const patience = { clock, random, signal, onFault: (fault: string) => trouble.reads.say(fault) };
     const wanted = await lacking(batch, { ...patience, target, onAnswer: (answer) => this.#adapt(answer) });
     this.#learn(1 - wanted.length / batch.length);
@@ -103,6 +103,7 @@ export class Putter {
     for (let at = 0; at < wanted.length; ) {
       const part = wanted.slice(at, at + pageSize());
       at += part.length;
+      await throttle.unpaused(signal);
       const read = await again({ ...patience, target: source }, () => source.getMany(part));
       const entries = read.filter((entry) => entry !== undefined);
       const { applied, skipped, rejected } = await this.#putAll(entries, false);

@@ -20,7 +20,8 @@ export interface ScanRoundsParts {
   readonly onEvent: (event: WorkerEvent) => void;
   /** Told of each partition that is begun. */
   readonly onBegin: (work: Promise<void>) => void;
-  readonly onEnd: (state: 'done' | 'lost' | 'failed', scanned: number) => void;
+  readonly onScanned: (records: number) => void;
+  readonly onEnd: (state: 'done' | 'lost' | 'failed') => void;
   readonly messageOf: (error: unknown) => string;
 }
 
@@ -95,12 +96,12 @@ export class ScanRounds {
       lease = await scans.take(replay, partition, runner, process);
       if (lease === null) return;
       onEvent({ event: 'taken', resumed: lease.cursor !== null, ...of });
-      const { state, scanned } = await controller.scan(lease, signal);
-      onEnd(state, scanned);
+      const { state } = await controller.scan(lease, signal, this.#parts.onScanned);
+      onEnd(state);
       onEvent({ event: state, ...of });
     } catch (error) {
       if (!signal.aborted) {
-        onEnd('failed', 0);
+        onEnd('failed');
         onEvent({ event: 'failed', message: messageOf(error), ...of });
       } else if (lease !== null) {
         onEvent({ event: 'given back', ...of });

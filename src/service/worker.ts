@@ -93,9 +93,11 @@ export class Worker {
       ...parts,
       controller: (migration) => this.#controller(migration),
       onBegin: (work) => this.#run(work),
-      onEnd: (state, scanned) => {
+      onScanned: (records) => {
+        this.#totals.verified += records;
+      },
+      onEnd: (state) => {
         this.#totals[state === 'done' ? 'partitions' : state] += 1;
-        this.#totals.verified += scanned;
       },
       messageOf,
     });
@@ -203,6 +205,7 @@ export class Worker {
     const { of: replay, partition } = job;
     const of: OfPartition = { migration, kind, replay, partition };
     let lease: PartitionLease | null = null;
+    let reached: ReplayCounts | null = null;
     let alive = true;
     const touch = (): void => {
       if (alive) void job.touch().catch(() => {});
@@ -216,8 +219,10 @@ export class Worker {
       if (lease === null) return;
       onEvent({ event: 'taken', resumed: lease.partition.cursor !== null, ...of });
       touch();
-      const { state, share } = await controller.work(lease, { signal });
-      this.#count(lease, share);
+      const onProgress = (share: ReplayCounts): void => {
+        reached = share;
+      };
+      const { state } = await controller.work(lease, { signal, onProgress });
       if (state === 'done') this.#totals.partitions += 1;
       else this.#totals.lost += 1;
       onEvent({ event: state, ...of });
@@ -230,6 +235,7 @@ export class Worker {
       }
     } finally {
       alive = false;
+      if (lease !== null && reached !== null) this.#count(lease, reached);
       await job.settle().catch(() => {});
       // A partition that is given back is for whoever has time, now.
       if (signal.aborted && lease !== null) await jobs.offer([job]).catch(() => {});
