@@ -7,6 +7,7 @@ import {
   DeleteTableCommand,
   DynamoDBClient,
   PutItemCommand,
+  TransactWriteItemsCommand,
 } from '@aws-sdk/client-dynamodb';
 import { dynamodb } from '../adapters/dynamodb/index.ts';
 import type { StoreDefinition } from '../src/core/store.ts';
@@ -20,6 +21,8 @@ export interface DynamoDbBench {
   readonly store: StoreDefinition;
   putNew(record: BenchRecord): Promise<void>;
   insertMany(records: readonly BenchRecord[]): Promise<void>;
+  /** All or nothing. */
+  insertTogether(records: readonly BenchRecord[]): Promise<void>;
   replaceMany(records: readonly BenchRecord[]): Promise<void>;
   /** Makes the tables anew: that of the store and that of the script. */
   clear(): Promise<void>;
@@ -76,6 +79,13 @@ export async function dynamodbBench(endpoint: string): Promise<DynamoDbBench> {
       );
       const failed = Responses.find(({ Error: error }) => error !== undefined);
       if (failed !== undefined) throw new Error(`an insert failed: ${failed.Error?.Code}`);
+    },
+    async insertTogether(records) {
+      const condition = 'attribute_not_exists(user_key)';
+      const Put = (record: BenchRecord) => ({ TableName: plain, Item: itemOf(record), ConditionExpression: condition });
+      await client.send(
+        new TransactWriteItemsCommand({ TransactItems: records.map((record) => ({ Put: Put(record) })) }),
+      );
     },
     async replaceMany(records) {
       let open = records.map((record) => ({ PutRequest: { Item: itemOf(record) } }));

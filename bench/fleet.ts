@@ -35,6 +35,7 @@ export interface ControlPlace {
 }
 
 export const NO_POSTGRES = 'CHANGEOVER_TEST_POSTGRES_URL names no server';
+export const NO_MONGODB = 'CHANGEOVER_TEST_MONGODB_URL names no server';
 
 /** One on SQLite, or one on PostgreSQL where the environment names a server; null where it names none. */
 export async function controlPlace(name: ControlPlace['name']): Promise<ControlPlace | null> {

@@ -80,8 +80,21 @@ export function microseconds(calls: number, work: (i: number) => unknown): numbe
   return ns / calls / 1_000;
 }
 
+/** Bytes of garbage that a call of a synchronous function leaves, over as many of them as are done between collections. */
+export function garbage(calls: number, work: (i: number) => unknown): number {
+  let kept: unknown;
+  // What compiling leaves is not of the calls.
+  for (let i = 0; i < calls; i += 1) kept = work(i);
+  globalThis.gc?.();
+  const before = process.memoryUsage().heapUsed;
+  for (let i = 0; i < calls; i += 1) kept = work(i);
+  const bytes = process.memoryUsage().heapUsed - before;
+  if (kept === Symbol.for('nothing')) throw new Error('unreachable');
+  return Math.max(0, bytes) / calls;
+}
+
 /**
- * The same for one asynchronous call after the other, in time of the processor that this thread took, collections of
+ * What one asynchronous call after the other takes, in microseconds, in time of the processor that this thread took, collections of
  * garbage included: where nothing is waited for, that is the time it takes on a machine with nothing else to do.
  */
 export async function asyncMicroseconds(calls: number, work: (i: number) => Promise<unknown>): Promise<number> {

@@ -14,6 +14,8 @@ import {
 } from '../src/core/store.ts';
 import { replay } from '../src/replay/replay.ts';
 import { newShares } from '../src/replay/replay-share.ts';
+import { Census } from '../verify/census.ts';
+import { NO_RULES } from '../verify/compare.ts';
 import { recordOf } from './replay-places.ts';
 
 const KEYS = new KeySpec(['user_key', 'id'], ['user_key']);
@@ -63,25 +65,29 @@ const forgetful = (): Promise<Store> =>
     },
   });
 
-/** Replays so many records within one process and prints what memory it took at the most, MB. */
+/** Backfills so many records within one process, census included, and prints what memory it took at the most, MB. */
 const records = Number(argv[2] ?? 2_000_000);
+const stores = { old: await endless(records), new: await forgetful() };
+const census = new Census({ stores, keys: KEYS, rules: NO_RULES, clock: systemClock });
 const shares = newShares([{ id: 'all' }]);
 let most = 0;
 const look = setInterval(() => {
   most = Math.max(most, memoryUsage.rss());
 }, 20);
 await replay({
-  source: await endless(records),
-  target: await forgetful(),
+  source: stores.old,
+  target: stores.new,
   shares,
   includes: null,
   journal: { checkpoint: async () => ({ yours: true, settings: DEFAULT_SETTINGS }) },
   settings: DEFAULT_SETTINGS,
   clock: systemClock,
   random: Math.random,
+  whole: true,
+  onRead: (entry) => census.add(entry),
   onRejected: async () => {},
 });
 clearInterval(look);
 const applied = shares.reduce((sum, share) => sum + share.applied, 0);
-if (applied !== records) throw new Error(`${applied} of ${records} records arrived`);
+if (applied !== records || census.sampled !== records) throw new Error(`${applied} of ${records} records arrived`);
 stdout.write(`${Math.round(most / 1_048_576)}\n`);

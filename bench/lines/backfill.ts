@@ -1,4 +1,5 @@
-import type { Line } from '../line.ts';
+import { NO_MONGODB, NO_POSTGRES } from '../fleet.ts';
+import type { Line, NotMeasured } from '../line.ts';
 import { type Contender, paired } from '../paired.ts';
 import { type BenchPlace, mongodbBench, postgresBench, sqliteBench } from '../replay-places.ts';
 import { openPlace, plainCopy, rate, readRate, timedReplay } from '../replay-runs.ts';
@@ -8,14 +9,16 @@ const RECORDS = 150_000;
 const IN_FLIGHT = 4;
 
 /** Pairs of places, and what share of a plain copy's speed a backfill into nothing must reach. */
-async function* places(): AsyncIterable<{
-  readonly from: BenchPlace;
-  readonly to: BenchPlace;
-  readonly target: number | null;
-}> {
+async function* places(): AsyncIterable<
+  { readonly from: BenchPlace; readonly to: BenchPlace; readonly target: number | null } | NotMeasured
+> {
   yield { from: sqliteBench(), to: sqliteBench(), target: null };
   const { CHANGEOVER_TEST_POSTGRES_URL: postgres, CHANGEOVER_TEST_MONGODB_URL: mongodb } = process.env;
-  if (postgres === undefined || mongodb === undefined) return;
+  if (postgres === undefined || mongodb === undefined) {
+    const because = postgres === undefined ? NO_POSTGRES : NO_MONGODB;
+    for (const line of ['backfill, PostgreSQL to MongoDB', 'backfill, MongoDB to PostgreSQL']) yield { line, because };
+    return;
+  }
   yield { from: await postgresBench(postgres), to: await mongodbBench(mongodb), target: 0.95 };
   yield { from: await mongodbBench(mongodb), to: await postgresBench(postgres), target: 0.9 };
 }
@@ -25,7 +28,12 @@ export const backfillLine: Line = {
   name: 'backfill',
   async *measure({ rounds, scale }) {
     const records = Math.ceil(RECORDS * scale);
-    for await (const { from, to, target } of places()) {
+    for await (const pair of places()) {
+      if ('because' in pair) {
+        yield pair;
+        continue;
+      }
+      const { from, to, target } = pair;
       await from.seed(records);
       const stores = { old: await openPlace(from, 'old'), new: await openPlace(to, 'new') };
       try {
@@ -46,7 +54,7 @@ export const backfillLine: Line = {
         const pairing = await paired(ours, plain, Math.min(rounds, 5));
         yield {
           line: `backfill, ${from.name} to ${to.name}`,
-          compared: `${records} records of 400 bytes into nothing, beside a script that reads pages and inserts them, ${IN_FLIGHT} at once, into a table with the same indexes`,
+          compared: `${records} records of 400 bytes into nothing, the census of all of them included, beside a script that reads pages and inserts them, ${IN_FLIGHT} at once, into a table with the same indexes`,
           unit: 'records/s',
           pairing,
           target:

@@ -27,9 +27,8 @@ const PLACE = join(import.meta.dirname, '../.cache/reladiff');
 const COMMAND = join(PLACE, 'bin/reladiff');
 
 /** Installs reladiff into a place of the bench's own, once. Null, or why it cannot be had. */
-async function install(mayFetch: boolean): Promise<string | null> {
+async function install(): Promise<string | null> {
   if (existsSync(COMMAND)) return null;
-  if (!mayFetch) return 'reladiff is not installed, and a short run fetches nothing';
   try {
     await run('python3', ['-m', 'venv', PLACE]);
     await run(join(PLACE, 'bin/pip'), ['install', '--quiet', 'reladiff==0.6.0', 'psycopg2-binary']);
@@ -102,7 +101,7 @@ export const reladiff: Line = {
     const url = process.env['CHANGEOVER_TEST_POSTGRES_URL'];
     const rows = Math.ceil(ROWS * scale);
     const name = `verify beside reladiff, PostgreSQL, ${rows} rows`;
-    const because = url === undefined ? NO_POSTGRES : await install(scale >= 0.1);
+    const because = url === undefined ? NO_POSTGRES : await install();
     if (url === undefined || because !== null) {
       yield { line: name, because: because ?? NO_POSTGRES };
       return;

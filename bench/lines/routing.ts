@@ -4,9 +4,11 @@ import { FlagdCore } from '@openfeature/flagd-core';
 import { defaultStrategies } from 'unleash-client/lib/strategy/index.js';
 import { initialRuleset, Ruleset } from '../../src/core/ruleset.ts';
 import { atMost, type Line, type Result } from '../line.ts';
-import { microseconds, paired } from '../paired.ts';
+import { garbage, microseconds, paired } from '../paired.ts';
 
 const UNITS = Array.from({ length: 10_000 }, (_, i) => `user-${i}`);
+/** What the engine takes for a number of more than 31 bits. */
+const A_NUMBER = 16;
 const unit = (i: number): string => UNITS[i % UNITS.length] as string;
 
 /** Whether a unit is in, of four that decide it by a percentage in memory. */
@@ -62,6 +64,19 @@ export const routing: Line = {
           target: atMost(pairing.a.median, 0.1, 'under 0.1 µs'),
         } satisfies Result;
       }
+      const bytes = (work: (i: number) => unknown) => () => garbage(Math.min(calls, 20_000), work);
+      const pairing = await paired(
+        { name: 'changeover', run: bytes((i) => ruleset.route(unit(i))) },
+        { name: unleash.name, run: bytes((i) => strategy.isEnabled(parameters, { userId: unit(i) })) },
+        rounds,
+      );
+      yield {
+        line: `routing decision, garbage, against ${unleash.name}`,
+        compared: 'what a decision leaves for the collector; the same decisions',
+        unit: 'bytes',
+        pairing,
+        target: atMost(pairing.a.median, A_NUMBER, 'nothing beyond the hash, a number of 16 bytes at most'),
+      } satisfies Result;
     } finally {
       client.close();
     }

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Control, control } from '../../src/index.ts';
-import { controlPlace, NO_POSTGRES, WHY } from '../fleet.ts';
+import { controlPlace, NO_MONGODB, NO_POSTGRES, WHY } from '../fleet.ts';
 import { atLeast, type Line } from '../line.ts';
 import { type Contender, paired, spread } from '../paired.ts';
 import { type BenchPlace, mongodbBench, postgresBench } from '../replay-places.ts';
@@ -47,7 +47,7 @@ export const workersLine: Line = {
     const { CHANGEOVER_TEST_POSTGRES_URL: postgres, CHANGEOVER_TEST_MONGODB_URL: mongo } = process.env;
     const plane = await controlPlace('PostgreSQL');
     if (postgres === undefined || mongo === undefined || plane === null) {
-      yield { line, because: mongo === undefined ? 'CHANGEOVER_TEST_MONGODB_URL names no server' : NO_POSTGRES };
+      yield { line, because: mongo === undefined ? NO_MONGODB : NO_POSTGRES };
       return;
     }
     const records = Math.ceil(RECORDS * scale);

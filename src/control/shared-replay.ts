@@ -18,8 +18,8 @@ import type { ReplayWork } from './replays.ts';
 export const LEASE_MS = 10_000;
 /** Partitions that whoever began a replay works on at once. */
 const SLOTS = 4;
-/** A setting is obeyed within a second; every lease of every machine writes one of these. */
-const CHECKPOINT_MS = 800;
+/** A setting is obeyed within a second, by those too who wait for their turn; every lease of every machine writes one. */
+const CHECKPOINT_MS = 600;
 const LOOK_MS = 500;
 /** A control plane that is begun anew ends nobody's part. */
 const LOOKS = 40;

@@ -1,7 +1,12 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { CONFIG, Project } from './project.ts';
+
+const LEAN = '--max-semi-space-size=8';
 
 /** Says by which process, and with which limits of V8 and of the C library, it was loaded. */
 const TELLING = `${CONFIG}
@@ -31,8 +36,27 @@ test.skipIf(process.platform === 'win32')(
         arenas?: string;
       };
       expect(id).toBe(child.pid);
-      expect(args.some((arg) => arg.startsWith('--max-semi-space-size='))).toBe(lean);
+      expect(args.includes(LEAN)).toBe(lean);
       expect(arenas).toBe(process.env['MALLOC_ARENA_MAX'] ?? (lean ? '1' : undefined));
     }
+  },
+);
+
+test.skipIf(process.platform === 'win32')(
+  'a backfill takes no more memory for more records, and less than 250 MB',
+  { timeout: 240_000 },
+  async () => {
+    const script = join(import.meta.dirname, '../../bench/replay-memory.ts');
+    const [few, many] = await Promise.all(
+      [300_000, 2_400_000].map(async (records) => {
+        // As the command line runs it.
+        const args = [LEAN, '--heap-growing-percent=20', script, String(records)];
+        const env = { ...process.env, MALLOC_ARENA_MAX: '1' };
+        const { stdout } = await promisify(execFile)(process.execPath, args, { env });
+        return Number(stdout);
+      }),
+    );
+    expect(many).toBeLessThan(250);
+    expect((many ?? 0) - (few ?? 0)).toBeLessThan(30);
   },
 );
