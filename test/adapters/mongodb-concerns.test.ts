@@ -75,4 +75,25 @@ describe.skipIf(missing !== undefined)(`what mongodb is asked${missing ? ` (${mi
     expect(reads.filter(({ readConcern }) => readConcern?.level !== 'majority')).toEqual([]);
     expect((store.native as Collection).collectionName).toBe(name);
   });
+
+  it('takes one insert where all of a batch is absent, and guards each only where something of it is there', async () => {
+    const store: Store = await database.store(KEYS, { collection: database.fresh(), id: ['owner', 'id'], client });
+    await store.prepare();
+    const later = store.now() + 60_000;
+    const put = async (from: number, to: number, ms: number): Promise<readonly (readonly [string, number])[]> => {
+      const entries = Array.from({ length: to - from }, (_, n) => entryOf(from + n, ms));
+      const writes = await sent(new Set(['aggregate', 'update']), () => store.putManyIfNewer(entries, later));
+      return writes.flatMap<readonly [string, number]>(({ aggregate, pipeline, let: given, updates }) => {
+        if (updates !== undefined) return [['guarded', updates.length]];
+        const inserts = aggregate === 1 && pipeline.at(-1).$merge?.whenMatched === 'fail';
+        return inserts ? [['inserted', given.given.$literal.length]] : [];
+      });
+    };
+    expect(await put(0, 60, 10)).toEqual([['inserted', 60]]);
+    const [first, ...rest] = await put(40, 100, 20);
+    expect(first).toEqual(['inserted', 60]);
+    expect(rest.length).toBeGreaterThan(0);
+    expect(rest.filter(([how]) => how !== 'guarded')).toEqual([]);
+    expect(await put(100, 160, 10)).toEqual([['inserted', 60]]);
+  });
 });

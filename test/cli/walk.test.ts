@@ -122,6 +122,11 @@ test('a migration goes from off to finished by the command line, while another p
     data: { authority: 'new', mirror: true, stage: 'live' },
   });
 
+  // The way back is filled again, though it needs not be.
+  const reverse = await project.json<{ scanned: number; skipped: number }>('backfill', 'events', '--to', 'old', ...WHY);
+  expect(reverse).toMatchObject({ code: 0, data: { target: 'old', rejected: 0, left: [] } });
+  expect(reverse.data.skipped).toBeGreaterThan(0);
+
   const canary = await project.moved('cohort', 'events', 'u3', 'kept-back', ...WHY);
   expect(canary).toMatchObject({ code: 0, data: { to: 100_000, changed: true } });
   expect(await project.json('route', 'events', 'u3')).toMatchObject({ data: { authority: 'old', position: 100_000 } });
