@@ -216,7 +216,8 @@ test('a migration goes from off to finished by the command line, while another p
     ['prepare', 'events'],
   ]) {
     const refused = args[0] === 'prepare' ? await project.run(...args) : await project.run(...args, ...WHY);
-    expect(refused, args.join(' ')).toMatchObject({ code: 1 });
+    // To a build, 1 of a verification says that records differ.
+    expect(refused, args.join(' ')).toMatchObject({ code: args[0] === 'verify' ? 2 : 1 });
     expect(refused.stderr).toMatch(
       /^error: events is finished; .*\[MIGRATION_FINISHED\]\n {2}expected: .+\n {2}to do: .+\n$/,
     );
