@@ -1,6 +1,10 @@
 import { once } from 'node:events';
-import { expect, test } from 'vitest';
-import { Project } from './project.ts';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openSqliteControl } from '../../src/control/sqlite-control.ts';
+import { thisProcess } from '../../src/service/process-identity.ts';
+import { expectFailure } from './expect-failure.ts';
+import { CONFIG, Project } from './project.ts';
 
 const WHY = ['--reason', 'OPS-1'] as const;
 const RECORDS = 300;
@@ -40,25 +44,45 @@ function strangers(project: Project, side: 'old' | 'new'): number {
 
 const verify = (project: Project, ...args: string[]) => project.json<Verified>('verify', 'events', ...args);
 
-test('a part of the records is verified, and the verdict says which', { timeout: 240_000 }, async () => {
-  await using project = await copied();
-  const range = await verify(project, '--positions', '0-50');
-  expect(range).toMatchObject({ code: 0, data: { verdict: 'consistent', positions: [[0, 50_000]] } });
-  expect(range.data.counts.old).toBeGreaterThan(0);
-  expect(range.data.counts.old).toBeLessThan(RECORDS);
-  const unit = await project.run('verify', 'events', '--unit', 'u4');
-  expect(unit.code).toBe(0);
-  expect(unit.stdout).toContain('only the unit u4');
-  expect(unit.stdout).toMatch(/^ {2}(\d+) old, \1 new, \1 equal$/m);
-  const sample = await verify(project, '--sample', '40%');
-  expect(sample).toMatchObject({ code: 0, data: { verdict: 'consistent', sample: 0.4 } });
-  expect(sample.data.counts.equal).toBe(sample.data.counts.old);
-  for (const [option, text] of [
-    ['--sample', '101'],
-    ['--positions', 'kept-back'],
-  ] as const) {
-    expect((await project.run('verify', 'events', option, text)).code, `${option} ${text}`).toBe(3);
-  }
+describe('of stores that nobody writes', { timeout: 240_000 }, () => {
+  let project: Project;
+  beforeAll(async () => {
+    project = await copied();
+  });
+  afterAll(() => project?.[Symbol.asyncDispose]());
+
+  test('a part of the records is verified, and the verdict says which', async () => {
+    const range = await verify(project, '--positions', '0-50');
+    expect(range).toMatchObject({ code: 0, data: { verdict: 'consistent', positions: [[0, 50_000]] } });
+    expect(range.data.counts.old).toBeGreaterThan(0);
+    expect(range.data.counts.old).toBeLessThan(RECORDS);
+    const unit = await project.run('verify', 'events', '--unit', 'u4');
+    expect(unit.code).toBe(0);
+    expect(unit.stdout).toContain('only the unit u4');
+    expect(unit.stdout).toMatch(/^ {2}(\d+) old, \1 new, \1 equal$/m);
+    const sample = await verify(project, '--sample', '40%');
+    expect(sample).toMatchObject({ code: 0, data: { verdict: 'consistent', sample: 0.4 } });
+    expect(sample.data.counts.equal).toBe(sample.data.counts.old);
+    for (const [option, text] of [
+      ['--sample', '101'],
+      ['--positions', 'kept-back'],
+    ] as const) {
+      expect((await project.run('verify', 'events', option, text)).code, `${option} ${text}`).toBe(3);
+    }
+  });
+
+  test('what it could not do is no difference: 2 beside another proof, 4 where a store is away', async () => {
+    const plane = await openSqliteControl({ path: join(project.folder, '.changeover/control.db') });
+    const holder = { migration: 'events', runner: 'here', process: thisProcess('test', '1'), actor: 'eve' };
+    expect(await plane.holdProof({ ...holder, leaseMs: 600_000, instead: null })).toBeNull();
+    await plane.close();
+    expectFailure(await project.run('verify', 'events', '--prove'), 2, 'BUSY');
+    expect([strangers(project, 'old'), strangers(project, 'new')]).toEqual([0, 0]);
+
+    const nobody = `sql({ client: 'pg', connection: 'postgres://nobody@127.0.0.1:1/none', table: 'events', document: 'body' })`;
+    const away = project.write('away.config.ts', CONFIG.replace("new: events('new.db')", `new: ${nobody}`));
+    expectFailure(await project.run('verify', 'events', '--config', away), 4, 'STORE_FAULT');
+  });
 });
 
 test('at dual-write 100 the databases compare themselves, as long as no unit is kept back', {

@@ -220,6 +220,23 @@ test('however much is dirty elsewhere, a verification knows what is dirty in its
   expect((await verify({ recheckMs: [] })).reasons).toContain(`${elsewhere.length + 1} dirty range(s) wait for repair`);
 });
 
+test('what is missing where mirror writes were lost is told as that, and elsewhere it is not', async () => {
+  const { plane } = service.operations;
+  const document = await plane.ruleset('items');
+  const position = new Ruleset(document).position('u3');
+  await reportDirt(plane, 'items', [{ position, revision: document.revision, key: null, ...lost }]);
+  const plain = ['u3', 'u4'].map((user) => {
+    const key = { user, id: 'i99' };
+    return { id: `["${user}","i99"]`, key, stamp: null, value: { ...key, n: 9 } };
+  });
+  service.databases.old.load(plain);
+  const { divergences } = await verify();
+  expect(divergences.map(({ key, kind, cause }) => [key['user'], kind, cause])).toEqual([
+    ['u3', 'missing', 'dirty range'],
+    ['u4', 'missing', 'written outside'],
+  ]);
+});
+
 describe('a unit that changes its cohort (R18)', () => {
   const change = (to: 'canary' | 'kept-back' | null) => service.controller.cohort('u3', to, WHY);
 

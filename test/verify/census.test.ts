@@ -4,10 +4,11 @@ import { type MemoryDatabase, type MemoryOptions, memory } from '../../adapters/
 import { systemClock } from '../../src/core/clock.ts';
 import { InvalidRecord } from '../../src/core/errors.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
-import { type Codec, type Entry, identityCodec, type Store } from '../../src/core/store.ts';
+import { type Codec, type Entry, identityCodec, type ScanPage, type Store } from '../../src/core/store.ts';
 import { cloneValue, type StoredRecord, type Value } from '../../src/core/value.ts';
 import { type CensusOptions, type CensusReport, takeCensus } from '../../verify/census.ts';
 import type { LossMatrix, PathLoss } from '../../verify/lossiness.ts';
+import { withMethods } from './data-set.ts';
 
 const keys = new KeySpec(['user', 'id'], ['user']);
 
@@ -20,6 +21,8 @@ interface Setting extends Partial<Pick<CensusOptions, 'sample' | 'rules' | 'sign
   readonly codecs?: { readonly old?: Codec; readonly new?: Codec };
   readonly old?: MemoryOptions;
   readonly limit?: (entry: Entry) => string | null;
+  /** Told of every page of the old store, which has one share then. */
+  readonly onPage?: (page: ScanPage) => void;
   readonly showValues?: boolean;
 }
 
@@ -34,11 +37,21 @@ async function censusOf(records: readonly StoredRecord[], setting: Setting = {})
   };
   old.load(records.map(entryOf));
   const before = old.snapshot();
+  const { sample = null, rules = {}, signal, onProgress, onPage } = setting;
+  const plain = await connect('old', { ...setting.old, database: old });
+  const watched: Partial<Store> = {
+    partitions: () => plain.partitions(1),
+    async *scan(partition, options): AsyncIterable<ScanPage> {
+      for await (const page of plain.scan(partition, options)) {
+        onPage?.(page);
+        yield page;
+      }
+    },
+  };
   const stores = {
-    old: await connect('old', { ...setting.old, database: old }),
+    old: onPage === undefined ? plain : withMethods(plain, watched),
     new: await connect('new', { database: fresh }),
   };
-  const { sample = null, rules = {}, signal, onProgress } = setting;
   const { census, exhaustive } = await takeCensus({
     stores,
     keys,
@@ -345,6 +358,17 @@ describe('a sample', () => {
     expect(await censusOf(many(130), { sample: 1_000 })).toMatchObject({ sampled: 130, exhaustive: true });
     expect(await censusOf(many(130), { sample: null })).toMatchObject({ sampled: 130, exhaustive: true });
     expect(await censusOf(many(130), { sample: 130 })).toMatchObject({ sampled: 130 });
+  });
+
+  test.each([null, 30])('reads few large records at once (sample: %s)', async (sample) => {
+    const text = 'x'.repeat(2_000_000);
+    const sizes: number[] = [];
+    const report = await censusOf(
+      many(40, () => ({ text })),
+      { sample, onPage: ({ entries }) => sizes.push(entries.length) },
+    );
+    expect(report.sampled).toBe(sample ?? 40);
+    expect(Math.max(...sizes)).toBe(2);
   });
 
   test('goes on after a passing fault of the store, and counts nothing twice', async () => {

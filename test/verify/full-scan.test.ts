@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { makeStamp } from '../../src/core/stamp.ts';
-import type { Entry } from '../../src/core/store.ts';
+import type { Entry, ScanPage, Store } from '../../src/core/store.ts';
 import type { StoredRecord } from '../../src/core/value.ts';
+import type { DivergenceCause } from '../../verify/divergence.ts';
 import { verifyStores } from '../../verify/full-scan.ts';
-import { entryOf, KEYS, optionsFor, stampAgo, twoStores } from './data-set.ts';
+import { entryOf, KEYS, optionsFor, stampAgo, twoStores, withMethods } from './data-set.ts';
 import { InstantClock } from './instant-clock.ts';
 
 type Side = {
@@ -126,6 +127,49 @@ describe('verifyStores', () => {
     expect(report.scanned.candidates).toBe(0);
   });
 
+  test('of a record with an ordinary key it keeps some forty bytes a side', async () => {
+    const clock = new InstantClock();
+    const stores = await twoStores(clock);
+    const stamp = stampAgo(clock, 60);
+    const entries = Array.from({ length: 200 }, (_, i) => entryOf(userOf(i), i, stamp, { text: 'x'.repeat(500) }));
+    for (const side of ['old', 'new'] as const) stores.data[side].load(entries);
+    const { scanned } = await verifyStores(optionsFor(clock, stores));
+    for (const { records, bytes } of [scanned.old, scanned.new]) {
+      expect(records).toBe(200);
+      expect(bytes / records).toBeGreaterThan(30);
+      expect(bytes / records).toBeLessThan(60);
+    }
+  });
+
+  test('scans as many shares of a store at once as it is told, and no more than the store takes', async () => {
+    const clock = new InstantClock();
+    const stores = await twoStores(clock);
+    const most = { old: 0, new: 0 };
+    const watched = (side: 'old' | 'new'): Partial<Store> => {
+      let running = 0;
+      return {
+        async *scan(partition, options): AsyncIterable<ScanPage> {
+          running += 1;
+          most[side] = Math.max(most[side], running);
+          try {
+            // Others that do not wait for this one begin meanwhile.
+            await new Promise((resolve) => setImmediate(resolve));
+            yield* stores[side].scan(partition, options);
+          } finally {
+            running -= 1;
+          }
+        },
+      };
+    };
+    const capabilities = { ...stores.new.capabilities, scans: 2 };
+    const both = {
+      old: withMethods(stores.old, watched('old')),
+      new: withMethods(stores.new, { ...watched('new'), capabilities }),
+    };
+    await verifyStores({ ...optionsFor(clock, both), concurrency: 3, partitions: 8 });
+    expect(most).toEqual({ old: 3, new: 2 });
+  });
+
   test('a divergence comes with its key, cause, age, stamps and fields', async () => {
     const clock = new InstantClock();
     const stores = await twoStores(clock);
@@ -143,6 +187,39 @@ describe('verifyStores', () => {
         stamps: { old: stamp, new: stamp },
       },
     ]);
+  });
+
+  test('two values of one version come of the codec where it loses something of them, and from outside elsewhere', async () => {
+    const clock = new InstantClock();
+    const stores = await twoStores(clock);
+    const stamp = stampAgo(clock, 600);
+    const cases: readonly (readonly [user: string, field: string, cause: DivergenceCause])[] = [
+      ['ada', 'lostByNew', 'lossy codec'],
+      ['ada', 'lostByOld', 'written outside'],
+      ['ada', 'refusedByNew', 'lossy codec'],
+      ['ada', 'thrownByNew', 'lossy codec'],
+      ['bob', 'lostByNew', 'written outside'],
+      ['bob', 'lostByOld', 'lossy codec'],
+    ];
+    for (const [user, field] of cases) {
+      const [lead, follower] = user === 'ada' ? (['old', 'new'] as const) : (['new', 'old'] as const);
+      stores.data[lead].load([entryOf(user, field, stamp, { n: 1, [field]: 'x' })]);
+      stores.data[follower].load([entryOf(user, field, stamp, { n: 1 })]);
+    }
+    const losing = (store: Store, side: 'New' | 'Old'): Store =>
+      withMethods(store, {
+        roundTrip: (entry) => {
+          const { [`lostBy${side}`]: _, ...value } = entry.value ?? {};
+          if (value[`thrownBy${side}`] !== undefined) throw new TypeError('not a value of mine');
+          if (value[`refusedBy${side}`] === undefined) return { kind: 'held', value };
+          return { kind: 'rejected', reason: 'limit', message: 'it is too large' };
+        },
+      });
+    const { divergences } = await verifyStores({
+      ...optionsFor(clock, { old: losing(stores.old, 'Old'), new: losing(stores.new, 'New') }),
+      authority: (unit) => (unit === 'ada' ? 'old' : 'new'),
+    });
+    expect(divergences.map(({ key, cause }) => [key['user'], key['id'], cause])).toEqual(cases);
   });
 
   test.each([-1, 1])(

@@ -14,6 +14,16 @@ const page = (report: VerifyReport, now?: number): Element =>
 
 const named = (root: Element, name: string): Element[] => [...elementsOf(root)].filter((each) => each.name === name);
 
+/** The part of a page under a heading. */
+const under = (root: Element, heading: string): Element | undefined =>
+  named(root, 'section').find((section) => named(section, 'h2').map(textOf).includes(heading));
+
+/** What stands in the rows of all tables of a part, without their heads. */
+const rowsOf = (part: Element | undefined): string[][] =>
+  (part === undefined ? [] : named(part, 'tbody')).flatMap((body) =>
+    named(body, 'tr').map((row) => row.children.map((cell) => textOf(cell as Element))),
+  );
+
 /** Nothing else is on the page: no script, no form, no frame, and nothing that is fetched. */
 const ELEMENTS = new Set(
   'html head meta title style body main header section footer div span p h1 h2 h3 ul ol li dl dt dd table caption thead tbody tr th td code small strong time br a details summary svg path rect line circle text'.split(
@@ -87,6 +97,34 @@ test('every number that is drawn is written, too', () => {
     expect(svg.attributes['aria-hidden'] === 'true' || svg.attributes['role'] === 'img').toBe(true);
     if (svg.attributes['role'] === 'img') expect(svg.attributes['aria-label']).toMatch(/\w/);
   }
+});
+
+test('the fields that differ are told by name, with the records in which they do; of many, the first', () => {
+  const fields = (root: Element) => rowsOf(under(root, 'By field')).map(([name, , records]) => [name, records]);
+  const found = page(sampleReport([...'aab'].map((text) => sampleDivergence(text))));
+  expect(fields(found)).toEqual([
+    ['payload["a"]', '2'],
+    ['payload["b"]', '1'],
+  ]);
+  const many = page(sampleReport([...'abcdefghijklmn'].map((text) => sampleDivergence(text))));
+  expect(fields(many)).toHaveLength(12);
+  expect(textOf(under(many, 'By field') as Element)).toContain('2 more fields differ');
+  expect(
+    under(page(sampleReport([sampleDivergence('a', { kind: 'missing', fields: [] })])), 'By field'),
+  ).toBeUndefined();
+});
+
+test('a line of time has the moves, each drawn and told, and when the records were written', () => {
+  const when = under(page(sampleReport([sampleDivergence('ada'), sampleDivergence('bob')])), 'When') as Element;
+  expect(rowsOf(when)).toEqual([
+    ['1', '2026-01-02 02:00:00 UTC', 'dual-write off → 50 %'],
+    ['2', '2026-01-02 03:00:00 UTC', 'backfill of canary, 0–50 % to the new store ended'],
+    ['2026-01-02 03:02:36 UTC', '2'],
+  ]);
+  expect(named(when, 'text').map(textOf)).toEqual(['1', '2']);
+  expect(named(when, 'svg')[0]?.attributes['aria-label']).toContain('2 divergent records were written');
+  expect(rowsOf(under(page(sampleReport()), 'When'))).toHaveLength(2);
+  expect(under(page(sampleReport([], { moves: [] })), 'When')).toBeUndefined();
 });
 
 test('what is drawn stays within its chart, whatever was counted', () => {

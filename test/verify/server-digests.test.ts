@@ -9,6 +9,7 @@ import type { VerifyOptions } from '../../verify/full-scan.ts';
 import { onPostgres, type PostgresPlace } from '../adapters/postgres-harness.ts';
 import { testServer } from '../support/servers.ts';
 import { equalCounts, unread, verifications, withDigests } from './by-digests.ts';
+import { withMethods } from './data-set.ts';
 
 const ROWS = 900;
 const SEED = 20260105;
@@ -178,6 +179,26 @@ describe.skipIf(testServer('postgres').missing !== undefined)('verification by d
     });
     await whileSo(['TRUNCATE a, b'], async () => {
       expect((await both()).counts).toMatchObject({ old: 0, new: 0 });
+    });
+  });
+
+  test('reads few of the large records that differ at once', async () => {
+    // Of one tenant: in few ranges, others of which would be scanned.
+    const large = (name: string, letter: string): string =>
+      `UPDATE ${name} SET name = repeat('${letter}', 1000000) WHERE id > ${ROWS - 30} AND id % 5 = 0`;
+    await whileSo([large('a', 'x'), large('b', 'y')], async () => {
+      let most = 0;
+      const watched = (store: Store): Store =>
+        withMethods(store, {
+          getMany: (keys, options) => {
+            most = Math.max(most, keys.length);
+            return store.getMany(keys, options);
+          },
+        });
+      const { counts, scanned } = await verify({ old: watched(old), new: watched(fresh), recheckMs: [] });
+      expect(counts).toMatchObject({ equal: ROWS - 6, different: 6 });
+      expect(scanned).toMatchObject({ byDigests: ROWS - 6, candidates: 6 });
+      expect(most).toBe(4);
     });
   });
 

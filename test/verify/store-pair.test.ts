@@ -241,6 +241,18 @@ describe('verification by a database that reads both stores', () => {
     expect((await both()).counts).toMatchObject({ old: 0, new: 0 });
   });
 
+  test('reads few of the large records that differ at once', async () => {
+    // The first in the order of keys, so that they are looked at together.
+    const large = (name: string, letter: string): string =>
+      `UPDATE ${name} SET name = replace(hex(zeroblob(500000)), '0', '${letter}') WHERE id < 30 AND id % 5 = 1`;
+    run(large('a', 'x'), large('b', 'y'));
+    const reads = [old, fresh].map((store) => vi.spyOn(store, 'getMany'));
+    const { counts, scanned } = await verify({ recheckMs: [] });
+    expect(counts).toMatchObject({ equal: ROWS - 6, different: 6 });
+    expect(scanned).toMatchObject({ byDigests: ROWS - 6, candidates: 6 });
+    for (const { mock } of reads) expect(Math.max(...mock.calls.map(([keys]) => keys.length))).toBe(4);
+  });
+
   test('is not asked where it would not tell what a scan does, or no index serves it', async () => {
     const codec: Codec = { encode: (record) => record, decode: (stored) => stored };
     const declared = (column: string, as: string): string[] =>
