@@ -112,10 +112,9 @@ async function refuseFirst(
   const running = await plane.runningReplay(migration, kind, to as Side);
   const { mapping } = await session.definition(migration);
   if (running !== null) refuseOther(running, { mapping, positions });
-  const controller = await session.controller(migration);
-  if (detach === true && !controller.hasWorkers) throw noWorkers();
+  if (detach === true && !(await session.operations()).hasWorkers) throw noWorkers();
   if (kind !== 'preload') return;
-  const { gates } = await controller.previewPreload(why);
+  const { gates } = await (await session.controller(migration)).previewPreload(why);
   if (allows(gates, false)) return;
   sayGates(session.terminal, gates);
   throw new GatesRefused(`the preload of ${migration} is refused by its gates; nothing changed`, gates);

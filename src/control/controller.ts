@@ -35,7 +35,7 @@ import { planRepair, type RepairPlan } from './repair-plan.ts';
 import type { PartitionLease } from './replay-leases.ts';
 import type { ScanLease } from './scan-row.ts';
 import type { WorkOptions, WorkOutcome } from './shared-replay.ts';
-import { scanForOthers } from './shared-verification.ts';
+import { type OnScanned, scanForOthers } from './shared-verification.ts';
 import { bringStampingOn, endStamping } from './stamping.ts';
 import { Undertaker } from './undertaker.ts';
 import { type VerificationOptions, verifyMigration } from './verification.ts';
@@ -204,11 +204,6 @@ export class Controller {
     return this.#preload.preview(authorship);
   }
 
-  /** Whether a replay can be left to workers. */
-  get hasWorkers(): boolean {
-    return this.#parts.carrier !== null;
-  }
-
   /** Replays what is dirty and re-stamps what is divergent. */
   async repair(options: RepairOptions): Promise<RepairSummary> {
     await connected(this.#parts, options.signal);
@@ -227,11 +222,7 @@ export class Controller {
   }
 
   /** Scans a partition for a verification of another process, until it is done or lost. */
-  async scan(
-    lease: ScanLease,
-    signal: AbortSignal,
-    onScanned?: (records: number) => void,
-  ): ReturnType<typeof scanForOthers> {
+  async scan(lease: ScanLease, signal: AbortSignal, onScanned?: OnScanned): ReturnType<typeof scanForOthers> {
     await connected(this.#parts, signal);
     return scanForOthers(this.#parts, lease, signal, onScanned);
   }

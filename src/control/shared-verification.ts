@@ -187,6 +187,9 @@ const gone = (migration: string): Interrupted =>
     remedy: 'run it again: a verification starts from the beginning',
   });
 
+/** Told of records that were scanned and delivered. */
+export type OnScanned = (records: number) => void;
+
 /**
  * Scans a partition for somebody else's verification until it is done, or lost to others.
  * @throws what stops it; the partition is given back, what was delivered of it stands
@@ -195,7 +198,7 @@ export async function scanForOthers(
   parts: ControllerParts,
   lease: ScanLease,
   signal: AbortSignal,
-  onScanned: (records: number) => void = () => {},
+  onScanned: OnScanned = () => {},
 ): Promise<{ readonly state: 'done' | 'lost'; readonly scanned: number }> {
   const { stores, keys, rules, clock, random } = parts;
   const desk = parts.scans as ScanDesk;

@@ -94,6 +94,11 @@ export class Control {
     return Object.keys(this.#config.migrations);
   }
 
+  /** Whether replays can be left to `changeover worker`: a control plane on PostgreSQL, and pg-boss. */
+  get hasWorkers(): boolean {
+    return this.#jobs !== null;
+  }
+
   /** What the configuration says of a migration, for people. @throws UnknownMigration */
   describe(name: string): MigrationDescription {
     const { keys, stores, owner, runbook } = definitionOf(this.#config, name);

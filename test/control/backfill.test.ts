@@ -1,18 +1,20 @@
 import { expect, test } from 'vitest';
+import type { ReplayProgress } from '../../src/control/backfill.ts';
 import { TrafficWatch } from '../../src/control/traffic-watch.ts';
-import { ALL } from '../../src/core/dial.ts';
-import { Busy, ChangeoverError } from '../../src/core/errors.ts';
+import { ALL, WHOLE_LINE } from '../../src/core/dial.ts';
+import { Busy, ChangeoverError, StoreFault } from '../../src/core/errors.ts';
 import { makeStamp } from '../../src/core/stamp.ts';
 import type { Entry } from '../../src/core/store.ts';
 import { bucketOf, type CallTotals, NO_TRAFFIC, type Traffic } from '../../src/core/traffic.ts';
-import { type Fleet, forced, record, scenario, why } from '../protocol/fleet.ts';
+import { type Fleet, forced, keyOf, record, SETTINGS, scenario, why } from '../protocol/fleet.ts';
 import { SeededRandom } from '../simulation/random.ts';
-import { MIGRATION } from '../simulation/world.ts';
+import { MIGRATION, World } from '../simulation/world.ts';
+import { censusRow } from '../support/control-rows.ts';
 import { item, startService } from '../support/memory-service.ts';
 
 /** Records of long ago in the old store: some plain, some stamped. */
-function seed(fleet: Fleet, count: number): void {
-  const { keys, databases } = fleet.world;
+function seed({ world }: Pick<Fleet, 'world'>, count: number): void {
+  const { keys, databases } = world;
   databases.old.load(
     Array.from({ length: count }, (_, n): Entry => {
       const value = { ...record(`unit-${n % 29}`, `seed ${n}`, String(n)) };
@@ -23,62 +25,61 @@ function seed(fleet: Fleet, count: number): void {
   );
 }
 
-const values = (fleet: Fleet, side: 'old' | 'new'): unknown[] =>
-  fleet.world.databases[side].snapshot().map(({ id, value }) => [id, value]);
+const values = ({ world }: Pick<Fleet, 'world'>, side: 'old' | 'new'): unknown[] =>
+  world.databases[side].snapshot().map(({ id, value }) => [id, value]);
 
+/** A backfill in bad weather, by one process after another: five of them die at it, unless they are done before. */
+async function interruptedBackfill(world: World, random: SeededRandom): Promise<void> {
+  const { plane, clock } = world;
+  const sleep = (ms: number): Promise<void> => new Promise((resolve) => clock.after(ms, resolve));
+  const count = random.int(150, 600);
+  seed({ world }, count);
+  await plane.ensureMigration(MIGRATION);
+  await plane.recordCensus(censusRow(MIGRATION), why);
+  await plane.changeSettings(MIGRATION, { ...SETTINGS, replayRate: 100, replayConcurrency: 40 }, why);
+  await world.startNode();
+  const { controller: first } = await world.controller('operator');
+  await first.set({ dial: 'dual-write', to: ALL }, forced);
+  for (const weather of Object.values(world.weather)) {
+    Object.assign(weather, { delayMs: 40, fail: 0.05, loseRequest: 0.03, loseAnswer: 0.03, late: 0.03, twice: 0.03 });
+  }
+  let deaths = 0;
+  for (let tries = 1; ; tries += 1) {
+    const { process, controller } = await world.controller(`operator-${tries}`);
+    const run = controller.backfill(why).catch((error: unknown) => {
+      // A store could not be opened: whoever wants it asks again.
+      if (error instanceof StoreFault) return 'closed' as const;
+      throw error;
+    });
+    const death = deaths === 5 ? [] : [sleep(random.int(50, 1_500)).then(() => 'death' as const)];
+    // It may end before: then there is nobody to kill.
+    const end = await Promise.race([run, ...death]);
+    if (end === 'closed') continue;
+    if (end !== 'death') {
+      const { scanned, applied, skipped, rejected } = end;
+      expect([scanned, applied + skipped + rejected]).toStrictEqual([count, count]);
+      break;
+    }
+    process.dying = random.chance(0.5);
+    if (process.dying) await sleep(random.int(0, 60));
+    process.kill();
+    world.ended.add(process.name);
+    deaths += 1;
+    await sleep(11_000);
+  }
+  expect(deaths).toBeGreaterThan(0);
+  // What was on its way when its process died comes late, and changes nothing.
+  await sleep(60_000);
+  expect(values({ world }, 'new')).toStrictEqual(values({ world }, 'old'));
+  expect(await plane.status(MIGRATION)).toMatchObject({ coverage: { new: 100 } });
+}
+
+// In a world of its own, for no weather reaches a fleet.
 for (const seedOfRun of [1, 2, 3, 4, 5, 6]) {
-  scenario(
-    `is gone on with by others, wherever its process dies and whatever it had on its way (seed ${seedOfRun})`,
-    async (fleet) => {
-      const random = new SeededRandom(seedOfRun);
-      const count = random.int(150, 600);
-      seed(fleet, count);
-      await fleet.start(1);
-      await fleet.set('dual-write', ALL);
-      await fleet.plane.changeSettings(MIGRATION, { replayRate: 100, replayConcurrency: 40 }, why);
-      await fleet.settled();
-      for (const weather of Object.values(fleet.world.weather)) {
-        Object.assign(weather, {
-          delayMs: 40,
-          fail: 0.05,
-          loseRequest: 0.03,
-          loseAnswer: 0.03,
-          late: 0.03,
-          twice: 0.03,
-        });
-      }
-      let deaths = 0;
-      for (;;) {
-        const { process, controller } = await fleet.operator();
-        const run = controller.backfill(why);
-        run.catch(() => {});
-        if (deaths < 5) {
-          // It may end before: then there is nobody to kill.
-          const ended = await Promise.race([
-            run.then(() => true),
-            fleet.sleep(random.int(50, 1_500)).then(() => false),
-          ]);
-          if (!ended) {
-            process.dying = random.chance(0.5);
-            if (process.dying) await fleet.sleep(random.int(0, 60));
-            process.kill();
-            fleet.world.ended.add(process.name);
-            deaths += 1;
-            await fleet.sleep(11_000);
-            continue;
-          }
-        }
-        const { scanned, applied, skipped, rejected } = await run;
-        expect([scanned, applied + skipped + rejected]).toStrictEqual([count, count]);
-        break;
-      }
-      expect(deaths).toBeGreaterThan(0);
-      // What was on its way when its process died comes late, and changes nothing.
-      await fleet.sleep(60_000);
-      expect(values(fleet, 'new')).toStrictEqual(values(fleet, 'old'));
-      expect(await fleet.coverage()).toMatchObject({ new: 100 });
-    },
-  );
+  test(`is gone on with by others, wherever its process dies and whatever it had on its way (seed ${seedOfRun})`, async () => {
+    const world = new World(seedOfRun);
+    await world.clock.runUntil(interruptedBackfill(world, new SeededRandom(seedOfRun)));
+  });
 }
 
 scenario('fills the old store again after it was retired, so that there is a way back', async (fleet) => {
@@ -193,6 +194,59 @@ scenario('measures the traffic of the services from one look to the next', async
   await fleet.sleep(2_100);
   expect(await watch.p99Ms(), 'no calls since').toBeNull();
 });
+
+scenario('gives way while the calls of the services take longer than their budget, and says so', async (fleet) => {
+  seed(fleet, 3_000);
+  const [a] = await fleet.start(1, { replayRate: 100 });
+  await fleet.set('dual-write', ALL);
+  const calls = async (): Promise<void> => {
+    for (;;) {
+      await Promise.all(Array.from({ length: 10 }, () => a!.repository.get(keyOf('unit-1', '1'))));
+      await fleet.sleep(200);
+    }
+  };
+  fleet.begin(calls());
+  let eased: string | null | undefined;
+  const { controller } = await fleet.operator();
+  const onProgress = (progress: ReplayProgress): void => {
+    eased = progress.eased;
+  };
+  const run = fleet.begin(controller.backfill({ ...why, onProgress }));
+  const slow = fleet.strike([a!, 'old', 'get'], { kind: 'slow', answerMs: 80 }, Number.POSITIVE_INFINITY);
+  await fleet.sleep(6_000);
+  expect(eased, 'nobody has a budget').toBeNull();
+  await fleet.plane.changeSettings(MIGRATION, { replayTrafficBudgetMs: 50 }, why);
+  await fleet.sleep(6_000);
+  expect(eased).toMatch(/^calls of the services take [789]\d ms \(p99\); at most \d\d a second$/);
+  slow.stop();
+  await fleet.sleep(40_000);
+  expect(eased).toBeNull();
+  expect(run.state).toBe('pending');
+});
+
+scenario(
+  'outwaits a control plane that is away while a refusal is written down, and at its very end',
+  async (fleet) => {
+    seed(fleet, 60);
+    await fleet.start(1);
+    await fleet.set('dual-write', ALL);
+    const { process, controller } = await fleet.operator();
+    const refused = fleet.world.keys.id(keyOf('unit-1', '1'));
+    fleet.strike([{ process }, 'new', 'putManyIfNewer'], { kind: 'reject', reason: 'constraint', ids: [refused] }, 60);
+    // Away before the first call of each; the answer to the second one is lost.
+    const looks = { addRejected: 0, endReplay: 0 };
+    fleet.cut({ process }, (method) => {
+      if (method !== 'addRejected' && method !== 'endReplay') return false;
+      looks[method] += 1;
+      return looks[method] === 1 || looks[method] === 3;
+    });
+    const summary = await controller.backfill(why);
+    expect(summary).toMatchObject({ scanned: 60, applied: 59, rejected: 1, covered: WHOLE_LINE });
+    expect(looks, 'the third call of each was answered').toStrictEqual({ addRejected: 5, endReplay: 5 });
+    expect(await fleet.dirtLines()).toStrictEqual(['new rejected unit-1/1']);
+    expect(await fleet.coverage()).toMatchObject({ new: 100 });
+  },
+);
 
 scenario('does not run twice at once in one process, which would take one for the other', async (fleet) => {
   seed(fleet, 300);

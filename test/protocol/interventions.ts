@@ -99,8 +99,9 @@ export class Interventions {
     return found;
   }
 
-  fault(process: SimProcess, { side, op }: Call): Fault {
-    return this.#take(process.name, side, op, 'fault')?.fault ?? { kind: 'slow' };
+  /** None of its own: the weather of the world decides. */
+  fault(process: SimProcess, { side, op }: Call): Fault | undefined {
+    return this.#take(process.name, side, op, 'fault')?.fault;
   }
 
   line(process: SimProcess, side: Side, store: Store): Store {

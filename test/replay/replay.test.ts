@@ -200,10 +200,46 @@ describe('a replay', () => {
     await rig.clock.runUntil(run);
   });
 
+  test('puts as many at once as a changed setting allows, and no more', async () => {
+    const rig = await Rig.create({
+      records: 20_000,
+      settings: { replayConcurrency: 40 },
+      faults: ({ op }) => (op === 'putManyIfNewer' ? { kind: 'slow', answerMs: 50 } : undefined),
+    });
+    const { clock, stores } = rig;
+    const put = stores.new.putManyIfNewer.bind(stores.new);
+    let [open, most] = [0, 0];
+    stores.new.putManyIfNewer = async (entries, deadline) => {
+      open += entries.length;
+      most = Math.max(most, open);
+      return put(entries, deadline).finally(() => {
+        open -= entries.length;
+      });
+    };
+    const stop = new AbortController();
+    const run = ended(rig.run({ signal: stop.signal }));
+    const during = async (ms: number): Promise<number> => {
+      most = 0;
+      await clock.advance(ms);
+      return most;
+    };
+    expect(await during(2_000)).toBe(40);
+    rig.change({ replayConcurrency: 12 });
+    await during(500);
+    expect(await during(2_000)).toBe(12);
+    rig.change({ replayConcurrency: 100 });
+    await during(1_000);
+    const more = await during(2_000);
+    expect(more).toBeGreaterThan(60);
+    expect(more).toBeLessThanOrEqual(100);
+    stop.abort(new Error('enough'));
+    await clock.runUntil(run);
+  });
+
   test('gives way while the calls of the services are slow, and comes back after', async () => {
     const rig = await Rig.create({
-      records: 80_000,
-      settings: { replayTrafficBudgetMs: 50, replayConcurrency: 100 },
+      records: 16_000,
+      settings: { replayTrafficBudgetMs: 50, replayConcurrency: 20 },
       faults: ({ op }) => (op === 'putManyIfNewer' ? { kind: 'slow', answerMs: 50 } : undefined),
     });
     const stop = new AbortController();
@@ -231,14 +267,38 @@ describe('a replay', () => {
       /^memory .+ takes 1500 ms a batch; at most \d+ at once$/,
     ],
     ['a source that fails', { kind: 'fail' }, 'old', /^the database refused the request$/],
+    [
+      'a target that refuses puts for its load',
+      { kind: 'fail', pressure: true },
+      'new',
+      /^memory rig new asks for less load; at most \d+ a second$/,
+    ],
+    [
+      'a target that takes puts under load',
+      'pressure',
+      'new',
+      /^memory rig new asks for less load; at most \d+ a second$/,
+    ],
+    [
+      'a source that is read under load',
+      'pressure',
+      'old',
+      /^memory rig old asks for less load; at most \d+ a second$/,
+    ],
   ] as const)('says what it goes slower for: %s', async (_name, fault, side, said) => {
     let ill = false;
+    let pressure = 0;
     const op = side === 'new' ? 'putManyIfNewer' : 'scan';
     const rig = await Rig.create({
-      records: 90_000,
-      settings: { replayConcurrency: 100 },
-      faults: (call) => (call.op !== op ? undefined : ill ? fault : { kind: 'slow', answerMs: 50 }),
+      records: 30_000,
+      settings: { replayConcurrency: 20 },
+      faults: (call) => {
+        if (call.op !== op) return undefined;
+        if (ill && fault === 'pressure') pressure += 1;
+        return ill && fault !== 'pressure' ? fault : { kind: 'slow', answerMs: 50 };
+      },
     });
+    Object.defineProperty(rig.stores[side], 'pressure', { get: () => pressure });
     const stop = new AbortController();
     const run = ended(rig.run({ signal: stop.signal }));
     await rig.clock.advance(5_000);
@@ -247,7 +307,7 @@ describe('a replay', () => {
     await rig.clock.advance(5_000);
     expect(rig.eased).toMatch(said);
     ill = false;
-    await rig.clock.advance(30_000);
+    await rig.clock.advance(35_000);
     expect(rig.eased).toBeNull();
     stop.abort(new Error('enough'));
     await rig.clock.runUntil(run);
@@ -255,8 +315,8 @@ describe('a replay', () => {
 
   test('gives way while a replica of the target is late, says so, and comes back after', async () => {
     const rig = await Rig.create({
-      records: 160_000,
-      settings: { replayLagBudgetMs: 10_000, replayConcurrency: 100 },
+      records: 32_000,
+      settings: { replayLagBudgetMs: 10_000, replayConcurrency: 20 },
       faults: ({ op }) => (op === 'putManyIfNewer' ? { kind: 'slow', answerMs: 50 } : undefined),
     });
     let lag: number | null = 9_000;
