@@ -42,7 +42,7 @@ export const SETTINGS: Partial<Settings> = {
   holdTimeoutMs: 3_000,
 };
 
-type FleetOptions = Pick<WorldOptions, 'leaseMs' | 'probe' | 'storage'>;
+type FleetOptions = Pick<WorldOptions, 'capabilities' | 'leaseMs' | 'probe' | 'storage'>;
 
 /** A {@link World} without weather: nothing goes wrong, and nothing takes time, but what a test says. */
 export class Fleet {

@@ -80,6 +80,23 @@ scenario(
 );
 
 scenario(
+  'waits as much longer as a store may be late that looks at no deadline (scenario 38)',
+  async (fleet) => {
+    const scene = await preloadedLate(fleet, 9_000);
+    for (const waitMs of [SETTINGS.putTimeoutMs! + 500, 7_000]) {
+      await fleet.sleep(waitMs);
+      expect(Object.keys(await refusal(scene.controller.set(on, forced)))).toEqual(['preload']);
+    }
+    await fleet.sleep(12_000 - 7_000);
+    await goOn(fleet, scene);
+    await fleet.sleep(20_000);
+    expectSame(fleet);
+    expect([fleet.held('new', 'ada'), fleet.held('new', 'bob')]).toEqual(['second', null]);
+  },
+  { capabilities: { lateBoundMs: 12_000 } },
+);
+
+scenario(
   'lets it rise at once where every batch was definite, and the backfill puts only what differs',
   async (fleet) => {
     const [a] = await fleet.start();

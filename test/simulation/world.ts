@@ -8,7 +8,7 @@ import type { ControlStorage } from '../../src/control/storage.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
 import { Ruleset, type RulesetDocument } from '../../src/core/ruleset.ts';
 import type { Side } from '../../src/core/stage.ts';
-import { identityCodec, type Store } from '../../src/core/store.ts';
+import { type Capabilities, identityCodec, type Store } from '../../src/core/store.ts';
 import { silentLogger } from '../../src/core/telemetry.ts';
 import type { PartitionCarrier } from '../../src/replay/partition-jobs.ts';
 import { DeadlineSweep } from '../../src/repository/deadline-sweep.ts';
@@ -74,6 +74,8 @@ export interface WorldOptions {
   readonly namedKeys?: (process: number) => number;
   /** @default {@link FleetSessionOptions.leaseMs} */
   readonly leaseMs?: number;
+  /** Abilities that both stores go without. @default none */
+  readonly capabilities?: Partial<Capabilities>;
   /** What can be known of a process. @default whether it has ended */
   readonly probe?: (process: string) => 'ended' | 'running' | 'unknown';
 }
@@ -141,7 +143,8 @@ export class World {
       }
       return { kind: 'slow', requestMs, answerMs };
     };
-    const definition = memory({ database: this.databases[side], faults });
+    const { capabilities } = this.#options;
+    const definition = memory({ database: this.databases[side], faults, capabilities });
     const store = await definition.create({
       migration: MIGRATION,
       side,
