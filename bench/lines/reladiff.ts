@@ -31,7 +31,7 @@ async function install(): Promise<string | null> {
   if (existsSync(COMMAND)) return null;
   try {
     await run('python3', ['-m', 'venv', PLACE]);
-    await run(join(PLACE, 'bin/pip'), ['install', '--quiet', 'reladiff==0.6.0', 'psycopg2-binary']);
+    await run(join(PLACE, 'bin/pip'), ['install', '--quiet', '--no-compile', 'reladiff==0.6.0', 'psycopg2-binary']);
     return null;
   } catch {
     return 'python3 with venv and pip is needed, and a way to PyPI';

@@ -225,7 +225,8 @@ const breaches: readonly Breach[] = [
   },
   {
     rule: 'R10: a replay that ends clears what became dirty while it ran',
-    options: LONG,
+    // One that takes its time.
+    options: { ...LONG, settings: { replayConcurrency: 1 } },
     apply: () =>
       patch(ControlPlane.prototype, 'endReplay', async (original, self, args) => {
         const plane = self as ControlPlane;
