@@ -256,7 +256,7 @@ const COMMANDS: Readonly<Record<ReplayRow['kind'], (migration: string) => string
 /** @throws InvalidArgument when checkpoints were made under another mapping or schema than somebody's own */
 export function refuseOtherMapping(running: ReplayRow, mapping: string): void {
   if (running.mapping === mapping) return;
-  const { kind, migration, target } = running;
+  const { kind, migration } = running;
   const other = otherThan(running.mapping, mapping);
   throw new InvalidArgument(`the ${kind} of ${migration} was begun under another ${other}`, {
     expected:
@@ -266,7 +266,7 @@ export function refuseOtherMapping(running: ReplayRow, mapping: string): void {
     remedy:
       kind === 'repair'
         ? 'cancel it in the console, or by POST /api/v1/migrations/…/replays/cancel, then begin anew'
-        : `changeover ${COMMANDS[kind](migration)} --cancel --reason "…", empty the ${target} store if it encodes records otherwise now (copies of the same version stay as they are), then begin anew`,
+        : `changeover ${COMMANDS[kind](migration)} --cancel --reason "…", then begin anew; what is copied already stays as it is: where it is encoded otherwise now, changeover verify and repair write it again`,
   });
 }
 

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Interrupted, InvalidArgument, InvalidConfiguration, StoreFault } from '../../src/core/errors.ts';
 import type { ScanPage, Store } from '../../src/core/store.ts';
 import { verifyStores } from '../../verify/full-scan.ts';
+import { reportDocument } from '../../verify/reports/report-document.ts';
 import { entryOf, optionsFor, stampAgo, type TwoStores, twoStores, withMethods } from './data-set.ts';
 import { InstantClock } from './instant-clock.ts';
 
@@ -92,12 +93,17 @@ describe('verifyStores', () => {
       );
     stores.data.old.load(entries('x'));
     stores.data.new.load(entries('y'));
-    const { divergences, truncated } = await verifyStores({ ...optionsFor(clock, stores), spillDirectory });
+    const report = await verifyStores({ ...optionsFor(clock, stores), spillDirectory });
+    const { divergences, truncated } = report;
     expect([divergences.length, truncated]).toEqual([60, false]);
     const [whole, masked] = [false, true].map((is) =>
       divergences.flatMap(({ fields }) => fields).filter((field) => (field.masked === true) === is),
     );
     expect([whole?.length, masked?.length]).toEqual([17, 43]);
+    // Who shows values says of which there are none; who shows none has nothing to tell apart.
+    const told = (showValues: boolean): number =>
+      reportDocument(report, { showValues }).divergences.filter(({ fields }) => fields[0]?.masked === true).length;
+    expect([told(true), told(false)]).toEqual([43, 0]);
     expect(whole?.every(({ old }) => typeof old === 'string' && old.length >= 1_000_000)).toBe(true);
     for (const { path, old, new: fresh } of masked ?? []) {
       expect([path, old, fresh]).toEqual(['text', expect.stringMatching(/^string\(10000\d\d\)$/), old]);

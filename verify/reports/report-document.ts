@@ -36,6 +36,8 @@ export interface FieldLine {
   readonly path: string;
   readonly old?: unknown;
   readonly new?: unknown;
+  /** Types and lengths stand for the values, though this document shows values: there was no room for more. */
+  readonly masked?: true;
 }
 
 export interface ReportOptions {
@@ -62,10 +64,11 @@ export function reportDocument(report: VerifyReport, options: ReportOptions = {}
   const { divergences, ...run } = report;
   const shown = options.showValues === true ? (difference: FieldDifference) => difference : maskDifference;
   const side = (name: 'old' | 'new', value: Value): object => (value === undefined ? {} : { [name]: plainJson(value) });
-  const fieldLine = ({ path, old, new: fresh }: FieldDifference): FieldLine => ({
+  const fieldLine = ({ path, old, new: fresh, masked }: FieldDifference): FieldLine => ({
     path,
     ...side('old', old),
     ...side('new', fresh),
+    ...(masked === true && options.showValues === true ? { masked } : {}),
   });
   const listed = divergences.slice(0, options.most ?? divergences.length);
   return {
