@@ -9,7 +9,7 @@ import {
   PutItemCommand,
   TransactWriteItemsCommand,
 } from '@aws-sdk/client-dynamodb';
-import { dynamodb } from '../adapters/dynamodb/index.ts';
+import { type DynamoDbOptions, dynamodb } from '../adapters/dynamodb/index.ts';
 import type { StoreDefinition } from '../src/core/store.ts';
 import type { BenchRecord } from './replay-places.ts';
 
@@ -36,7 +36,10 @@ const itemOf = ({ user_key, id, n, text }: BenchRecord): Record<string, Attribut
   text: { S: text },
 });
 
-export async function dynamodbBench(endpoint: string): Promise<DynamoDbBench> {
+export async function dynamodbBench(
+  endpoint: string,
+  options: Pick<DynamoDbOptions, 'inserts'> = {},
+): Promise<DynamoDbBench> {
   const name = `bench_${randomBytes(6).toString('hex')}`;
   const plain = `${name}_plain`;
   const server = { endpoint, region: 'local', credentials: { accessKeyId: 'local', secretAccessKey: 'local' } };
@@ -66,7 +69,7 @@ export async function dynamodbBench(endpoint: string): Promise<DynamoDbBench> {
   };
   await create();
   return {
-    store: dynamodb({ table: name, partitionKey: 'user_key', sortKey: 'id', ...server }),
+    store: dynamodb({ table: name, partitionKey: 'user_key', sortKey: 'id', ...server, ...options }),
     async putNew(record) {
       const condition = 'attribute_not_exists(user_key)';
       await client.send(new PutItemCommand({ TableName: plain, Item: itemOf(record), ConditionExpression: condition }));

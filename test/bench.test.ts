@@ -40,6 +40,7 @@ test('every line of the bench runs, and its types are sound', { timeout: 600_000
     'second backfill, MongoDB to PostgreSQL',
     'backfill, MongoDB to DynamoDB',
     'preload and backfill, MongoDB to DynamoDB',
+    'backfill in transactions, MongoDB to DynamoDB',
     'backfill by two workers, MongoDB to PostgreSQL',
     'verify, SQLite and SQLite, by SQLite itself',
     'verify, PostgreSQL and PostgreSQL, by digests of the server',

@@ -21,8 +21,11 @@ export interface Part {
   readonly item: Item;
 }
 
-/** What a request did with one of its parts: `look` is for a put under a condition, a passing verdict for another try. */
-export type PartAnswer = 'applied' | 'look' | Verdict;
+/**
+ * What a request did with one of its parts: `look` is for a put under a condition, `again` for another try at once, a
+ * passing verdict for one after a while.
+ */
+export type PartAnswer = 'applied' | 'look' | 'again' | Verdict;
 
 export interface RequestAnswer {
   /** In the order of the parts. */
@@ -112,20 +115,23 @@ export class Batches {
       if (answer === null) break;
       loose ||= answer.loose;
       const left: Part[] = [];
+      let waits = false;
       for (const [n, part] of open.entries()) {
         const did = answer.parts[n] as PartAnswer;
         if (did === 'applied') outcomes[part.i] = APPLIED;
         else if (did === 'look') guarded.push(part.i);
+        else if (did === 'again') left.push(part);
         else if (did.passing && did.outcome === 'nothing-written') {
           left.push(part);
           failed = did;
+          waits = true;
         } else outcomes[part.i] = this.#fault(request, did);
       }
       if (left.length === 0) return loose;
       if (left.length < open.length) attempt = 1;
       open = left;
       if (attempt >= this.#wire.maxAttempts) break;
-      await this.#wire.pause(attempt);
+      if (waits) await this.#wire.pause(attempt);
     }
     for (const { i } of open) outcomes[i] = failed === null ? EXPIRED : this.#fault(request, failed);
     return loose;

@@ -1,6 +1,7 @@
 import type { TableDescription, TimeToLiveDescription } from '@aws-sdk/client-dynamodb';
 import type { Finding } from '../../src/core/store.ts';
 import { awsCommand, createTable } from './aws-command.ts';
+import type { InsertWay } from './insert-way.ts';
 import type { ResolvedOptions } from './options.ts';
 import { indexKeysOf, keySchemaOf, USABLE } from './table.ts';
 
@@ -13,8 +14,10 @@ export interface Seen {
   readonly foreign: readonly { readonly attribute: string; readonly option: string }[];
   /** Operations of which the credentials may not do what changeover has to. */
   readonly denied: readonly string[];
-  /** Whether batches can be inserted by PartiQL, or why not. */
-  readonly inserts: 'allowed' | 'denied' | 'unsupported';
+  /** Whether batches can be inserted in the way that was chosen, or why not. */
+  readonly inserts: Pick<InsertWay, 'what' | 'finding' | 'permission'> & {
+    readonly are: 'allowed' | 'denied' | 'unsupported';
+  };
   /** Whether the server says what a failed condition met; null: there was no item to ask with. */
   readonly tellsWhatItMet: boolean | null;
   /** How often the client that was given sends by itself. */
@@ -101,16 +104,13 @@ function ofStatus({ TableStatus = 'ACTIVE' }: TableDescription, options: Resolve
   ];
 }
 
-function ofInserts({ inserts }: Seen): Finding[] {
-  if (inserts === 'allowed') return [];
+function ofInserts({ inserts: { are, what, finding, permission } }: Seen): Finding[] {
+  if (are === 'allowed') return [];
   const [kind, why] =
-    inserts === 'denied'
-      ? ([
-          'permission',
-          'the credentials may not do PartiQLInsert on the table (the action dynamodb:PartiQLInsert)',
-        ] as const)
-      : (['version', 'batches cannot be inserted by PartiQL here'] as const);
-  return [info('PartiQLInsert', kind, `${why}: a backfill puts records one by one, which is several times as slow`)];
+    are === 'denied'
+      ? (['permission', `the credentials lack ${permission} on the table`] as const)
+      : (['version', `${what} are not to be had here`] as const);
+  return [info(finding, kind, `${why}: a backfill puts records one by one, which is several times as slow`)];
 }
 
 function ofForeign({ foreign }: Seen): Finding[] {

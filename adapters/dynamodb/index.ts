@@ -3,7 +3,7 @@ import type { StoreDefinition } from '../../src/core/store.ts';
 import { loadBson } from '../load-bson.ts';
 import { checkKeyFields, type DynamoDbOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 
-export type { CreateTableOptions, DynamoDbOptions } from './options.ts';
+export type { CreateTableOptions, DynamoDbOptions, InsertRequests } from './options.ts';
 
 /**
  * A DynamoDB table as one side of a migration.

@@ -12,6 +12,9 @@ export interface CreateTableOptions {
   readonly sortKeyType?: KeyType;
 }
 
+/** The kinds of request that insert many items. */
+export type InsertRequests = 'statements' | 'transactions';
+
 /** What {@link dynamodb} takes. */
 export interface DynamoDbOptions {
   readonly table: string;
@@ -36,6 +39,12 @@ export interface DynamoDbOptions {
   readonly typesAttribute?: string;
   /** Attribute names where they differ from the field names: `{ userKey: 'PK' }`. @default {} */
   readonly attributes?: Readonly<Record<string, string>>;
+  /**
+   * How batches are put of which most are not there yet: `'statements'` (PartiQL inserts), or `'transactions'` of
+   * conditional puts, which need no action but `dynamodb:PutItem`, take any names of attributes and tables, and cost
+   * twice the write units. @default 'statements'
+   */
+  readonly inserts?: InsertRequests;
   /** How many requests of batches are under way at a time. More is faster until the table throttles. @default 64 */
   readonly maxInFlight?: number;
   /**
@@ -73,6 +82,7 @@ export interface ResolvedOptions {
   readonly sortKey: string | null;
   readonly reserved: ReservedAttributes;
   readonly attributes: Readonly<Record<string, string>>;
+  readonly inserts: InsertRequests;
   readonly maxInFlight: number;
   readonly lateBoundMs: number;
   readonly readTimeoutMs: number;
@@ -88,6 +98,8 @@ export interface ResolvedOptions {
 }
 
 const TABLE_NAME = /^(?:[a-zA-Z0-9_.-]{3,255}|arn:[^\s]{1,1020})$/;
+
+const INSERTS: ReadonlySet<string> = new Set<InsertRequests>(['statements', 'transactions']);
 
 function wrong(what: string, expected: string): never {
   throw new InvalidConfiguration(`dynamodb: ${what}`, { expected });
@@ -137,6 +149,8 @@ export function resolveOptions(options: DynamoDbOptions): ResolvedOptions {
     wrong('two attributes have the same name', 'different names for keys, fields and reserved attributes');
   }
   if (new Set(targets).size !== targets.length) wrong('"attributes" gives two fields one name', 'different names');
+  const { inserts = 'statements' } = options;
+  if (!INSERTS.has(inserts)) wrong(`"inserts" is ${JSON.stringify(inserts)}`, "'statements' or 'transactions'");
   const create = options.createTable ?? false;
   const types = typeof create === 'object' ? create : {};
   return Object.freeze({
@@ -145,6 +159,7 @@ export function resolveOptions(options: DynamoDbOptions): ResolvedOptions {
     sortKey,
     reserved: Object.freeze(reserved),
     attributes: Object.freeze(attributes),
+    inserts,
     maxInFlight: integer('maxInFlight', options.maxInFlight, 64, 1),
     lateBoundMs: integer('lateBoundMs', options.lateBoundMs, 900_000, 0),
     readTimeoutMs: integer('readTimeoutMs', options.readTimeoutMs, 10_000, 1),

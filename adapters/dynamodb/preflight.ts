@@ -5,7 +5,7 @@ import type { Inspection } from '../../src/core/store.ts';
 import type { Attribute, Item } from './attribute.ts';
 import { classify, isDenied, isUnsupported } from './faults.ts';
 import { denied, findingsOf, missingTable, type Seen } from './findings.ts';
-import { insertOf, isInsertable } from './inserts.ts';
+import type { InsertWay } from './insert-way.ts';
 import { type ItemLayout, USES } from './item-layout.ts';
 import type { ResolvedOptions } from './options.ts';
 import { keySchemaOf, type Table } from './table.ts';
@@ -29,12 +29,14 @@ export class Preflight {
   readonly #wire: Wire;
   readonly #layout: ItemLayout;
   readonly #table: Table;
+  readonly #way: InsertWay;
   readonly #options: ResolvedOptions;
 
-  constructor(wire: Wire, layout: ItemLayout, table: Table, options: ResolvedOptions) {
+  constructor(wire: Wire, layout: ItemLayout, table: Table, way: InsertWay, options: ResolvedOptions) {
     this.#wire = wire;
     this.#layout = layout;
     this.#table = table;
+    this.#way = way;
     this.#options = options;
   }
 
@@ -63,6 +65,7 @@ export class Preflight {
       this.#inserts(key),
       ...this.#attempts(key),
     ]);
+    const { what, finding, permission } = this.#way;
     const items = sample.kind === 'done' ? sample.output : [];
     const uses = new Set(items.flatMap((item) => this.#layout.foreign(item) ?? []));
     const refused = tried.filter(({ outcome }) => outcome.kind === 'denied').map(({ operation }) => operation);
@@ -76,7 +79,7 @@ export class Preflight {
         ...refused,
         ...(timeToLive.kind === 'denied' ? ['DescribeTimeToLive'] : []),
       ],
-      inserts,
+      inserts: { what, finding, permission, are: inserts },
       tellsWhatItMet: await this.#tells(items[0]),
       attempts: this.#options.client === null ? 1 : await this.#wire.client.config.maxAttempts(),
     };
@@ -109,15 +112,13 @@ export class Preflight {
   }
 
   /** Tried with a key of a type that no table has, which is refused after the credentials were looked at. */
-  async #inserts(key: Item): Promise<Seen['inserts']> {
-    const { sdk, client, table } = this.#wire;
-    if (!isInsertable(table)) return 'unsupported';
+  async #inserts(key: Item): Promise<Seen['inserts']['are']> {
     const item = Object.fromEntries(Object.keys(key).map((name) => [name, { BOOL: true }]));
-    const command = new sdk.BatchExecuteStatementCommand({ Statements: [insertOf(table, item)] });
-    const tried = await this.#try('BatchExecuteStatement', async (abortSignal) => {
+    if (!this.#way.possible) return 'unsupported';
+    const tried = await this.#try(this.#way.operation, async (abortSignal) => {
       try {
-        const { Responses: [answer] = [] } = await client.send(command, { abortSignal });
-        return isDenied(answer?.Error?.Code ?? '');
+        const [answer] = await this.#way.send([item], abortSignal);
+        return typeof answer === 'object' && isDenied(answer.name);
       } catch (error) {
         if (classify(error).kind !== 'invalid') throw error;
         return false;

@@ -31,7 +31,9 @@ import type { ResolvedOptions } from './options.ts';
 import { Preflight } from './preflight.ts';
 import { Reads } from './reads.ts';
 import { isRejection } from './rejection.ts';
+import { Statements } from './statements.ts';
 import { Table } from './table.ts';
+import { Transactions } from './transactions.ts';
 import { Upkeep } from './upkeep.ts';
 import { type SdkModule, Wire } from './wire.ts';
 import { Writes } from './writes.ts';
@@ -60,11 +62,13 @@ export class DynamoDbStore implements Store {
     this.#reads = new Reads(this.#wire, this.#layout, options.reserved, context.keys);
     this.#writes = new Writes(this.#wire, this.#layout, options.reserved, (key) => this.#reads.item(key));
     const batches = new Batches(this.#wire, this.#layout);
-    this.#inserts = new Inserts(this.#wire, batches, this.#writes, context.logger ?? silentLogger);
+    const way =
+      options.inserts === 'transactions' ? new Transactions(this.#wire, this.#layout) : new Statements(this.#wire);
+    this.#inserts = new Inserts(this.#wire, way, batches, this.#writes, context.logger ?? silentLogger);
     this.#loads = new Loads(this.#wire, this.#layout, batches, this.#inserts);
     this.#table = new Table(this.#wire, this.#layout, options);
     this.#upkeep = new Upkeep(this.#wire, this.#layout, this.#reads, this.#table, options.reserved);
-    this.#preflight = new Preflight(this.#wire, this.#layout, this.#table, options);
+    this.#preflight = new Preflight(this.#wire, this.#layout, this.#table, way, options);
     this.label = this.#wire.label;
     this.capabilities = Object.freeze({
       lateBoundMs: options.lateBoundMs,

@@ -33,3 +33,16 @@ export function failingInserts({ body }: SeenRequest, codeOf: (item: WireItem) =
     },
   };
 }
+
+interface Transaction {
+  readonly TransactItems: readonly { readonly Put: { readonly Item: WireItem } }[];
+}
+
+/** Cancels a transaction of puts if `codeOf` has a code for any of them. */
+export function failingPuts({ body }: SeenRequest, codeOf: (item: WireItem) => string | undefined): Fault {
+  const codes = (JSON.parse(body) as Transaction).TransactItems.map(({ Put: { Item } }) => codeOf(Item));
+  if (codes.every((code) => code === undefined)) return { kind: 'pass' };
+  const CancellationReasons = codes.map((code) => ({ Code: code ?? 'None' }));
+  const __type = 'com.amazonaws.dynamodb.v20120810#TransactionCanceledException';
+  return { kind: 'answer', status: 400, body: { __type, CancellationReasons } };
+}

@@ -19,7 +19,7 @@ const SEEN: Seen = {
   clockOffsetMs: 0,
   foreign: [],
   denied: [],
-  inserts: 'allowed',
+  inserts: { what: 'inserts', finding: 'Insert', permission: 'the action Insert', are: 'allowed' },
   tellsWhatItMet: true,
   attempts: 1,
 };

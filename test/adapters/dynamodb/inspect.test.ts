@@ -176,8 +176,24 @@ onEveryServer((t, server) => {
       },
     );
 
-    it.runIf(!local)('says that there is no PartiQL', async () => {
+    it.runIf(local)('says that transactions are denied, where batches are to be put so', async () => {
+      const store = await t.fresh({ inserts: 'transactions' });
+      t.proxy.plan = ({ operation }) => (operation === 'BatchExecuteStatement' ? DENIED : { kind: 'pass' });
+      expect(await inspect(store)).toEqual(await inspect(await t.open({ endpoint: t.server.endpoint })));
+      t.proxy.plan = ({ operation }) => (operation === 'TransactWriteItems' ? DENIED : { kind: 'pass' });
+      const findings = await inspect(store);
+      expect(grave(findings)).toEqual([]);
+      expect(named(findings, 'permission:TransactWriteItems')).toMatchObject({
+        level: 'info',
+        message: expect.stringMatching(/dynamodb:PutItem.*one by one/),
+      });
+      expect(await t.items()).toEqual([]);
+    });
+
+    it.runIf(!local)('says that there is no PartiQL, and that there are no transactions', async () => {
       expect(named(await inspect(await t.fresh()), 'version:PartiQLInsert')?.level).toBe('info');
+      const store = await t.fresh({ inserts: 'transactions' });
+      expect(named(await inspect(store), 'version:TransactWriteItems')?.level).toBe('info');
     });
 
     it('says that time to live cannot be seen, as a risk', async () => {

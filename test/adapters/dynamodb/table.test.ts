@@ -15,6 +15,7 @@ onEveryServer((t) => {
       ['a key in a reserved name', { attributes: { id: '_s' } }],
       ['two fields in one attribute', { attributes: { a: 'x', b: 'x' } }],
       ['no width', { maxInFlight: 0 }],
+      ['a kind of insert that there is not', { inserts: 'batches' as 'statements' }],
       ['a negative bound', { lateBoundMs: -1 }],
     ])('%s is refused', ([, options]) => {
       expect(() => dynamodb({ table: 'events', partitionKey: 'userKey', sortKey: 'id', ...options })).toThrow(
