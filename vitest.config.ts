@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import LongestFirst from './test/support/longest-first.ts';
 
 export default defineConfig({
   test: {
@@ -12,6 +13,7 @@ export default defineConfig({
     expect: { poll: { timeout: 60_000 } },
     // Half of what the many processes of these tests take to start.
     env: { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache') },
+    sequence: { sequencer: LongestFirst },
     pool: 'forks',
     maxWorkers: 2,
     reporters: ['default', './test/support/closing-line-reporter.ts'],
