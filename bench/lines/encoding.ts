@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { StructuralHash } from '../../src/core/structural-hash.ts';
 import { atMost, type Line, type Result } from '../line.ts';
-import { microseconds, paired } from '../paired.ts';
+import { microseconds, type Pairing, paired } from '../paired.ts';
 
 /** About 420 bytes of JSON: a user's event. */
 const record = (i: number) => ({
@@ -33,6 +33,15 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(fields.map(([field, item]) => [field, sorted(item)]));
 }
 
+/** What was asked for, µs, of a machine on which the other took so long: a slower one is judged by their ratio. */
+const MOST = 1.2;
+const THERE = 2.7;
+
+function limit({ a, ratio }: Pairing): Result['target'] {
+  if (a.median <= MOST) return atMost(a.median, MOST, `under ${MOST} µs`);
+  return atMost(ratio.median, MOST / THERE, `under ${MOST} µs where the other takes ${THERE} µs`);
+}
+
 /** What a verification does with every record of both stores. */
 export const encoding: Line = {
   name: 'encoding',
@@ -60,7 +69,7 @@ export const encoding: Line = {
       compared: 'one hash of one record; ours of 96 bits, telling apart all that the canonical encoding does',
       unit: 'µs',
       pairing,
-      target: atMost(pairing.a.median, 1.2, 'under 1.2 µs'),
+      target: limit(pairing),
     } satisfies Result;
   },
 };
