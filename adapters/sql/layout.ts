@@ -168,7 +168,7 @@ export function makeLayout(
   const keyNames = new Set(keys.map(({ name }) => name));
   if (!own.unique.some((names) => names.every((name) => keyNames.has(name)))) {
     throw new InvalidConfiguration(`table ${table}: nothing makes the key (${[...keyNames].join(', ')}) unique`, {
-      expected: 'a primary key or unique index over columns of the key',
+      expected: 'a primary key or unique index over columns of the key, and no tables that inherit from this one',
       remedy: 'create a unique index over the key columns',
     });
   }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Clock, systemClock } from '../../src/core/clock.ts';
 import type { Digests } from '../../src/core/digests.ts';
 import { KeySpec } from '../../src/core/record-key.ts';
+import { makeStamp } from '../../src/core/stamp.ts';
 import type { Store } from '../../src/core/store.ts';
 import { onPostgres, type PostgresPlace } from '../adapters/postgres-harness.ts';
 import { testServer } from '../support/servers.ts';
@@ -50,6 +51,50 @@ describe.skipIf(testServer('postgres').missing !== undefined)('digests of Postgr
     expect(one).toMatchObject({ counts: { missing: 1, equal: 499 }, scanned: { byDigests: 499, candidates: 1 } });
     await place.rows('DROP TABLE p');
     await place.rows('DROP TABLE q');
+  });
+
+  // The names that the statements themselves give to columns and tables.
+  const COLUMNS =
+    'v0 text, v1 text, w0 int, w1 bigint, n0 int, n smallint, t jsonb, i int, a text, b int, d0 int, k0 int';
+  test.each([
+    ['c1', 'c0', 'g', 'w'],
+    ['c1', 'stamp', 'x', 'z'],
+    ['n', 'w0', 'q', 'r'],
+    ['t', 'a', 's', 'given'],
+  ])('keys named %s and %s, in tables named %s and %s', async (one, other, ...names) => {
+    const spec = new KeySpec([one, other], [one]);
+    const others = COLUMNS.split(', ').filter((column) => ![one, other].includes(column.split(' ')[0] as string));
+    const sides: Store[] = [];
+    for (const name of names) {
+      const columns = [`${one} int`, `${other} int`, ...others, 'c3 int', `PRIMARY KEY (${one}, ${other})`];
+      await place.rows(`CREATE TABLE ${name} (${columns.join()})`);
+      // Whoever orders by another column than these finds another order.
+      await place.rows(
+        `INSERT INTO ${name} (${one}, ${other}, v0, c3) SELECT i / 3, 7919 * i % 5000, md5(i::text), i % 7 FROM generate_series(1, 5000) AS i`,
+      );
+      sides.push(await place.open({ table: name }, spec));
+    }
+    const [p, q] = sides as [Store, Store];
+    const target = p.now() + 60_000;
+    const tombstone = { [one]: 9_999, [other]: 1 };
+    const marked = { id: spec.id(tombstone), key: tombstone, stamp: makeStamp(p.now(), 0, 1), value: null };
+    for (const stamped of [false, true]) {
+      if (stamped) await p.prepare();
+      if (stamped) expect(await p.putIfNewer(marked, target)).toMatchObject({ kind: 'applied' });
+      for (const pageSize of [100, 1_000]) {
+        const seen: string[] = [];
+        for (const partition of await p.partitions(3)) {
+          for await (const { entries } of p.scan(partition, { pageSize })) seen.push(...entries.map(({ id }) => id));
+        }
+        expect(new Set(seen).size).toBe(stamped ? 5_001 : 5_000);
+      }
+    }
+    const all = { keys: spec, old: p, new: q };
+    const whole = await both(all);
+    expect(whole).toMatchObject({ verdict: 'consistent', counts: { equal: 5_000 }, scanned: { byDigests: 5_000 } });
+    await place.rows(`UPDATE ${names[1]} SET c3 = -1 WHERE ${one} IN (5, 1500)`);
+    expect(await both(all)).toMatchObject({ counts: { different: 6, equal: 4_994 } });
+    for (const name of [...names, `${names[0]}_changeover`]) await place.rows(`DROP TABLE ${name}`);
   });
 
   test('NULL where there could be none when the store was opened is no 0', async () => {

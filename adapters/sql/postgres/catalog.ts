@@ -40,7 +40,9 @@ export function referencesOf(table: string): readonly string[] {
   return dot < 0 ? [quote(table)] : [quote(table), `${quote(table.slice(0, dot))}.${quote(table.slice(dot + 1))}`];
 }
 
-const FIND = `SELECT c.oid, n.nspname, c.relname, c.relkind
+/** The last: rows of other tables show in it, of which its indexes know nothing. */
+const FIND = `SELECT c.oid, n.nspname, c.relname, c.relkind,
+    c.relkind = 'r' AND EXISTS (SELECT 1 FROM pg_inherits AS i WHERE i.inhparent = c.oid)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1::text)`;
 
 /** Text sorts by its bytes. */
@@ -138,7 +140,10 @@ export async function findTable(ask: Ask, table: string): Promise<PgTable | unde
     name,
     partitioned: kind === 'p',
     columns: columns.map(columnOf),
-    indexes: [...grouped].map(([index, rows]) => ({ name: index, columns: rows.map((row) => String(row[1])) })),
+    // What is unique in a table is not so together with the tables that inherit from it.
+    indexes: isTrue(found[4])
+      ? []
+      : [...grouped].map(([index, rows]) => ({ name: index, columns: rows.map((row) => String(row[1])) })),
     deferring: isTrue(deferring[0]?.[0]),
     binary: new Set(columns.filter((row) => isTrue(row[9])).map(([column]) => String(column))),
   };

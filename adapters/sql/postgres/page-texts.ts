@@ -29,7 +29,8 @@ const marks = (columns: readonly unknown[], from: number): string => list(column
  */
 export function pageText(plan: Plan, { stamped, stampsOnly, fewStamps, after, upTo }: PageShape): string {
   const { scanKeys, layout, records, stamps } = plan;
-  const columns = scanKeys.map(({ name }) => quote(name));
+  // With their table: an ORDER BY takes a name by itself for that of an output column, should there be one.
+  const columns = scanKeys.map(({ name }) => `x.${quote(name)}`);
   const row = `ROW(${list(columns)})`;
   const bounds = [
     ...(after ? [`${row} > ROW(${marks(columns, 1)})`] : []),
@@ -42,10 +43,10 @@ export function pageText(plan: Plan, { stamped, stampsOnly, fewStamps, after, up
   const cells = names.map((_, i) => `c${i}`);
   // The key's columns in the order of the index: as a page of records and one of stamps name them.
   const k = scanKeys.map(({ name }) => `c${names.indexOf(name)}`);
-  const live = `SELECT ${list(names.map((name, i) => `${quote(name)} AS c${i}`))} FROM ${records}${first}`;
+  const live = `SELECT ${list(names.map((name, i) => `x.${quote(name)} AS c${i}`))} FROM ${records} AS x${first}`;
   if (!stamped) return `SELECT ${list(cells)}, NULL, NULL FROM (${live}) AS r ORDER BY ${list(k)}`;
   const keys = list(columns.map((column, i) => `${column} AS ${k[i]}`));
-  const stampPage = `SELECT ${keys}, ${quote(layout.stampColumn)} AS stamp FROM ${stamps}${first}`;
+  const stampPage = `SELECT ${keys}, x.${quote(layout.stampColumn)} AS stamp FROM ${stamps} AS x${first}`;
   const same = list(
     k.map((name) => `s.${name} = r.${name}`),
     ' AND ',

@@ -89,20 +89,23 @@ class PgRanges implements RangeAccess {
     return [...seed, seed.join(' ')];
   }
 
-  /** Records in scan order: the key's columns as `c0`, `c1`…, and what else is asked of them. */
+  /**
+   * Records in scan order: the key's columns as `c0`, `c1`…, and what else is asked of them. Columns stand with their table
+   * and this with another name, as both may have names of ours.
+   */
   #rows(conditions: readonly string[], limit: string, values: readonly string[]): string {
     const { records, scanKeys, layout } = this.#plan;
-    const keys = layout.keys.map(({ name }, i) => `${quote(name)} AS c${i}`);
+    const keys = layout.keys.map(({ name }, i) => `x.${quote(name)} AS c${i}`);
     const where = conditions.length === 0 ? '' : ` WHERE ${list(conditions, ' AND ')}`;
     return (
-      `SELECT ${list([...keys, ...values])} FROM ${records}${where} ` +
-      `ORDER BY ${list(scanKeys.map(({ name }) => quote(name)))} LIMIT ${limit}`
+      `SELECT ${list([...keys, ...values])} FROM ${records} AS x${where} ` +
+      `ORDER BY ${list(scanKeys.map(({ name }) => `x.${quote(name)}`))} LIMIT ${limit}`
     );
   }
 
   /** Conditions of a range whose bounds are expressions in scan order. */
   #within(after: readonly string[] | null, upTo: readonly string[] | null): readonly string[] {
-    const row = `ROW(${list(this.#plan.scanKeys.map(({ name }) => quote(name)))})`;
+    const row = `ROW(${list(this.#plan.scanKeys.map(({ name }) => `x.${quote(name)}`))})`;
     return [
       ...(after === null ? [] : [`${row} > ROW(${list(after)})`]),
       ...(upTo === null ? [] : [`${row} <= ROW(${list(upTo)})`]),

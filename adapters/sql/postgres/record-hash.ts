@@ -25,7 +25,7 @@ const BITS = 63;
  * the seeds, two small ones or a large one into each, as to hash one by itself costs as much as a text.
  */
 export class RecordHash {
-  /** What a row must hold. */
+  /** What a row must hold, of the table `x`. */
   readonly values: readonly string[];
   /** The table `z` of one row, from the parameters `$1` and `$2`, the seeds, and `$3`, a text that no value is. */
   readonly start: string;
@@ -39,7 +39,7 @@ export class RecordHash {
     const printed = columns.filter((column) => ![small, large, texts].some((some) => some.includes(column)));
     // A NULL where none can be makes the hash NULL, and of a type that was changed meanwhile the cast fails.
     const held = ({ name, type, nullable }: HashedColumn): string => {
-      const value = `${quote(name)}::${type === 'int8' ? 'int8' : 'int4'}`;
+      const value = `x.${quote(name)}::${type === 'int8' ? 'int8' : 'int4'}`;
       return nullable ? `coalesce(${value}, 0)` : value;
     };
     const words = [
@@ -53,7 +53,7 @@ export class RecordHash {
     const nulls = inGroups([...small, ...large], BITS).map((group) =>
       list(
         group.flatMap(({ name, nullable }, bit) =>
-          nullable ? [`CASE WHEN ${quote(name)} IS NULL THEN ${2n ** BigInt(bit)}::int8 ELSE 0 END`] : [],
+          nullable ? [`CASE WHEN x.${quote(name)} IS NULL THEN ${2n ** BigInt(bit)}::int8 ELSE 0 END`] : [],
         ),
         ' | ',
       ),
@@ -61,8 +61,8 @@ export class RecordHash {
     const inputs = texts.map((_, i) => `coalesce(v${i}, z.nothing)`);
     if (printed.length > 0) inputs.push('coalesce(t, z.nothing)');
     this.values = [
-      ...texts.map(({ name }, i) => `${quote(name)} AS v${i}`),
-      ...(printed.length === 0 ? [] : [`ROW(${list(printed.map(({ name }) => quote(name)))})::text AS t`]),
+      ...texts.map(({ name }, i) => `x.${quote(name)} AS v${i}`),
+      ...(printed.length === 0 ? [] : [`ROW(${list(printed.map(({ name }) => `x.${quote(name)}`))})::text AS t`]),
       ...words.map((word, i) => `${word} AS w${i}`),
       ...nulls.flatMap((bits, i) => (bits === '' ? [] : [`${bits} AS n${i}`])),
     ];

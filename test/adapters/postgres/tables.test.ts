@@ -184,6 +184,10 @@ describePostgres('opening', () => {
     await expect(place.open({}, keys)).rejects.toThrow(/unique/);
     await expect(place.open({}, new KeySpec(['s'], ['s']))).rejects.toThrow(/unique/);
     await expect(place.open({}, new KeySpec(['n'], ['n']))).rejects.toThrow(/computed/);
+    // The rows of its heir show in it, with keys of its own.
+    await place.rows('CREATE TABLE parent (id text PRIMARY KEY); CREATE TABLE heir () INHERITS (parent)');
+    await expect(place.open({ table: 'parent' }, keys)).rejects.toThrow(/unique/);
+    await expect(place.open({ table: 'heir' }, keys)).rejects.toThrow(/unique/);
     await expect(place.open({ connection: 'mysql://x:sesame@y/z' }, keys)).rejects.not.toThrow(/sesame/);
   });
 
