@@ -83,7 +83,7 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
     });
   }
   const [dirt, { covered }] = await Promise.all([knownDirt(parts, positions), plane.status(migration)]);
-  const before = await openDivergences(parts, positions);
+  const before = (await differedOtherwise(parts)) ? NONE : await openDivergences(parts, positions);
   // Everything needs no position: that of each record costs as much as its digest.
   const compared = coversEveryUnit(document, positions) ? null : positions;
   const found = await verifyStores({
@@ -156,6 +156,16 @@ async function verifyOnce(parts: ControllerParts, options: VerificationOptions):
 }
 
 const PAGE = 500;
+/** As many verdicts are looked at for the last one of another mapping. */
+const RECENT = 50;
+const NONE: ReadonlyMap<number, number> = new Map();
+
+/** Whether the last verdict of another mapping found differences: that this one sees none does not end them. */
+async function differedOtherwise({ plane, migration, mapping }: ControllerParts): Promise<boolean> {
+  const recent = await plane.verifications(migration, { limit: RECENT });
+  const other = recent.find((row) => row.mapping !== mapping && row.verdict !== 'inconclusive');
+  return other?.verdict === 'divergent';
+}
 
 /** How often each divergence of some positions was seen, by its row. */
 async function openDivergences(

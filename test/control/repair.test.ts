@@ -139,6 +139,31 @@ describe('repair', () => {
     expect(await operations.plane.status('items')).toMatchObject({ divergences: 0 });
   });
 
+  test('what another mapping found different is not over because this one sees no difference', async () => {
+    await using service = await mirrored();
+    await service.cover();
+    const { controller, operations } = service;
+    const good = service.stored('new', 'ada', '1') as Entry;
+    plant(service, 'ada', () => ({ value: held('ada', 99) }));
+    await controller.verify(verify);
+    service.databases.new.load([good]);
+    const open = async () => (await operations.plane.status('items')).divergences;
+    /** A verdict of whoever has another compare rule, say. */
+    const ofAnother = async (verdict: 'consistent' | 'divergent' | 'inconclusive') => {
+      const [row] = await operations.plane.verifications('items', { limit: 1 });
+      const { reportKept: _, ...last } = row!;
+      await operations.plane.recordVerification({ ...last, id: 0, verdict, mapping: 'another' }, why, {});
+    };
+    for (const verdict of ['divergent', 'inconclusive'] as const) {
+      await ofAnother(verdict);
+      expect(await controller.verify(verify)).toMatchObject({ verdict: 'consistent' });
+      expect(await open()).toBe(1);
+    }
+    await ofAnother('consistent');
+    await controller.verify(verify);
+    expect(await open()).toBe(0);
+  });
+
   test('the store that leads a unit is the one that its divergent records are written from', {
     timeout: 240_000,
   }, async () => {
