@@ -119,7 +119,16 @@ export class Recheck {
       const keys = chunk.map(({ id }) => ({ id, key: keyFromId(id, this.#job.keys.fields) }));
       const [old, fresh] = await this.#read(keys);
       for (const [i, suspect] of chunk.entries()) {
-        const next = this.#judge(suspect, keys[i] as KeyRef, old[i], fresh[i], last);
+        const ref = keys[i] as KeyRef;
+        const hidden = {
+          old: this.#hides('old', suspect, ref, old[i]),
+          new: this.#hides('new', suspect, ref, fresh[i]),
+        };
+        if (hidden.old || hidden.new) {
+          this.#settleUnread(ref, old[i] ?? hidden.old, fresh[i] ?? hidden.new);
+          continue;
+        }
+        const next = this.#judge(suspect, ref, old[i], fresh[i], last);
         if (next !== null) left.push(next);
       }
     });
@@ -142,6 +151,24 @@ export class Recheck {
     const found = await Promise.all(reads);
     for (const side of found) this.#pages.learn(side.filter((entry) => entry !== undefined));
     return found as [(Entry | undefined)[], (Entry | undefined)[]];
+  }
+
+  /** What a scan met under a key that the store itself cannot be asked for: it is there still, as far as anybody can see. */
+  #hides(side: 'old' | 'new', suspect: Suspect, ref: KeyRef, read: Entry | undefined): Entry | undefined {
+    if (read !== undefined || suspect[side] === NO_RECORD) return undefined;
+    const unnamed = this.#job[side].check({ ...ref, stamp: null, value: null }) !== null;
+    return unnamed ? { ...ref, stamp: null, value: {} } : undefined;
+  }
+
+  /** No put by its key will ever mend it, and no other look says more. */
+  #settleUnread({ id, key }: KeyRef, old: Entry | undefined, fresh: Entry | undefined): void {
+    const { keys, authority, knownDirt, onSettled } = this.#job;
+    const unit = keys.unit(key);
+    const [lead, follower] = authority(unit) === 'old' ? [old, fresh] : [fresh, old];
+    const there = (entry: Entry | undefined): boolean => entry !== undefined && entry.value !== null;
+    const kind = !there(lead) ? 'extra' : there(follower) ? 'different' : 'missing';
+    const cause = kind === 'missing' ? (knownDirt?.(unit, id) ?? 'rejected') : 'written outside';
+    onSettled({ id, old, new: fresh, word: { word: kind, kind, cause, fields: [], ageMs: null, certain: true } });
   }
 
   #judge(

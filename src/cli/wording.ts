@@ -36,10 +36,14 @@ export function duration(ms: number): string {
 export const ago = (at: number, now: number = Date.now()): string =>
   now - at < 1_000 ? 'just now' : `${duration(now - at)} ago`;
 
+/** What JSON has no type for; what names no record is its canonical text. */
+const typed = ({ type, text }: { readonly type: string; readonly text: string }): string =>
+  type === 'other' ? text : `${type} ${text}`;
+
 /** A key for people: `userKey="ada", id=7`. */
 export const keyText = (key: KeyJson): string =>
   Object.entries(key)
-    .map(([field, part]) => `${field}=${typeof part === 'object' ? `${part.type} ${part.text}` : JSON.stringify(part)}`)
+    .map(([field, part]) => `${field}=${typeof part === 'object' ? typed(part) : JSON.stringify(part)}`)
     .map((part) => printable(clip(part)))
     .join(', ');
 

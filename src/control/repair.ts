@@ -4,10 +4,11 @@ import { covers, type Intervals, intervals, overlaps, type Range } from '../core
 import { keyFromJson } from '../core/key-json.ts';
 import { PageSize } from '../core/page-size.ts';
 import { otherSide, type Side } from '../core/stage.ts';
-import type { Entry, KeyRef } from '../core/store.ts';
+import type { Entry, KeyRef, Store } from '../core/store.ts';
 import { again, putNewer } from '../replay/put-newer.ts';
 import { Backfill } from './backfill.ts';
 import { type ControllerParts, connected } from './controller-parts.ts';
+import { isNamed, unnamedIn } from './named-key.ts';
 import type { Authorship } from './publish.ts';
 import { RepairPace } from './repair-pace.ts';
 import { type RestampSummary, restampDivergent } from './restamping.ts';
@@ -134,13 +135,26 @@ export class Repair {
     const single = { done: 0, mended: 0, refused: 0 };
     const pace = new RepairPace(this.#parts, options.alone !== true);
     const pages = new PageSize(PAGE);
+    let unnamed: Promise<ReadonlySet<string>> | null = null;
+    // It takes a scan of all, for which nobody holds writes.
+    const met = (source: Store): Promise<ReadonlySet<string>> => {
+      unnamed ??= unnamedIn(source, this.#parts.keys, options.signal);
+      return unnamed;
+    };
     for await (const rows of this.#dirt(target, within)) {
       ranges.push(...rangesOf(rows));
       const keys = rows.filter((row) => isSingle(row, scanned));
       if (keys.length > 0) {
         await this.#waitSource(target, keys, options.signal);
         const meets = ({ fromPosition: from, toPosition: to }: DirtRow): boolean => covers(scanned, [[from, to]]);
-        for await (const done of this.#replayKeys(target, keys, pages, pace, options.signal)) {
+        for await (const done of this.#replayKeys(
+          target,
+          keys,
+          pages,
+          pace,
+          options.alone === true ? null : met,
+          options.signal,
+        )) {
           metAgain += done.refused.filter(meets).length;
           total.applied += done.applied;
           total.cleared += done.cleared;
@@ -206,6 +220,7 @@ export class Repair {
     rows: readonly DirtRow[],
     pages: PageSize,
     pace: RepairPace,
+    met: ((source: Store) => Promise<ReadonlySet<string>>) | null,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<{ keys: number; applied: number; cleared: number; refused: readonly DirtRow[] }> {
     const { plane, migration, stores, keys, clock, random } = this.#parts;
@@ -236,7 +251,13 @@ export class Repair {
           return deadline;
         },
       });
-      const refused = new Set(result.rejected.map(({ entry }) => entry.id));
+      // A key that no call can name is not gone because the store does not find it.
+      let unnamed = part.filter((ref, i) => read[i] === undefined && !isNamed(keys, source, ref));
+      if (unnamed.length > 0 && met !== null) {
+        const there = await met(source);
+        unnamed = unnamed.filter(({ id }) => there.has(id));
+      }
+      const refused = new Set([...result.rejected.map(({ entry }) => entry.id), ...unnamed.map(({ id }) => id)]);
       const gone = part.flatMap(({ id }) => (refused.has(id) ? [] : (rowsOf.get(id) ?? []))).map(({ id }) => id);
       const cleared = gone.length === 0 ? 0 : await plane.clearDirt(migration, gone);
       const handled = part.reduce((sum, { id }) => sum + (rowsOf.get(id)?.length ?? 0), 0);

@@ -5,6 +5,7 @@ import { type KeyJson, keyFromJson } from '../core/key-json.ts';
 import { Ruleset } from '../core/ruleset.ts';
 import { again } from '../replay/put-newer.ts';
 import type { ControllerParts } from './controller-parts.ts';
+import { isNamed } from './named-key.ts';
 import type { RepairPace } from './repair-pace.ts';
 import type { DivergenceRow } from './storage.ts';
 
@@ -131,6 +132,7 @@ async function agrees(
   const [old, fresh] = await Promise.all(
     [stores.old, stores.new].map((target) => again({ ...parts, target }, () => target.get(id, key))),
   );
+  if (old === undefined && fresh === undefined && !isNamed(keys, stores.old, { id, key })) return false;
   const left = old?.value ?? null;
   const right = fresh?.value ?? null;
   if (left === null || right === null) return left === right;

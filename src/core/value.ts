@@ -36,6 +36,18 @@ export type KeyPart = string | number | bigint | boolean | Date | Uint8Array | B
 /** A key as callers pass it: its fields by name. */
 export type Key = { readonly [field: string]: KeyPart };
 
+/**
+ * What stands in a store where a part of a key should and names no record: null, nothing, a list, a Timestamp. A scan meets
+ * it; no call can ask for it. Only its canonical text is kept.
+ */
+export class NoName {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
 const DECIMAL = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,6}))?$/;
 
 /** An exact decimal number of any length, kept as text: what NUMERIC columns and DynamoDB numbers beyond 2^53 become. */
