@@ -6,7 +6,7 @@ import { type FieldDifference, maskDifference } from './compare.ts';
 import type { DivergenceKind } from './divergence.ts';
 import { keyFromId } from './key-text.ts';
 import type { Settled } from './recheck.ts';
-import { type Divergence, type Proof, type VerifyReport, WAIT_FOR_REPAIR } from './verify-report.ts';
+import { BY_PROOF, type Divergence, type Proof, type VerifyReport, WAIT_FOR_REPAIR } from './verify-report.ts';
 
 /** About what the values of listed divergences may take in memory. */
 const MOST_LISTED_BYTES = 32 * 1024 * 1024;
@@ -186,9 +186,7 @@ export class Tally {
     }
     if (proof?.refused != null) reasons.push(`not proven: a record could not be planted: ${proof.refused}`);
     if (this.#leftovers > 0 && !prove) {
-      reasons.push(
-        `${this.#leftovers} planted record(s) of a proof that was ended are left; another proof removes them`,
-      );
+      reasons.push(`${this.#leftovers} planted record(s) of a proof that was ended are left; ${BY_PROOF}`);
     }
     if (tookMs > ttlMs) reasons.push('it took longer than a verdict holds');
     if (dirty.ranges > 0) reasons.push(`${dirty.ranges} dirty range(s) ${WAIT_FOR_REPAIR}`);

@@ -62,6 +62,9 @@ export interface Proof {
 /** What is in the reasons that a repair does away with. */
 export const WAIT_FOR_REPAIR = 'wait for repair';
 
+/** In a reason that only another proof helps against. */
+export const BY_PROOF = 'another proof removes them';
+
 /** The outcome of a verification: plain data, except that keys and field values are as the stores hold them. */
 export interface VerifyReport {
   readonly migration: string;

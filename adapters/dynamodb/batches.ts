@@ -130,8 +130,13 @@ export class Batches {
       if (left.length === 0) return loose;
       if (left.length < open.length) attempt = 1;
       open = left;
+      if (!waits) {
+        // Nothing failed: it is no attempt.
+        attempt = 0;
+        continue;
+      }
       if (attempt >= this.#wire.maxAttempts) break;
-      if (waits) await this.#wire.pause(attempt);
+      await this.#wire.pause(attempt);
     }
     for (const { i } of open) outcomes[i] = failed === null ? EXPIRED : this.#fault(request, failed);
     return loose;

@@ -1,4 +1,4 @@
-import { access, constants, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { access, constants, lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { ReportDocument } from '../../verify/reports/report-document.ts';
 import { REPORT_FORMATS, type ReportFormat, writeReport } from '../../verify/reports/write-report.ts';
@@ -36,6 +36,7 @@ export class ReportFiles {
       await attempt(format, file, async () => {
         await makeFolder(dirname(file));
         await access(dirname(file), constants.W_OK);
+        await mustBeFile(format, file);
         await rm(file, { force: true });
       });
     }
@@ -77,6 +78,18 @@ function partOf(part: string): { readonly format: ReportFormat; readonly file: s
   throw new InvalidArgument(`--report cannot be "${part}"`, {
     expected: `form=file, the form one of ${REPORT_FORMATS.join(', ')}; or github alone`,
     ...(format === undefined ? didYouMean(name, REPORT_FORMATS) : {}),
+  });
+}
+
+/** What stands there is replaced: a device, a pipe or a link, as /dev/stdout is one, would be gone. */
+async function mustBeFile(format: ReportFormat, file: string): Promise<void> {
+  const there = await lstat(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  if (there === null || there.isFile()) return;
+  throw new InvalidArgument(`the ${format} report cannot be written to ${file}: it is no regular file`, {
+    expected: 'the name of a file, which a report before may have; no device, link or folder',
   });
 }
 

@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -104,4 +113,21 @@ test('a report that cannot be written leaves nothing behind', async () => {
   const write = new ReportFiles('html=a.html', path).write(document, new Notes(false));
   await expect(write).rejects.toThrow(/html report cannot be written/);
   expect(readdirSync(path)).toEqual(['a.html']);
+});
+
+test('what is no regular file is neither removed nor replaced', async () => {
+  const path = folder();
+  writeFileSync(join(path, 'target.md'), 'mine');
+  symlinkSync('target.md', join(path, 'link.md'));
+  symlinkSync('nowhere', join(path, 'dangling.md'));
+  mkdirSync(join(path, 'folder.md'));
+  for (const name of ['link.md', 'dangling.md', 'folder.md']) {
+    const files = new ReportFiles(`markdown=${name}`, path);
+    await expect(files.clear()).rejects.toThrow(/no regular file/);
+  }
+  // A device.
+  await expect(new ReportFiles('json=/dev/null', path).clear()).rejects.toThrow(/no regular file/);
+  expect(statSync('/dev/null').isFile()).toBe(false);
+  expect(readdirSync(path).sort()).toEqual(['dangling.md', 'folder.md', 'link.md', 'target.md']);
+  expect(readFileSync(join(path, 'link.md'), 'utf8')).toBe('mine');
 });

@@ -154,6 +154,10 @@ describe('reports', () => {
   });
 
   test.each([
+    [
+      '18 planted record(s) of a proof that was ended are left; another proof removes them',
+      'changeover verify events --prove',
+    ],
     ['2 dirty range(s) wait for repair', 'changeover repair events --dry-run: says what the next one would do'],
     ['3 record(s) kept changing while they were compared: verify again', 'changeover verify events'],
     ['the sample held no record: take a larger one', 'changeover verify events'],
@@ -166,7 +170,8 @@ describe('reports', () => {
     expect(steps(reason).slice(0, 2)).toEqual([`  ? ${reason}`, `  next      ${first}`]);
     // Whatever else there is, the next verification would find the same dirt.
     expect(steps(reason, '1 dirty range(s) wait for repair').at(-2)).toMatch(/^ +changeover repair events --reason/);
-    expect(steps(reason, '1 dirty range(s) wait for repair').at(-1)).toBe('            changeover verify events');
+    const last = first.endsWith('--prove') ? first : 'changeover verify events';
+    expect(steps(reason, '1 dirty range(s) wait for repair').at(-1)).toBe(`            ${last}`);
   });
 
   test('Markdown is short enough for the summary of a job, and says what it leaves out', () => {

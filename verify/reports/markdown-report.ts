@@ -21,6 +21,8 @@ const MOST_RECORDS = 50;
 const MOST_FIELDS = 5;
 const MOST_PATHS = 10;
 const LONGEST = 160;
+/** What says what to do is told to its end. */
+const LONGEST_ADVICE = 2_000;
 
 /** The report as Markdown, for pull requests, tickets and the summary of a job. */
 export function markdownReport(document: ReportDocument): string {
@@ -37,7 +39,8 @@ export function markdownReport(document: ReportDocument): string {
     `Revision ${document.revision}, mapping ${code(document.mappingHash)}, compared ${plain(scopeText(document))}. Took from ${utc(document.startedAt)} to ${utc(document.finishedAt)}; valid until **${utc(document.expiresAt)}**.`,
   ];
   if (document.proof !== undefined) lines.push('', `Proof: ${plain(proofText(document.proof))}.`);
-  if (reasons.length > 0) lines.push('', 'Not certain:', '', ...reasons.map((reason) => `- ${plain(reason)}`));
+  if (reasons.length > 0)
+    lines.push('', 'Not certain:', '', ...reasons.map((reason) => `- ${plain(reason, LONGEST_ADVICE)}`));
   const steps = nextSteps(document);
   if (steps.length > 0) lines.push('', 'What to do:', '', ...steps.map((step, i) => `${i + 1}. ${stepText(step)}`));
   if (summary.causes.length > 0) {
@@ -70,10 +73,10 @@ function divergenceTable({ divergences, counts, valuesShown }: ReportDocument): 
 }
 
 const stepText = ({ command, words }: Step): string =>
-  command === null ? plain(words) : `${code(command)} ${plain(words)}`.trimEnd();
+  command === null ? plain(words, LONGEST_ADVICE) : `${code(command)} ${plain(words, LONGEST_ADVICE)}`.trimEnd();
 
-const shortened = (text: string): string =>
-  text.length <= LONGEST ? text : `${text.slice(0, LONGEST).toWellFormed()}…`;
+const shortened = (text: string, longest = LONGEST): string =>
+  text.length <= longest ? text : `${text.slice(0, longest).toWellFormed()}…`;
 
 /**
  * Text of others as code within a cell: in code nothing is markup, a mention or a link, if the fence is longer than
@@ -88,8 +91,8 @@ function code(text: string): string {
 }
 
 /** Text that stays within its line and is no markup. */
-const plain = (text: string): string =>
-  printable(shortened(text))
+const plain = (text: string, longest = LONGEST): string =>
+  printable(shortened(text, longest))
     .replace(/&/g, '&amp;')
     .replace(/</g, '&lt;')
     .replace(/[\\|`*_[\]#~]/g, '\\$&');

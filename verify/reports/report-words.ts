@@ -1,6 +1,6 @@
 import { describePositions } from '../../src/core/dial.ts';
 import type { DivergenceCause } from '../divergence.ts';
-import { type Proof, type Verdict, WAIT_FOR_REPAIR } from '../verify-report.ts';
+import { BY_PROOF, type Proof, type Verdict, WAIT_FOR_REPAIR } from '../verify-report.ts';
 import type { DivergenceLine, ReportDocument } from './report-document.ts';
 
 /** The counts of a report in the order in which they are shown. */
@@ -54,7 +54,7 @@ export interface Step {
 }
 
 /** What to do about a report, the first thing first. */
-export function nextSteps({ migration, verdict, summary, counts, reasons }: ReportDocument): readonly Step[] {
+export function nextSteps({ migration, verdict, summary, counts, reasons, proof }: ReportDocument): readonly Step[] {
   if (verdict === 'consistent') return [];
   const steps = summary.causes.flatMap(({ cause, count }): Step[] => {
     const advice = cause === null ? undefined : ADVICE[cause];
@@ -70,8 +70,13 @@ export function nextSteps({ migration, verdict, summary, counts, reasons }: Repo
   }
   // What is not printed is remembered all the same, as far as it was looked at.
   const more = KIND_NAMES.reduce((sum, kind) => sum + counts[kind], 0) > summary.listed;
+  // Without a proof nobody would see again that a proof missed something, nor would its records be removed.
+  const prove = proof !== undefined || reasons.some((reason) => reason.includes(BY_PROOF)) ? ' --prove' : '';
   steps.push(
-    command(`verify ${migration}`, more ? 'more diverge than one repair writes again: repair and verify in turn' : ''),
+    command(
+      `verify ${migration}${prove}`,
+      more ? 'more diverge than one repair writes again: repair and verify in turn' : '',
+    ),
   );
   return steps;
 }

@@ -209,6 +209,18 @@ describe.each(WAYS)('inserts by $inserts', ({ inserts, operation, failing: faili
         expect(t.proxy.count(operation)).toBe(3);
       });
 
+      it.runIf(whole)(
+        'keeps no others of its transaction from being put, though each request is sent but once',
+        async () => {
+          const store = await fresh({ maxAttempts: 1 });
+          const batch = entries(30);
+          for (const there of batch.slice(3, 6)) await store.putIfNewer(there, later(store));
+          const outcomes = await put(store, batch);
+          const same = { kind: 'applied', previous: 'same' };
+          expect(outcomes).toEqual(batch.map((_, i) => (i >= 3 && i < 6 ? same : APPLIED)));
+        },
+      );
+
       it('inside the server leaves unknown what became of it', async () => {
         const store = await fresh();
         failing({ e3: 'InternalServerError', e4: 'SomethingNew' });
