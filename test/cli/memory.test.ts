@@ -48,7 +48,7 @@ test.skipIf(process.platform === 'win32')(
   async () => {
     const script = join(import.meta.dirname, '../../bench/replay-memory.ts');
     const [few, many] = await Promise.all(
-      [150_000, 900_000].map(async (records) => {
+      [300_000, 2_400_000].map(async (records) => {
         // As the command line runs it.
         const args = [LEAN, '--heap-growing-percent=20', script, String(records)];
         const env = { ...process.env, MALLOC_ARENA_MAX: '1' };

@@ -142,6 +142,8 @@ describe.skipIf(testServer('mongodb').missing !== undefined)('records of the old
     expect(await controller.backfill(WHY)).toMatchObject({ applied: 2, rejected: many });
     for (const repaired of [false, true]) {
       if (repaired) expect(await controller.repair(WHY)).toMatchObject({ cleared: 0, rejected: { new: many } });
+      // No repair ends a difference that it cannot look at.
+      expect(await operations.plane.status('items')).toMatchObject({ divergences: repaired ? many : 0 });
       const report = await controller.verify({ ...WHY, recheckMs: [] });
       expect(report).toMatchObject({
         verdict: 'divergent',
