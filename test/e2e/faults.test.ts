@@ -1,43 +1,33 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { audit } from '../../src/cli/demo/audit.ts';
-import type { Experience } from '../../src/cli/demo/latency.ts';
 import { NOBODY } from '../../src/core/dial.ts';
 import { OwnDynamoDb } from '../support/own-dynamodb.ts';
 import { testServer } from '../support/servers.ts';
 import { dynamodbPlace, mongodbPlace } from './document-places.ts';
-import { finalRecords, Pair } from './pair.ts';
+import { failuresOf, finalRecords, Pair } from './pair.ts';
 
 const { missing } = testServer('mongodb');
 const HANG_MS = 3_000;
 /** How long a store that does not answer is waited for. */
 const TIMEOUT_MS = 1_500;
-const PATIENT_MS = 8_000;
-
-/** A call that came at the wrong moment and wrote nothing; two updates of one event may meet at any time. */
-const PASSING: ReadonlySet<string> = new Set(['HANDOVER_IN_PROGRESS', 'VERSION_CONFLICT']);
-
-const failed = (errors: Experience['errors']): readonly string[] =>
-  Object.keys(errors).filter((code) => !PASSING.has(code));
-
-const failures = async (pair: Pair): Promise<readonly string[]> => failed(await pair.failures());
 
 /**
  * Enough calls were answered while a store stands still, for which a busy machine is given time; and most of them much
  * sooner than one that waits for that store. Says which failed.
  */
 async function served(pair: Pair): Promise<readonly string[]> {
-  const codes = new Set<string>();
+  const failures = new Set<string>();
   let calls = 0;
   for (let look = 0; look < 20 && calls <= 20; look += 1) {
     await pause(HANG_MS);
     const met = await pair.experience();
     calls += met.calls;
     if (met.calls > 0) expect(met.p50Ms).toBeLessThan(TIMEOUT_MS);
-    for (const code of failed(met.errors)) codes.add(code);
+    for (const failure of failuresOf(met)) failures.add(failure);
   }
   expect(calls).toBeGreaterThan(20);
-  return [...codes];
+  return [...failures];
 }
 
 test.skipIf(missing !== undefined)(
@@ -50,8 +40,6 @@ test.skipIf(missing !== undefined)(
       settings: {
         // Short, so that hangs outlive them.
         mirrorTimeoutMs: TIMEOUT_MS,
-        // Long enough for a store that leads on a machine that is busy, until one is to hang.
-        putTimeoutMs: PATIENT_MS,
         // Mirrors to MongoDB are slow here only because the machine is busy; given up, they are unseen in an emergency.
         acknowledgeGraceMs: 1_500,
         // Slow enough to be killed in the middle.
@@ -69,7 +57,7 @@ test.skipIf(missing !== undefined)(
     server.goOn();
     await server.kill();
     await server.start();
-    expect(await failures(pair)).toEqual([]);
+    expect(await pair.failures()).toEqual([]);
     await pair.killService(0);
 
     const { before, summary } = await pair.backfillKilledOnce();
@@ -78,7 +66,7 @@ test.skipIf(missing !== undefined)(
     await pair.change({ replayRate: null });
     await pair.drain();
     expect(await pair.verify()).toMatchObject({ verdict: 'consistent' });
-    expect(await failures(pair)).toEqual([]);
+    expect(await pair.failures()).toEqual([]);
 
     await pair.set('shadow-read', 100);
     await pair.compared();

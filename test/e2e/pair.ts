@@ -45,13 +45,18 @@ const LOOK_MS = 25;
 const STOPS_MS = 10;
 const RECHECK_MS = [50, 150, 300] as const;
 
+/** Answers that promise that nothing was written, for a call that came at the wrong moment. */
+const PASSING: ReadonlySet<string> = new Set(['HANDOVER_IN_PROGRESS', 'VERSION_CONFLICT']);
+
+/** No call fails because the machine, or its disk, stands still for seconds. */
+const PATIENT = { putTimeoutMs: 30_000, operationTimeoutMs: 60_000 } as const;
+
 export interface PairOptions {
   /** Of each service. @default 50 */
   readonly operationsPerSecond?: number;
   readonly settings?: Partial<Settings>;
 }
 
-/** What callers met since the last look. */
 /** A service and where it writes down what it does. */
 interface Running {
   readonly child: Child;
@@ -146,9 +151,9 @@ export class Pair {
     await Promise.all(this.#services.map(({ child }) => child.kill()));
   }
 
-  /** Codes of the calls that failed since the last look. */
-  async failures(): Promise<Readonly<Record<string, number>>> {
-    return (await this.experience()).errors;
+  /** What callers were told since the last look, where it was more than that they came at a wrong moment. */
+  async failures(): Promise<readonly string[]> {
+    return failuresOf(await this.experience());
   }
 
   /** What callers met since the last look. */
@@ -160,7 +165,7 @@ export class Pair {
   async prepare(): Promise<void> {
     await this.#control.prepare(MIGRATION);
     this.#controller = await this.#control.migration(MIGRATION);
-    await this.change({ noOutsideWriters: true, ...this.#options.settings });
+    await this.change({ noOutsideWriters: true, ...PATIENT, ...this.#options.settings });
     await this.#acceptRisks();
   }
 
@@ -342,6 +347,9 @@ export class Pair {
     }
   }
 }
+
+export const failuresOf = ({ errors }: Experience): readonly string[] =>
+  Object.entries(errors).flatMap(([code, { message }]) => (PASSING.has(code) ? [] : [`${code}: ${message}`]));
 
 const specOf = (folder: string, places: { readonly old: Place; readonly new: Place }): PairSpec => ({
   control: join(folder, 'control.db'),

@@ -6,6 +6,7 @@ import { FleetTimeout, GatesRefused, HandoverInProgress } from '../../core/error
 import type { Settings } from '../../core/settings.ts';
 import type { Control } from '../../service/control.ts';
 import { MIGRATION } from './demo-config.ts';
+import { failedText } from './latency.ts';
 import { count, duration, type Narrator, plural } from './narrator.ts';
 import type { Workplace } from './workplace.ts';
 
@@ -271,10 +272,10 @@ export class Operator {
   }
 
   async #tellHandover({ pauseMs }: MoveResult): Promise<void> {
-    const { slowestMs, failed } = await this.#workplace.experience();
+    const met = await this.#workplace.experience();
     this.#pausesMs.push(pauseMs ?? 0);
     this.#narrator.say(
-      `writes paused ${duration(pauseMs ?? 0)}, slowest call ${duration(slowestMs)}${failed === 0 ? '' : `, ${count(failed)} failed`}`,
+      `writes paused ${duration(pauseMs ?? 0)}, slowest call ${duration(met.slowestMs)}${met.failed === 0 ? '' : `, ${failedText(met)}`}`,
     );
   }
 }

@@ -14,8 +14,15 @@ import { hostMicros, type Journal, keyText, type WriteKind } from './journal.ts'
 /** What callers met since the last look. */
 export interface TrafficSample {
   readonly latenciesMs: readonly number[];
-  /** Codes of failed calls; `ALREADY_EXISTS` is an answer and no failure. */
-  readonly errors: Readonly<Record<string, number>>;
+  /** Failed calls by their code; `ALREADY_EXISTS` is an answer and no failure. */
+  readonly errors: Readonly<Record<string, FailedCalls>>;
+}
+
+/** Calls that failed with one code. */
+export interface FailedCalls {
+  readonly times: number;
+  /** What the first of them was told. */
+  readonly message: string;
 }
 
 export interface TrafficOptions {
@@ -53,7 +60,7 @@ export class Traffic {
   #writes = 0;
   #stopped = false;
   #latenciesMs: number[] = [];
-  #errors: Record<string, number> = {};
+  #errors: Record<string, FailedCalls> = {};
 
   constructor(options: TrafficOptions) {
     this.#options = options;
@@ -207,7 +214,8 @@ export class Traffic {
 
   #count(error: unknown): string {
     const code = error instanceof ChangeoverError ? error.code : 'UNEXPECTED';
-    this.#errors[code] = (this.#errors[code] ?? 0) + 1;
+    const { times, message } = this.#errors[code] ?? { times: 0, message: String(error) };
+    this.#errors[code] = { times: times + 1, message };
     return code;
   }
 }

@@ -5,7 +5,7 @@ import { FAULT_SHARE, type FaultTally, MIGRATION } from './demo-config.ts';
 import { SHARED_KEYS } from './events.ts';
 import type { Expectations } from './expectations.ts';
 import { hostMicros } from './journal.ts';
-import type { Experience } from './latency.ts';
+import { type Experience, failedText } from './latency.ts';
 import { count, duration, type Narrator, plural } from './narrator.ts';
 import type { Operator } from './operator.ts';
 import { SEEDS, SERVICES, type Workplace } from './workplace.ts';
@@ -85,8 +85,11 @@ async function canariesFirst({ narrator, operator, expectations, workplace }: Wa
   await operator.shadowRead('canary');
   await operator.when('canaries are compared', ({ shadow }) => shadow.compared >= CANARIES);
   await operator.cutover('canary');
-  const { calls, failed } = await workplace.experienceOfNext(WINDOW_CALLS / 2);
-  expectations.check(failed === 0, `the new store serves the canaries: ${plural(calls, 'call')}, ${failed} failed`);
+  const met = await workplace.experienceOfNext(WINDOW_CALLS / 2);
+  expectations.check(
+    met.failed === 0,
+    `the new store serves the canaries: ${plural(met.calls, 'call')}, ${failedText(met)}`,
+  );
   await operator.rollback();
   await operator.shadowRead(0);
 }
@@ -98,8 +101,8 @@ async function dualWriteWithFault({ narrator, operator, workplace }: WalkParts):
     `A new release turns events into items, and adds hello: "joe" to ${FAULT_SHARE * 100} % of them. Nobody knows.`,
   );
   for (const share of [10, 50, 100]) await operator.dualWrite(share);
-  const { calls, p99Ms, failed } = await workplace.experienceOfNext(WINDOW_CALLS);
-  narrator.say(`callers: ${plural(calls, 'call')}, ${failed} failed, p99 ${duration(p99Ms)}`);
+  const met = await workplace.experienceOfNext(WINDOW_CALLS);
+  narrator.say(`callers: ${plural(met.calls, 'call')}, ${failedText(met)}, p99 ${duration(met.p99Ms)}`);
 }
 
 /** How many records shadow reads found corrupted. */
@@ -200,7 +203,7 @@ async function hanging(parts: WalkParts): Promise<WalkResult['hang']> {
   }
   expectations.check(
     hang.during.failed === 0 && !hang.noticed,
-    `nobody noticed: ${hang.during.failed} calls failed, p99 was ${hang.ratio.toFixed(2)} times that before`,
+    `nobody noticed: of ${plural(hang.during.calls, 'call')} ${failedText(hang.during)}, p99 was ${hang.ratio.toFixed(2)} times that before`,
   );
   return hang;
 }
@@ -263,7 +266,7 @@ async function retire({ narrator, operator, workplace }: WalkParts): Promise<Wal
   const from = hostMicros();
   await operator.retireOld();
   const to = hostMicros();
-  const { failed, calls } = await workplace.experienceOfNext(WINDOW_CALLS);
-  narrator.say(`${plural(calls, 'call')} on the new store alone, ${failed} failed`);
+  const met = await workplace.experienceOfNext(WINDOW_CALLS);
+  narrator.say(`${plural(met.calls, 'call')} on the new store alone, ${failedText(met)}`);
   return { from, to };
 }
