@@ -131,16 +131,18 @@ export function replayLines({ replay }: Pick<MigrationStatus, 'replay'>): readon
   ];
 }
 
-function verifiedText({ verification }: MigrationStatus): string {
+/** The newest verdict, what alone it is about, and for how long it holds. */
+export function verifiedText({ verification }: Pick<MigrationStatus, 'verification'>): string {
   if (verification === null) return 'never';
-  const { verdict, revision, finishedAt, expiresAt, outdated } = verification;
+  const { verdict, revision, finishedAt, expiresAt, outdated, only } = verification;
   const left = expiresAt - Date.now();
   const valid = outdated
     ? 'dual-write was raised since'
     : left > 0
       ? `valid for ${duration(left)}`
       : `expired ${ago(expiresAt)}`;
-  return `${verdict} ${ago(finishedAt)} at revision ${revision}, ${valid}`;
+  const about = only === null ? '' : `, only ${only}`;
+  return `${verdict} ${ago(finishedAt)} at revision ${revision}${about}, ${valid}`;
 }
 
 /** What is not as it is by default. */

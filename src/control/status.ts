@@ -1,6 +1,6 @@
 import { BUCKETS } from '../core/bucket.ts';
-import { type DialValue, dialValue } from '../core/dial.ts';
-import { type Intervals, intersect, size } from '../core/intervals.ts';
+import { below, type DialValue, describePositions, dialValue } from '../core/dial.ts';
+import { type Intervals, intersect, size, subtract } from '../core/intervals.ts';
 import type { RampPlan } from '../core/ramp.ts';
 import type { Handover, Stamping } from '../core/ruleset.ts';
 import { type Side, type Stage, stageOf } from '../core/stage.ts';
@@ -11,6 +11,7 @@ import { unfinishedRamps } from './ramps.ts';
 import { easedOf, leftMs } from './replay-progress.ts';
 import type { ReplayPartitionRow, ReplayRow } from './replay-row.ts';
 import type { MigrationRow, Transaction, VerificationRow } from './storage.ts';
+import type { RememberedReport } from './verified.ts';
 
 /** `changeover status --json`: the shape that scripts rely on. */
 export interface MigrationStatus {
@@ -46,6 +47,8 @@ export interface MigrationStatus {
 export interface VerificationStatus extends Pick<VerificationRow, 'verdict' | 'revision' | 'finishedAt' | 'expiresAt'> {
   /** Dual-write was raised since: gates take it no more. */
   readonly outdated: boolean;
+  /** What alone it is about, in words, such as `a sample of 1 % of the units`; null for all that dual-write mirrors. */
+  readonly only: string | null;
 }
 
 export interface ReplayStatus {
@@ -157,10 +160,18 @@ export async function statusesOf(
               finishedAt: verification.finishedAt,
               expiresAt: verification.expiresAt,
               outdated: verification.revision < row.mirrorOnRevision,
+              only: onlyOf(verification, below(dials.dualWrite)),
             },
     });
   }
   return statuses;
+}
+
+function onlyOf({ positions, report }: VerificationRow, mirrored: Intervals): string | null {
+  const { unit, sample } = (report ?? {}) as Partial<RememberedReport>;
+  if (unit !== undefined) return 'one unit';
+  if (sample !== undefined) return `a sample of ${Number((sample * 100).toPrecision(3))} % of the units`;
+  return subtract(mirrored, positions).length === 0 ? null : describePositions(positions);
 }
 
 const rampStatus = (row: RampRow | undefined): RampStatus | null =>

@@ -6,7 +6,7 @@ import { nearest } from '../../src/cli/nearest.ts';
 import { nextStep } from '../../src/cli/next-step.ts';
 import { SETTING_MEANING } from '../../src/cli/setting-meaning.ts';
 import { parseSetting, SETTINGS, settingForm } from '../../src/cli/setting-value.ts';
-import { replayLines } from '../../src/cli/status-text.ts';
+import { replayLines, verifiedText } from '../../src/cli/status-text.ts';
 import { parseUnit } from '../../src/cli/unit-text.ts';
 import { duration, keyText, printable, share, table } from '../../src/cli/wording.ts';
 import type { MigrationStatus } from '../../src/control/status.ts';
@@ -135,6 +135,7 @@ describe('the next step', () => {
     finishedAt: 0,
     expiresAt: 1_000,
     outdated: false,
+    only: null,
   } as const;
   const dials = (
     dualWrite: MigrationStatus['dials']['dualWrite'],
@@ -183,6 +184,15 @@ describe('the next step', () => {
     expect(held).toContain('a partition failed and is tried again: no answer');
     expect(held.join()).not.toContain('eased');
     expect(replayLines({ replay: null })).toEqual(['none running']);
+  });
+
+  test('of the newest verdict: what alone it is about, and that it holds no more', () => {
+    const hour = { ...verification, finishedAt: Date.now(), expiresAt: Date.now() + 3_600_500 };
+    const text = (changes: object): string => verifiedText({ verification: { ...hour, ...changes } });
+    expect(text({})).toMatch(/^consistent \S.* at revision 7, valid for 60 min$/);
+    const part = { only: 'a sample of 5 % of the units', expiresAt: 0 };
+    expect(text(part)).toMatch(/^consistent .* at revision 7, only a sample of 5 % of the units, expired /);
+    expect(verifiedText({ verification: null })).toBe('never');
   });
 
   test.each<[Partial<MigrationStatus>, string]>([

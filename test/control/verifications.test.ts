@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { VerificationOptions } from '../../src/control/verification.ts';
+import { describePositions } from '../../src/core/dial.ts';
 import { Busy, InvalidArgument } from '../../src/core/errors.ts';
 import { Ruleset } from '../../src/core/ruleset.ts';
 import { plantedStamp } from '../../verify/planted.ts';
@@ -289,6 +290,21 @@ test('a verdict that gates take no more is outdated wherever it is shown', async
   await service.controller.backfill(WHY);
   await verify();
   expect([await outdated(), (await gate())[0]]).toEqual([false, true]);
+});
+
+test('a verdict that is about a part is shown with that part', async () => {
+  const only = async () => (await service.operations.plane.status('items')).verification?.only;
+  await service.cover(100_001);
+  await verify();
+  expect(await only()).toBeNull();
+  await verify({ unit: { user: 'u3' } });
+  expect(await only()).toBe('one unit');
+  await verify({ sample: 0.125 });
+  expect(await only()).toBe('a sample of 12.5 % of the units');
+  await verify({ positions: [[-1, 4_000]] });
+  expect(await only()).toBe(describePositions([[-1, 4_000]]));
+  await verify({ positions: [[-1, 100_001]] });
+  expect(await only()).toBeNull();
 });
 
 test('what no backfill has brought yet is told as that, and nothing else', async () => {

@@ -62,13 +62,21 @@ function shadowFigure({ shadow: { compared, divergent } }: MigrationOverview): F
 
 function verificationFigure({ verification }: MigrationOverview): Figure {
   if (verification === null) return { name: 'Verification', value: 'never', note: 'nothing is proven yet', ...UNKNOWN };
-  const { verdict, outdated, expiresAt } = verification;
+  const { verdict, outdated, expiresAt, only } = verification;
   const left = expiresAt - now.value;
   return {
     name: 'Verification',
     value: verdict,
-    note: outdated ? 'dual-write was raised since' : left > 0 ? `expires in ${duration(left)}` : 'expired',
-    ...(verdict === 'divergent' ? BAD : verdict === 'inconclusive' || outdated || left <= 0 ? LOOK : GOOD),
+    note: outdated
+      ? 'dual-write was raised since'
+      : left > 0
+        ? `${only === null ? '' : `only ${only}; `}expires in ${duration(left)}`
+        : 'expired',
+    ...(verdict === 'divergent'
+      ? BAD
+      : verdict === 'inconclusive' || outdated || only !== null || left <= 0
+        ? LOOK
+        : GOOD),
   };
 }
 
