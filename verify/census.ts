@@ -76,6 +76,8 @@ export class Census {
   readonly #blames = new Map<string, Blame>();
   #sampled = 0;
   #unreadable: { count: number; readonly message: string } | null = null;
+  /** Nothing behind what could not be read was left out. */
+  #whole = true;
 
   constructor(parts: CensusRules) {
     this.#parts = parts;
@@ -91,6 +93,10 @@ export class Census {
   add(entry: Entry): void {
     if (entry.value === null) return;
     this.#sampled += 1;
+    if (entry.unreadable !== undefined) {
+      this.#meet(entry.unreadable);
+      return;
+    }
     const there = this.#through('new', entry);
     // What the new store would hold is what is mirrored back.
     if (there !== null) this.#through('old', there === entry.value ? entry : { ...entry, value: there });
@@ -98,6 +104,11 @@ export class Census {
 
   /** A part of the old store could not be read. */
   unreadable(error: InvalidRecord): void {
+    this.#whole = false;
+    this.#meet(error);
+  }
+
+  #meet(error: InvalidRecord): void {
     const { message, remedy } = error;
     this.#unreadable ??= { count: 0, message: remedy === undefined ? message : `${message}; ${remedy}` };
     this.#unreadable.count += 1;
@@ -107,7 +118,7 @@ export class Census {
     const { clock } = this.#parts;
     return {
       sampled: this.#sampled,
-      exhaustive: exhaustive && this.#unreadable === null,
+      exhaustive: exhaustive && this.#whole,
       unreadable: this.#unreadable,
       toNew: this.#losses.new.report(showValues),
       toOld: this.#losses.old.report(showValues),

@@ -38,6 +38,9 @@ const MOST_ALTERATIONS = 12;
 const UNALTERABLE = 2;
 
 /** Why a record cannot be planted, for the report. */
+const isPattern = ({ value, stamp, unreadable }: Entry): boolean =>
+  value !== null && unreadable === undefined && !isPlanted(stamp);
+
 class Refused {
   readonly why: string;
   /** It will be so for every other one. */
@@ -123,7 +126,7 @@ export class Planting {
         for (const partition of await store.partitions(1)) {
           for await (const page of fittingPages(store, partition, pages, { pageSize: 50, signal: this.#job.signal })) {
             for (const entry of page.entries) {
-              if (entry.value !== null && !isPlanted(entry.stamp)) best.push({ entry, rank: this.#rank(entry) });
+              if (isPattern(entry)) best.push({ entry, rank: this.#rank(entry) });
             }
             best = best.sort((a, b) => a.rank - b.rank).slice(0, PLANTED_EACH);
             seen += page.entries.length;

@@ -1,6 +1,6 @@
 import { InvalidRecord } from '../../src/core/errors.ts';
 import { type Stamp, stampFromBytes, stampToBytes } from '../../src/core/stamp.ts';
-import { type Entry, identityCodec, type Rejection, type StoreContext } from '../../src/core/store.ts';
+import { decoded, type Entry, identityCodec, type Rejection, type StoreContext } from '../../src/core/store.ts';
 import { cloneValue, Decimal, type StoredRecord, type Value } from '../../src/core/value.ts';
 import { type Attribute, type Item, type KeyType, setOwn, tagNode } from './attribute.ts';
 import type { Bson } from './bson-attribute.ts';
@@ -220,6 +220,7 @@ export class ItemLayout {
       const tag = tags !== undefined && Object.hasOwn(tags, attribute) ? tags[attribute] : undefined;
       setOwn(record, field, unmarshal(item[attribute] as Attribute, tag, this.#bson));
     }
-    return { id, key, stamp, value: this.#context.codec.decode(record) };
+    const { codec } = this.#context;
+    return codec === identityCodec ? { id, key, stamp, value: record } : { id, key, stamp, ...decoded(codec, record) };
   }
 }

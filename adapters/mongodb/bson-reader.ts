@@ -1,20 +1,11 @@
 import type * as Driver from 'mongodb';
-import { Decimal, type StoredRecord, type Value } from '../../src/core/value.ts';
+import { Decimal, type StoredRecord, Unreadable, type Value } from '../../src/core/value.ts';
 
 /** The driver, loaded when a store is made. */
 export type DriverModule = typeof Driver;
 
 /** A document as the server sent it. */
 export type RawDocument = Uint8Array;
-
-/** Stands for a stored value that no JavaScript value can tell, so that whoever copies it refuses it by name. */
-export class UnreadableValue {
-  readonly reason: string;
-
-  constructor(reason: string) {
-    this.reason = reason;
-  }
-}
 
 /** What a document becomes: a record's values, or the driver's objects that write the very same bytes. */
 interface Target {
@@ -26,9 +17,12 @@ interface Target {
   bytes(value: Uint8Array): unknown;
   date(ms: bigint): unknown;
   decimal(bytes: Uint8Array): unknown;
+  /** What no value of JavaScript can tell. */
+  unreadable(what: string, held: string): unknown;
 }
 
 const MOST_MS = 8_640_000_000_000_000n;
+const isDate = (ms: bigint): boolean => ms >= -MOST_MS && ms <= MOST_MS;
 const MOST_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 const UUID_TYPE = 4;
 const UUID_BYTES = 16;
@@ -53,6 +47,8 @@ export class BsonReader {
   readonly #driver: DriverModule;
   readonly #values: Target;
   readonly #exact: Target;
+  /** What the record that was read last holds and no value can tell; null where all is told. */
+  unreadable: string | null = null;
 
   constructor(driver: DriverModule, int64: 'bigint' | 'number') {
     this.#driver = driver;
@@ -62,11 +58,15 @@ export class BsonReader {
       number: (value) => value,
       long: (value) => (int64 === 'number' && value >= -MOST_SAFE && value <= MOST_SAFE ? Number(value) : value),
       bytes: (value) => value,
-      date: (ms) => (ms < -MOST_MS || ms > MOST_MS ? new UnreadableValue('a date out of range') : new Date(Number(ms))),
+      date: (ms) => (isDate(ms) ? new Date(Number(ms)) : this.#values.unreadable('a date out of range', `${ms} ms`)),
       decimal: (bytes) => {
         const decimal = new driver.Decimal128(bytes);
         const text = decimal.toString();
         return /^-?\d/.test(text) ? new Decimal(text) : driver.Decimal128.fromString(text);
+      },
+      unreadable: (what, held) => {
+        this.unreadable ??= what;
+        return new Unreadable(held);
       },
     };
     this.#exact = {
@@ -75,13 +75,15 @@ export class BsonReader {
       number: (value, isInteger) => (isInteger ? new driver.Int32(value) : new driver.Double(value)),
       long: (value) => driver.Long.fromBigInt(value),
       bytes: (value) => new driver.Binary(value, 0),
-      date: (ms) => (ms < -MOST_MS || ms > MOST_MS ? new UnreadableValue('a date out of range') : new Date(Number(ms))),
+      date: (ms) => (isDate(ms) ? new Date(Number(ms)) : this.#exact.unreadable('a date out of range', `${ms} ms`)),
       decimal: (bytes) => new driver.Decimal128(bytes),
+      unreadable: (_what, held) => new Unreadable(held),
     };
   }
 
   /** A document as values. Shares no bytes with `raw`. */
   record(raw: RawDocument): StoredRecord {
+    this.unreadable = null;
     return new Cursor(raw, this.#driver, this.#values).document() as StoredRecord;
   }
 
@@ -182,7 +184,7 @@ class Cursor {
     return new Uint8Array(this.#bytes.subarray(from, from + length));
   }
 
-  #text(): string | UnreadableValue {
+  #text(): unknown {
     const length = this.#int();
     const from = this.#at;
     const bytes = this.#bytes;
@@ -192,7 +194,7 @@ class Cursor {
     if (!text.includes(REPLACEMENT) || Buffer.from(text).equals(bytes.subarray(from, end))) {
       return text;
     }
-    return new UnreadableValue('text that is not UTF-8');
+    return this.#target.unreadable('text that is not UTF-8', bytes.toString('hex', from, end));
   }
 
   #binary(): unknown {

@@ -1,9 +1,19 @@
 import { isBson } from '../../src/core/bson.ts';
 import { equalValues } from '../../src/core/canonical.ts';
 import { InvalidRecord } from '../../src/core/errors.ts';
+import { shortId } from '../../src/core/short-id.ts';
 import { type Stamp, stampFromBytes, stampToBytes } from '../../src/core/stamp.ts';
-import { type Entry, identityCodec, type Rejection, type StoreContext } from '../../src/core/store.ts';
-import { cloneValue, Decimal, type Key, type KeyPart, type StoredRecord, type Value } from '../../src/core/value.ts';
+import { decoded, type Entry, identityCodec, type Rejection, type StoreContext } from '../../src/core/store.ts';
+import {
+  cloneValue,
+  Decimal,
+  isPlainObject,
+  type Key,
+  type KeyPart,
+  type StoredRecord,
+  Unreadable,
+  type Value,
+} from '../../src/core/value.ts';
 import { BsonReader, type DriverModule, fieldOf, type RawDocument, setOwn } from './bson-reader.ts';
 import { FieldPlaces } from './field-places.ts';
 import { mustBeName, NativeWriter, withField } from './native.ts';
@@ -303,18 +313,18 @@ export class DocumentLayout {
     const id = this.#context.keys.id(key);
     if (fieldOf(document, this.#options.reserved.tombstone) === true) return { id, key, stamp, value: null };
     if (stampsOnly) return { id, key, stamp, value: key };
+    let unreadable = this.reader.unreadable === null ? null : unreadableIn(document, id, this.reader.unreadable);
     const record: { [field: string]: Value } = { ...key };
     for (const field of Object.keys(document)) {
       if (this.#hidden.has(field)) continue;
       if (!Object.hasOwn(key, field)) setOwn(record, field, document[field]);
       else if (!this.besideFields.includes(field) && !equalValues(document[field], key[field])) {
-        throw new InvalidRecord(`a document has a field "${field}" that is not what its _id says`, {
-          expected: `documents whose _id is "${field}"`,
-          remedy: 'map another field of the key to the _id',
-        });
+        unreadable ??= notOfId(field, id);
       }
     }
-    return { id, key, stamp, value: this.#context.codec.decode(record) };
+    if (unreadable !== null) return { id, key, stamp, value: record, unreadable };
+    const { codec } = this.#context;
+    return codec === identityCodec ? { id, key, stamp, value: record } : { id, key, stamp, ...decoded(codec, record) };
   }
 
   /** The key that a document has; parts that no key of ours could be stay what they are, so that they are seen. */
@@ -335,3 +345,23 @@ export class DocumentLayout {
     return key;
   }
 }
+
+function unreadableIn(document: StoredRecord, id: string, what: string): InvalidRecord {
+  const field = Object.keys(document).find((name) => isUnreadable(document[name])) ?? '';
+  return new InvalidRecord(`the field "${field}" of the document ${shortId(id)} holds ${what}`, {
+    expected: 'what a value of JavaScript can tell',
+    remedy: 'mend the document',
+    details: { field, id },
+  });
+}
+
+const isUnreadable = (value: unknown): boolean =>
+  value instanceof Unreadable ||
+  (Array.isArray(value) ? value.some(isUnreadable) : isPlainObject(value) && Object.values(value).some(isUnreadable));
+
+const notOfId = (field: string, id: string): InvalidRecord =>
+  new InvalidRecord(`the field "${field}" of the document ${shortId(id)} is not what its _id says`, {
+    expected: `documents whose _id is "${field}"`,
+    remedy: 'mend the document, or map another field of the key to the _id',
+    details: { field, id },
+  });

@@ -1,9 +1,17 @@
 import { equalValues } from '../../src/core/canonical.ts';
 import { InvalidArgument, InvalidRecord } from '../../src/core/errors.ts';
 import type { KeySpec } from '../../src/core/record-key.ts';
-import type { Codec, Entry, Rejection } from '../../src/core/store.ts';
-import { identityCodec } from '../../src/core/store.ts';
-import { cloneValue, isPlainObject, type Key, type StoredRecord, type Value } from '../../src/core/value.ts';
+import { shortId } from '../../src/core/short-id.ts';
+import type { Stamp } from '../../src/core/stamp.ts';
+import { type Codec, type Entry, identityCodec, type Rejection } from '../../src/core/store.ts';
+import {
+  cloneValue,
+  isPlainObject,
+  type Key,
+  type StoredRecord,
+  Unreadable,
+  type Value,
+} from '../../src/core/value.ts';
 import type { Bound } from './column-codec.ts';
 import type { HeldAt } from './dialect.ts';
 import { type DocumentColumn, type FieldColumn, type KeyColumn, type Layout, typeRemedy } from './layout.ts';
@@ -16,9 +24,6 @@ export interface BoundEntry {
   /** Why it cannot be written, or null; the row is then not to be used. */
   readonly rejection: Rejection | null;
 }
-
-/** As much of a key as a message names. */
-const LONGEST_ID = 200;
 
 const rejected = (reason: Rejection['reason'], message: string): Rejection => ({ kind: 'rejected', reason, message });
 
@@ -181,6 +186,31 @@ export class RowCodec {
     return this.#codec === identityCodec ? stored : this.#codec.decode(stored);
   }
 
+  /** A live entry of its row, whatever it holds. */
+  read(id: string, key: Key, stamp: Stamp | null, row: readonly unknown[]): Entry {
+    try {
+      return { id, key, stamp, value: this.record(row, id) };
+    } catch (error) {
+      if (!(error instanceof InvalidRecord)) throw error;
+      return { id, key, stamp, value: this.#asFarAsRead(row), unreadable: error };
+    }
+  }
+
+  /** Every cell by the field that it is for, with an `Unreadable` for what cannot be read. */
+  #asFarAsRead(row: readonly unknown[]): StoredRecord {
+    const { columns, document } = this.#layout;
+    const stored: Record<string, Value> = {};
+    const told = (field: string, cell: unknown, value: Value): void =>
+      setField(stored, field, value === undefined ? (new Unreadable(String(cell)) as unknown as Value) : value);
+    columns.forEach(({ field, codec }, i) => {
+      if (row[i] !== null) told(field, row[i], codec.decode(row[i]));
+    });
+    if (document !== null && row[columns.length] !== null) {
+      told(document.name, row[columns.length], undefined);
+    }
+    return stored;
+  }
+
   #document({ name, notation }: DocumentColumn, cell: unknown, id: string | null): StoredRecord {
     if (cell === null) return {};
     let value: unknown;
@@ -203,7 +233,7 @@ export class RowCodec {
 
   #unreadable(column: string, id: string | null, expected: string, other?: string): never {
     const { table } = this.#layout;
-    const whose = id === null ? '' : ` of the record ${id.length > LONGEST_ID ? `${id.slice(0, LONGEST_ID)}…` : id}`;
+    const whose = id === null ? '' : ` of the record ${shortId(id)}`;
     throw new InvalidRecord(`table ${table}: a value in the column "${column}"${whose} cannot be read exactly`, {
       expected,
       remedy: `mend the rows${other === undefined ? '' : `, or give the field another type: ${other}`}`,
@@ -233,8 +263,9 @@ export class RowCodec {
   entry(held: HeldAt, stampsOnly: boolean): Entry {
     const key = this.key(held.key);
     const id = this.#spec.id(key);
-    const value = held.row === null ? null : stampsOnly ? key : this.record(held.row, id);
-    return { id, key, stamp: held.stamp, value };
+    const { row, stamp } = held;
+    if (row === null || stampsOnly) return { id, key, stamp, value: row === null ? null : key };
+    return this.read(id, key, stamp, row);
   }
 
   /** A native row (an object by column names) as an entry without stamp. @throws InvalidRecord */

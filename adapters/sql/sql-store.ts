@@ -265,7 +265,8 @@ export class SqlStore implements Store {
   }
 
   #entry(rows: RowCodec, { id, key }: KeyRef, { stamp, row }: Held, stampsOnly: boolean): Entry {
-    return { id, key, stamp, value: row === null ? null : stampsOnly ? key : rows.record(row, id) };
+    if (row === null || stampsOnly) return { id, key, stamp, value: row === null ? null : key };
+    return rows.read(id, key, stamp, row);
   }
 
   async putIfNewer(entry: Entry, deadline: number): Promise<PutOutcome> {

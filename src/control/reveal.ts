@@ -1,6 +1,7 @@
 import { compareRecords } from '../../verify/compare.ts';
 import { plainJson } from '../../verify/reports/report-document.ts';
 import { type KeyJson, keyFromJson } from '../core/key-json.ts';
+import { readable } from '../core/store.ts';
 import type { ControllerParts } from './controller-parts.ts';
 import type { Authorship } from './publish.ts';
 import type { DivergenceRow } from './storage.ts';
@@ -18,7 +19,7 @@ export interface Revealed {
   readonly fields: readonly { readonly path: string; readonly old: unknown; readonly new: unknown }[];
 }
 
-/** Reads both stores. That it was asked for is in the history before anything is read. @throws NotFound, StoreFault */
+/** Reads both stores. That it was asked for is in the history before anything is read. @throws NotFound, StoreFault, InvalidRecord */
 export async function reveal(
   { plane, migration, stores, keys, rules }: RevealParts,
   divergence: number,
@@ -28,7 +29,7 @@ export async function reveal(
   const key = keyFromJson(row.key);
   const id = keys.id(key);
   const [old, fresh] = await Promise.all([stores.old.get(id, key), stores.new.get(id, key)]);
-  const [ours, theirs] = [old?.value ?? null, fresh?.value ?? null];
+  const [ours, theirs] = [readable(old)?.value ?? null, readable(fresh)?.value ?? null];
   const whole = ours === null && theirs === null ? [] : [{ path: '', old: ours, new: theirs }];
   const fields = ours === null || theirs === null ? whole : compareRecords(ours, theirs, rules);
   return {

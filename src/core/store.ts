@@ -1,5 +1,6 @@
 import type { Clock } from './clock.ts';
 import type { Digests } from './digests.ts';
+import { InvalidRecord } from './errors.ts';
 import type { KeySpec } from './record-key.ts';
 import type { Stamp } from './stamp.ts';
 import type { StorePair } from './store-pair.ts';
@@ -20,6 +21,27 @@ export interface Entry {
   readonly stamp: Stamp | null;
   /** The whole record, its key fields included. */
   readonly value: StoredRecord | null;
+  /**
+   * Why the value cannot be read exactly: `value` is then what can, with an `Unreadable` for what cannot. No caller is given
+   * it, no replay puts it, and a verification tells it from every other.
+   */
+  readonly unreadable?: InvalidRecord;
+}
+
+/** An entry for a caller. @throws InvalidRecord where it cannot be read exactly */
+export function readable<E extends Entry | undefined>(entry: E): E {
+  if (entry?.unreadable !== undefined) throw entry.unreadable;
+  return entry;
+}
+
+/** A stored record as the application has it; as it is stored where its codec says that it cannot tell. */
+export function decoded(codec: Codec, record: StoredRecord): Pick<Entry, 'value' | 'unreadable'> {
+  try {
+    return { value: codec.decode(record) };
+  } catch (error) {
+    if (error instanceof InvalidRecord) return { value: record, unreadable: error };
+    throw error;
+  }
 }
 
 /** Why a store will not hold an entry. */
@@ -324,6 +346,7 @@ export interface PutFault {
 export interface Codec {
   /** The record as this store shall hold it. May throw `InvalidRecord`. */
   encode(record: StoredRecord): StoredRecord;
+  /** The record as the application has it. May throw `InvalidRecord`: who reads it is told, and a replay rejects it. */
   decode(stored: StoredRecord): StoredRecord;
   /**
    * Names what the codec does: change it when that changes. Replays and verdicts are bound to it. Without it they are

@@ -48,6 +48,18 @@ export class NoName {
   }
 }
 
+/**
+ * Stands in a record for what a store holds there and no value of records can tell: a date that JavaScript does not know,
+ * text that is not UTF-8. `held` tells two of them apart, and is shown to nobody.
+ */
+export class Unreadable {
+  readonly held: string;
+
+  constructor(held: string) {
+    this.held = held;
+  }
+}
+
 const DECIMAL = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,6}))?$/;
 
 /** An exact decimal number of any length, kept as text: what NUMERIC columns and DynamoDB numbers beyond 2^53 become. */

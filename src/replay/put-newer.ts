@@ -59,10 +59,11 @@ export const asReplayed = (entry: Entry): Entry => {
  */
 export async function putNewer(entries: readonly Entry[], options: PutNewerOptions): Promise<PutNewerResult> {
   const { target, clock, random, signal } = options;
-  let open = options.ask === false ? entries.map(asReplayed) : await lacking(entries, options);
-  let skipped = entries.length - open.length;
+  const rejected = entries.flatMap(unread);
+  const known = rejected.length === 0 ? entries : entries.filter(({ unreadable }) => unreadable === undefined);
+  let open = options.ask === false ? known.map(asReplayed) : await lacking(known, options);
+  let skipped = known.length - open.length;
   let applied = 0;
-  const rejected: { entry: Entry; rejection: Rejection }[] = [];
   let because: string | null = null;
   /** So many are sent at once. */
   let size = open.length;
@@ -103,6 +104,12 @@ export async function putNewer(entries: readonly Entry[], options: PutNewerOptio
   }
   return { applied, skipped, rejected };
 }
+
+/** What the source cannot tell no target is given. */
+const unread = (entry: Entry): readonly { readonly entry: Entry; readonly rejection: Rejection }[] =>
+  entry.unreadable === undefined
+    ? []
+    : [{ entry, rejection: { kind: 'rejected', reason: 'limit', message: entry.unreadable.message } }];
 
 /** The entries that the target has neither as they are nor newer; values are not looked at. */
 export async function lacking(

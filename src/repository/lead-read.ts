@@ -3,7 +3,7 @@ import type { Target } from '../core/record-key.ts';
 import type { Route, Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
 import type { Stamp } from '../core/stamp.ts';
-import type { Entry, Store } from '../core/store.ts';
+import { type Entry, readable, type Store } from '../core/store.ts';
 import type { StoredRecord } from '../core/value.ts';
 import type { CallMeter } from './call-meter.ts';
 import { type DeadlineSweep, type Latest, noAnswer, type Watched } from './deadline-sweep.ts';
@@ -101,8 +101,9 @@ export class LeadRead implements Watched, Compared {
     }
     session.leaveRead(this.#epoch);
     session.fleet.countOperation(false);
-    if (this.route.compare) shadow.begin(this, entry);
+    if (this.route.compare && entry?.unreadable === undefined) shadow.begin(this, entry);
     try {
+      readable(entry);
       this.#resolve((entry === undefined || entry.value === null ? undefined : this.#shape(entry)) as never);
     } catch (error) {
       this.#reject(error);

@@ -4,7 +4,7 @@ import { CursorExpired, InvalidArgument, NotSupported, StoreFault, StoreUnavaila
 import { type KeyJson, keyFromJson, keyToJson } from '../core/key-json.ts';
 import { isHidden } from '../core/planted.ts';
 import type { Side } from '../core/stage.ts';
-import type { Entry } from '../core/store.ts';
+import { type Entry, readable } from '../core/store.ts';
 import type { Key } from '../core/value.ts';
 import type { RepositoryParts } from './repository.ts';
 
@@ -92,7 +92,7 @@ function listing<R>(pages: () => AsyncGenerator<RecordPage<R>>): Listing<R> {
 }
 
 const liveRecords = <R>(entries: readonly Entry[]): R[] =>
-  entries.filter((entry) => entry.value !== null && !isHidden(entry)).map((entry) => entry.value as R);
+  entries.filter((entry) => readable(entry).value !== null && !isHidden(entry)).map((entry) => entry.value as R);
 
 /** The records of a unit by key: each page asks the unit's authority of that moment, so it survives a handover. */
 export function listRecords<R>(parts: RepositoryParts, unitKey: Key, options: PagingOptions): Listing<R> {

@@ -2,7 +2,7 @@ import { AlreadyExists, InvalidRecord, StoreRejected, VersionConflict } from '..
 import type { KeySpec, Target } from '../core/record-key.ts';
 import type { Route, Ruleset } from '../core/ruleset.ts';
 import { otherSide, type Side } from '../core/stage.ts';
-import type { Entry, Expected, PutOutcome, Rejection, Store } from '../core/store.ts';
+import { type Entry, type Expected, type PutOutcome, type Rejection, readable, type Store } from '../core/store.ts';
 import { cloneValue, type Key, type StoredRecord } from '../core/value.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import { LeadRead, type LeadReads, unavailable } from './lead-read.ts';
@@ -205,6 +205,7 @@ export class Repository<R extends object = StoredRecord> {
           const refs = indexes.map((i) => targets[i] as Target);
           const entries = await this.#bounded(store.getMany(refs), side, epoch.ruleset);
           entries.forEach((entry, n) => {
+            readable(entry);
             const i = indexes[n] as number;
             const target = targets[i] as Target;
             const route = epoch.ruleset.route(target.unit);
@@ -336,10 +337,10 @@ export class Repository<R extends object = StoredRecord> {
     logger.debug({ migration: this.#session.name, operation, ...where, revision: ruleset.revision }, 'routed');
   }
 
-  #readLead(route: Route, target: Target): Promise<Entry | undefined> {
+  async #readLead(route: Route, target: Target): Promise<Entry | undefined> {
     const { authority } = route;
     const call = this.#parts.stores[authority].get(target.id, target.key);
-    return this.#bounded(call, authority, this.#session.epoch.ruleset);
+    return readable(await this.#bounded(call, authority, this.#session.epoch.ruleset));
   }
 
   async #bounded<T>(call: Promise<T>, side: Side, ruleset: Ruleset): Promise<T> {

@@ -298,7 +298,7 @@ describe.skipIf(missing !== undefined)('a column', () => {
       ['five', 'ok', 'integer'],
       ['digits', 'j', 'text'],
     ] as const) {
-      const error = await store.get(`["${id}"]`, { id }).catch((thrown: unknown) => thrown);
+      const error = (await store.get(`["${id}"]`, { id }))?.unreadable;
       expect(error, id).toBeInstanceOf(InvalidRecord);
       const { message, remedy } = error as InvalidRecord;
       expect(message).toContain(`"${column}" of the record ["${id}"]`);

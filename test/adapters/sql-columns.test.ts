@@ -174,7 +174,9 @@ describe('a column', () => {
       "CREATE TABLE things (id TEXT PRIMARY KEY, n INTEGER); INSERT INTO things VALUES ('a', 'x')",
     );
     const store = await place.open({}, byId);
-    await expect(store.get('["a"]', { id: 'a' })).rejects.toBeInstanceOf(InvalidRecord);
+    const entry = await store.get('["a"]', { id: 'a' });
+    expect(entry?.unreadable).toBeInstanceOf(InvalidRecord);
+    expect(store.check(entry as Entry)?.reason).toBe('limit');
     expect(() => store.decode({ id: 'a', n: 2 ** 60 })).toThrow(InvalidRecord);
   });
 });
