@@ -1,4 +1,5 @@
 import { InvalidRecord } from '../../src/core/errors.ts';
+import { shortId } from '../../src/core/short-id.ts';
 import { type Stamp, stampFromBytes, stampToBytes } from '../../src/core/stamp.ts';
 import { decoded, type Entry, identityCodec, type Rejection, type StoreContext } from '../../src/core/store.ts';
 import { cloneValue, Decimal, type StoredRecord, type Value } from '../../src/core/value.ts';
@@ -218,9 +219,19 @@ export class ItemLayout {
       const field = this.#fieldOf.get(attribute) ?? attribute;
       if (Object.hasOwn(key, field)) continue;
       const tag = tags !== undefined && Object.hasOwn(tags, attribute) ? tags[attribute] : undefined;
-      setOwn(record, field, unmarshal(item[attribute] as Attribute, tag, this.#bson));
+      const held = item[attribute];
+      if (held === undefined) return { id, key, stamp, value: record, unreadable: lostByDriver(attribute, id) };
+      setOwn(record, field, unmarshal(held, tag, this.#bson));
     }
     const { codec } = this.#context;
     return codec === identityCodec ? { id, key, stamp, value: record } : { id, key, stamp, ...decoded(codec, record) };
   }
 }
+
+/** The SDK says of an attribute named `__proto__` that it is there, and not what it holds. */
+const lostByDriver = (attribute: string, id: string): InvalidRecord =>
+  new InvalidRecord(`the attribute "${attribute}" of the item ${shortId(id)} cannot be read`, {
+    expected: 'names that the SDK for DynamoDB gives back',
+    remedy: 'give the attribute another name',
+    details: { attribute, id },
+  });

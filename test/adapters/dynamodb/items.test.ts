@@ -1,6 +1,7 @@
 import { type AttributeValue, GetItemCommand } from '@aws-sdk/client-dynamodb';
 import { describe, expect, it } from 'vitest';
 import { InvalidRecord } from '../../../src/core/errors.ts';
+import type { Partition } from '../../../src/core/store.ts';
 import type { StoredRecord } from '../../../src/core/value.ts';
 import { entry, later, natural, onEveryServer } from '../../support/dynamodb-fixture.ts';
 
@@ -106,3 +107,40 @@ onEveryServer((t) => {
     });
   });
 });
+
+// The other server loses such an attribute itself.
+onEveryServer((t) => {
+  it('an item with an attribute that the SDK gives back without its value cannot be read, and those beside them can', async () => {
+    const store = await t.fresh();
+    for (const [id, name] of [
+      ['e1', '__proto__'],
+      ['e2', 'proto'],
+    ]) {
+      await putPastTheSdk(t.server.port, t.table, `{"userKey":{"S":"ada"},"id":{"S":"${id}"},"${name}":{"S":"x"}}`);
+    }
+    const [partition] = await store.partitions(1);
+    const found = [];
+    for await (const { entries } of store.scan(partition as Partition, { pageSize: 10 })) found.push(...entries);
+    const told = found.map(({ key, unreadable }) => [key['id'], unreadable?.message]);
+    expect(told.sort()).toEqual([
+      ['e1', 'the attribute "__proto__" of the item ["ada","e1"] cannot be read'],
+      ['e2', undefined],
+    ]);
+  });
+}, 'DynamoDB Local');
+
+/** What the SDK would not send; local servers look at no signature. */
+async function putPastTheSdk(port: number, table: string, item: string): Promise<void> {
+  const credential = 'AWS4-HMAC-SHA256 Credential=local/20260101/local/dynamodb/aws4_request';
+  const { status } = await fetch(`http://127.0.0.1:${port}`, {
+    method: 'POST',
+    headers: {
+      'x-amz-target': 'DynamoDB_20120810.PutItem',
+      'content-type': 'application/x-amz-json-1.0',
+      'x-amz-date': '20260101T000000Z',
+      authorization: `${credential}, SignedHeaders=host;x-amz-date;x-amz-target, Signature=0`,
+    },
+    body: `{"TableName":"${table}","Item":${item}}`,
+  });
+  expect(status).toBe(200);
+}
