@@ -1,4 +1,4 @@
-import type { FindOptions } from 'mongodb';
+import type { Document, FindOptions } from 'mongodb';
 import { canonicalText } from '../../src/core/canonical.ts';
 import { CursorExpired } from '../../src/core/errors.ts';
 import type { Stamp } from '../../src/core/stamp.ts';
@@ -6,6 +6,7 @@ import type { Entry, KeyRef, Partition, ScanOptions, ScanPage } from '../../src/
 import type { Key } from '../../src/core/value.ts';
 import type { RawDocument } from './bson-reader.ts';
 import type { DocumentLayout, Held } from './document-layout.ts';
+import type { Found } from './raw-find.ts';
 import { isRejection } from './rejection.ts';
 import { pooled, type Wire } from './wire.ts';
 
@@ -109,7 +110,8 @@ export class Reads {
     const pipeline = [{ $sample: { size } }, { $project: { _id: 1 } }, { $sort: { _id: 1 } }];
     const sampled = await this.#wire.aggregate(pipeline, size + 1);
     // A sample may hold a document twice.
-    const distinct = [...new Set(sampled.map((raw) => this.#placeOf(raw).bytes))];
+    const places = sampled.map((raw) => this.#placeOf(raw)).filter(({ native }) => !isEnd(native));
+    const distinct = [...new Set(places.map(({ bytes }) => bytes))];
     const cuts = Array.from(
       { length: shares - 1 },
       (_, i) => distinct[Math.floor(((i + 1) * distinct.length) / shares)],
@@ -124,27 +126,29 @@ export class Reads {
     let from = this.#readPlace(options.cursor ?? partition['from'], partition.id);
     // A cursor names the last document that was seen, the bound of a partition the first that was not.
     let seen = options.cursor === undefined ? null : from;
-    for (;;) {
-      const { documents, more } = await this.#wire.page(
-        {},
-        {
-          ...(stampsOnly ? { projection: this.#layout.stampFields } : {}),
-          hint: { _id: 1 },
-          sort: { _id: 1 },
-          limit: size + 1,
-          ...(from === null ? {} : { min: { _id: from.native } }),
-          ...(below === null ? {} : { max: { _id: below.native } }),
-        } as FindOptions,
-        SEEN_AND_NEXT,
-        signal,
-      );
-      const again = documents[0] !== undefined && seen?.text === this.#placeOf(documents[0]).text;
-      const page = documents.slice(again ? 1 : 0, (again ? 1 : 0) + size);
-      const last = page.at(-1);
-      if (last === undefined) return;
-      from = seen = this.#placeOf(last);
-      yield { entries: page.map((raw) => this.#layout.decode(raw, stampsOnly)), cursor: from.bytes };
-      if (documents.length <= size && !more) return;
+    const pageOf = (documents: readonly RawDocument[]): ScanPage => {
+      from = seen = this.#placeOf(documents.at(-1) as RawDocument);
+      return { entries: documents.map((raw) => this.#layout.decode(raw, stampsOnly)), cursor: from.bytes };
+    };
+    const find = (filter: Document, bounds: FindOptions): Promise<Found> => {
+      const shape = stampsOnly ? { projection: this.#layout.stampFields } : {};
+      return this.#wire.page(filter, { ...shape, hint: { _id: 1 }, ...bounds }, SEEN_AND_NEXT, signal);
+    };
+    for (let more = !isEnd(seen?.native, 'MaxKey'); more; ) {
+      const bounds = {
+        ...(from === null ? {} : { min: { _id: from.native } }),
+        ...(below === null ? {} : { max: { _id: below.native } }),
+      };
+      const found = await find({}, { sort: { _id: 1 }, limit: size + 1, ...bounds } as FindOptions);
+      const first = found.documents[0];
+      const skipped = first !== undefined && seen?.text === this.#placeOf(first).text ? 1 : 0;
+      const page = found.documents.slice(skipped, skipped + size);
+      if (page.length > 0) yield pageOf(page);
+      more = page.length > 0 && (found.documents.length > size || found.more);
+      // A range that has a beginning and no end is taken to end before the last of all ids.
+      if (more || below !== null || !('min' in bounds)) continue;
+      const last = await find({ _id: new this.#wire.driver.MaxKey() }, { limit: 1 });
+      if (last.documents.length > 0) yield pageOf(last.documents);
     }
   }
 
@@ -168,3 +172,9 @@ export class Reads {
     }
   }
 }
+
+/** Whether an `_id` is an end of the order of all: the server makes no range between it and nothing. */
+const isEnd = (native: unknown, end?: 'MinKey' | 'MaxKey'): boolean => {
+  const type = (native as { readonly _bsontype?: string } | null | undefined)?._bsontype;
+  return end === undefined ? type === 'MinKey' || type === 'MaxKey' : type === end;
+};

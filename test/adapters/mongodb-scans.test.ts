@@ -4,6 +4,7 @@ import {
   Decimal128,
   type Document,
   Long,
+  MaxKey,
   MinKey,
   type MongoClient,
   MongoNetworkError,
@@ -114,6 +115,18 @@ describe.skipIf(missing !== undefined)(`mongodb orders${missing ? ` (${missing})
     expect(sizes.reduce((a, b) => a + b)).toBe(3_000);
     expect(sizes.length).toBe(6);
     expect(Math.max(...sizes)).toBeLessThan(1_500);
+  });
+
+  it.for([1, 2, 50])('meets the ends of all ids, which are no keys, in pages of %i', async (pageSize) => {
+    const keys = new KeySpec(['id'], ['id']);
+    const collection = database.fresh();
+    const store = await database.store(keys, { collection, id: 'id' });
+    const ids = [new MinKey(), 'a', 'b', 'c', new MaxKey()];
+    await database.collection(collection).insertMany(ids.map((_id, n) => ({ _id, n })) as Document[]);
+    for (const count of [1, 6]) {
+      const seen = await allOf(store, count, pageSize);
+      expect(seen.map(({ value }) => value?.['n'])).toEqual([0, 1, 2, 3, 4]);
+    }
   });
 
   it('a page of large documents is what an answer can hold', async () => {

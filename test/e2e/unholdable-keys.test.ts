@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { BSONSymbol, Decimal128, MongoClient, Timestamp } from 'mongodb';
+import { BSONSymbol, Decimal128, MaxKey, MinKey, MongoClient, Timestamp } from 'mongodb';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { memory } from '../../adapters/memory/index.ts';
 import { mongodb } from '../../adapters/mongodb/index.ts';
@@ -113,6 +113,8 @@ describe.skipIf(testServer('mongodb').missing !== undefined)('records of the old
       { _id: { a: 1 }, user: 'u' },
       { _id: new Decimal128('7.5'), user: 'u' },
       { _id: new BSONSymbol('s'), user: 'u' },
+      { _id: new MinKey(), user: 'u' },
+      { _id: new MaxKey(), user: 'u' },
     ];
     await collection.insertMany(unnamed.map((one) => ({ ...one, n: 1 })) as never);
     await collection.insertMany([
