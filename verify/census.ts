@@ -16,7 +16,7 @@ export interface CensusReport {
   readonly sampled: number;
   /** They were all that the old store holds. */
   readonly exhaustive: boolean;
-  /** Records that the old store itself could not read: a backfill would stop there. */
+  /** Records that the old store itself could not read: a backfill rejects them by their keys, or ends where it has none. */
   readonly unreadable: { readonly count: number; readonly message: string } | null;
   /** What the new store would give back for the old one's records. */
   readonly toNew: LossMatrix;

@@ -129,7 +129,8 @@ export function classify(
   let fields: readonly FieldDifference[] = [];
   if (state === 'record' && other === 'record') {
     const [old, fresh] = context.authority === 'old' ? [authority, follower] : [follower, authority];
-    const differences = differencesOf(old?.value, fresh?.value, rules);
+    const unread = old?.unreadable ?? fresh?.unreadable;
+    const differences = unread === undefined ? differencesOf(old?.value, fresh?.value, rules) : null;
     if (differences?.length === 0) return EQUAL;
     fields = differences ?? [];
   }
@@ -170,6 +171,9 @@ function causeOf(
   ageMs: number | null,
   { unchangedMs, lostAfterMs, covered, lossy }: ClassifyContext,
 ): DivergenceCause | null {
+  // No replay puts what cannot be read.
+  if (authority?.unreadable !== undefined) return 'rejected';
+  if (follower?.unreadable !== undefined) return 'written outside';
   // Mirrors and replays always stamp, so a plain record on the follower is not ours.
   if (follower !== undefined && follower.stamp === null) return 'written outside';
   if (authority === undefined) return 'orphan';

@@ -179,7 +179,7 @@ export class Recheck {
     last: boolean,
   ): Suspect | null {
     const { keys, rules, clock, recheckMs, youngMs, lostAfterMs, knownDirt, covered, onSettled } = this.#job;
-    const print = { old: this.#print(old), new: this.#print(fresh) };
+    const print = { old: this.#print('old', old), new: this.#print('new', fresh) };
     const now = clock.monotonic();
     const unchanged = print.old === suspect.old && print.new === suspect.new;
     const unchangedMs = unchanged ? Math.max(now - suspect.since, suspect.waitedMs) : 0;
@@ -218,9 +218,11 @@ export class Recheck {
     }
   }
 
-  #print(entry: Entry | undefined): string {
+  #print(side: 'old' | 'new', entry: Entry | undefined): string {
     if (entry === undefined || entry.value === null) return NO_RECORD;
-    return printOf(entry.stamp, this.#job.digests.text(entry.id, entry.value));
+    const digest = this.#job.digests.text(entry.id, entry.value);
+    // Never the other side's.
+    return printOf(entry.stamp, entry.unreadable === undefined ? digest : `${side} ${digest}`);
   }
 }
 

@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto';
 import { sleep } from '../src/core/clock.ts';
 import { StoreFault } from '../src/core/errors.ts';
 import { PageSize } from '../src/core/page-size.ts';
@@ -136,6 +137,8 @@ export function takeEntries(
     }
     if (includes !== null && !includes(keys.unit(entry.key))) continue;
     const partition = (digests.make(id, value) >>> 0) % sink.partitions;
+    // What cannot be read equals nothing, whatever stands for it.
+    if (entry.unreadable !== undefined) randomFillSync(digests.lanes);
     sink.append(partition, id, digests.lanes, stamp);
     if (!ours) records += 1;
   }

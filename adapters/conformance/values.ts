@@ -212,6 +212,39 @@ export function describeValues(kit: Fixture): void {
       expectEntry(await kit.read(store, 1), kit.entry(1, 10));
     });
 
+    it('that refuse to decode a record make it one that cannot be read, and hide no other', async () => {
+      const { text } = kit.harness.fields;
+      const codec: Codec = {
+        encode: (record) => record,
+        decode: (stored) => {
+          if (stored[text] === 'bad') throw new InvalidRecord(`${text} is bad`);
+          return stored;
+        },
+      };
+      const store = await kit.open({ codec });
+      const bad = kit.entry(2, 10, { [text]: 'bad' });
+      for (const entry of [kit.entry(1, 10), bad, kit.entry(3, 10)]) await kit.put(store, entry);
+      const reason = expect.objectContaining({ code: 'INVALID_RECORD', message: `${text} is bad` });
+      const expectBad = (entry: Entry | undefined): void => {
+        expect(entry).toMatchObject({ id: bad.id, stamp: bad.stamp, unreadable: reason });
+      };
+      expectBad(await kit.read(store, 2));
+      const found = await store.getMany([1, 2, 3].map((n) => kit.ref(n)));
+      expectEntry(found[0], kit.entry(1, 10));
+      expectBad(found[1]);
+      expectEntry(found[2], kit.entry(3, 10));
+      const scanned = new Map((await kit.scanAll(store)).map((entry) => [entry.id, entry]));
+      expect(scanned.size).toBe(3);
+      expectBad(scanned.get(bad.id));
+      expectEntry(scanned.get(kit.ref(3).id), kit.entry(3, 10));
+      // What is asked before anything is written must not say that the store holds it.
+      expect(() => store.roundTrip(bad)).toThrow(InvalidRecord);
+      expectEntry(await kit.read(store, 1), kit.entry(1, 10));
+      if (!store.capabilities.list) return;
+      const listed = await store.list(kit.harness.keys.unitKeyOf(kit.record(2, 1)), null, 5);
+      expectBad(listed.find(({ id }) => id === bad.id));
+    });
+
     it('that refuse a record keep it out', async () => {
       const { text } = kit.harness.fields;
       const store = await kit.open({

@@ -214,15 +214,17 @@ export class ItemLayout {
     if (stampsOnly) return { id, key, stamp, value: { ...key } };
     const tags = readTags(item[this.#options.reserved.types]);
     const record: { [field: string]: Value } = { ...key };
+    let unreadable: InvalidRecord | undefined;
     for (const attribute of Object.keys(item)) {
       if (this.#hidden.has(attribute)) continue;
       const field = this.#fieldOf.get(attribute) ?? attribute;
       if (Object.hasOwn(key, field)) continue;
       const tag = tags !== undefined && Object.hasOwn(tags, attribute) ? tags[attribute] : undefined;
       const held = item[attribute];
-      if (held === undefined) return { id, key, stamp, value: record, unreadable: lostByDriver(attribute, id) };
-      setOwn(record, field, unmarshal(held, tag, this.#bson));
+      if (held !== undefined) setOwn(record, field, unmarshal(held, tag, this.#bson));
+      else unreadable = lostByDriver(attribute, id);
     }
+    if (unreadable !== undefined) return { id, key, stamp, value: record, unreadable };
     const { codec } = this.#context;
     return codec === identityCodec ? { id, key, stamp, value: record } : { id, key, stamp, ...decoded(codec, record) };
   }

@@ -1,23 +1,24 @@
 import { InvalidRecord } from '../../src/core/errors.ts';
-import type {
-  Capabilities,
-  CasOutcome,
-  Entry,
-  Expected,
-  Inspection,
-  KeyRef,
-  LoadAnswer,
-  Partition,
-  PrepareReport,
-  PutFault,
-  PutOutcome,
-  Rejection,
-  RoundTrip,
-  ScanOptions,
-  ScanPage,
-  StepOptions,
-  Store,
-  StoreContext,
+import {
+  type Capabilities,
+  type CasOutcome,
+  type Entry,
+  type Expected,
+  type Inspection,
+  type KeyRef,
+  type LoadAnswer,
+  type Partition,
+  type PrepareReport,
+  type PutFault,
+  type PutOutcome,
+  type Rejection,
+  type RoundTrip,
+  readable,
+  type ScanOptions,
+  type ScanPage,
+  type StepOptions,
+  type Store,
+  type StoreContext,
 } from '../../src/core/store.ts';
 import { silentLogger } from '../../src/core/telemetry.ts';
 import { isPlainObject, type Key } from '../../src/core/value.ts';
@@ -125,7 +126,7 @@ export class DynamoDbStore implements Store {
   roundTrip(entry: Entry): RoundTrip {
     const item = this.#layout.encode(entry);
     if (isRejection(item)) return item;
-    return { kind: 'held', value: this.#layout.decode(item).value ?? {} };
+    return { kind: 'held', value: readable(this.#layout.decode(item)).value ?? {} };
   }
 
   get(id: string, key: Key): Promise<Entry | undefined> {

@@ -9,25 +9,27 @@ import {
 } from '../../src/core/errors.ts';
 import { compareKeys } from '../../src/core/record-key.ts';
 import type { Stamp } from '../../src/core/stamp.ts';
-import type {
-  Capabilities,
-  CasOutcome,
-  Entry,
-  Expected,
-  Inspection,
-  KeyRef,
-  LoadAnswer,
-  Partition,
-  PrepareReport,
-  PutFault,
-  PutOutcome,
-  Rejection,
-  RoundTrip,
-  ScanOptions,
-  ScanPage,
-  StepOptions,
-  Store,
-  StoreContext,
+import {
+  type Capabilities,
+  type CasOutcome,
+  decoded,
+  type Entry,
+  type Expected,
+  type Inspection,
+  type KeyRef,
+  type LoadAnswer,
+  type Partition,
+  type PrepareReport,
+  type PutFault,
+  type PutOutcome,
+  type Rejection,
+  type RoundTrip,
+  readable,
+  type ScanOptions,
+  type ScanPage,
+  type StepOptions,
+  type Store,
+  type StoreContext,
 } from '../../src/core/store.ts';
 import { cloneValue, type Key, type StoredRecord } from '../../src/core/value.ts';
 import type { MemoryDatabase, Share, Write } from './database.ts';
@@ -117,7 +119,7 @@ export class MemoryStore implements Store {
     if ('kind' in encoded) return encoded;
     const message = this.#database.limit(encoded);
     if (message !== null) return { kind: 'rejected', reason: 'limit', message };
-    return { kind: 'held', value: this.#decode(encoded).value ?? {} };
+    return { kind: 'held', value: readable(this.#decode(encoded)).value ?? {} };
   }
 
   async get(id: string, _key: Key): Promise<Entry | undefined> {
@@ -334,8 +336,9 @@ export class MemoryStore implements Store {
   }
 
   #decode(row: Entry): Entry {
-    const value = row.value === null ? null : this.#context.codec.decode(cloneValue(row.value));
-    return { id: row.id, key: cloneValue(row.key), stamp: row.stamp, value };
+    const of = { id: row.id, key: cloneValue(row.key), stamp: row.stamp };
+    if (row.value === null) return { ...of, value: null };
+    return { ...of, ...decoded(this.#context.codec, cloneValue(row.value)) };
   }
 
   #ask<T>(op: Operation, ids: readonly string[], apply: () => T): Promise<T> {

@@ -103,6 +103,10 @@ const NAMES = 1_024;
 const LONGEST_NAME = 64;
 const NAMES_KNOWN: ({ readonly text: string; readonly bytes: Uint8Array } | undefined)[] = new Array(NAMES);
 
+/** Whether a text that holds what stands for bytes that are none was written so. */
+const isText = (text: string, bytes: Buffer, from: number, end: number): boolean =>
+  Buffer.from(text).equals(bytes.subarray(from, end));
+
 function isAt(name: Uint8Array, bytes: Uint8Array, from: number, end: number): boolean {
   if (name.length !== end - from) return false;
   for (let i = 0; i < name.length; i += 1) if (name[i] !== bytes[from + i]) return false;
@@ -162,6 +166,11 @@ class Cursor {
     const known = NAMES_KNOWN[place];
     if (known !== undefined && isAt(known.bytes, bytes, from, end)) return known.text;
     const text = bytes.toString('utf8', from, end);
+    if (text.includes(REPLACEMENT) && !isText(text, bytes, from, end)) {
+      this.#target.unreadable('a name or a pattern that is not UTF-8', '');
+      // Two of them are not to become one.
+      return `${text} ${bytes.toString('hex', from, end)}`;
+    }
     if (end - from <= LONGEST_NAME) NAMES_KNOWN[place] = { text, bytes: Uint8Array.from(bytes.subarray(from, end)) };
     return text;
   }
@@ -191,9 +200,7 @@ class Cursor {
     const end = from + length - 1;
     this.#at += length;
     const text = bytes.toString('utf8', from, end);
-    if (!text.includes(REPLACEMENT) || Buffer.from(text).equals(bytes.subarray(from, end))) {
-      return text;
-    }
+    if (!text.includes(REPLACEMENT) || isText(text, bytes, from, end)) return text;
     return this.#target.unreadable('text that is not UTF-8', bytes.toString('hex', from, end));
   }
 
@@ -240,7 +247,8 @@ class Cursor {
         return new driver.BSONRegExp(this.#name(), this.#name());
       case 0x0c: {
         const name = this.#text();
-        return new driver.DBRef(String(name), new driver.ObjectId(this.#take(12)));
+        const id = new driver.ObjectId(this.#take(12));
+        return typeof name === 'string' ? new driver.DBRef(name, id) : name;
       }
       case 0x0d:
         return this.#symbolic((code) => new driver.Code(code));
@@ -248,7 +256,9 @@ class Cursor {
         return this.#symbolic((text) => new driver.BSONSymbol(text));
       case 0x0f: {
         this.#at += 4;
-        return this.#symbolic((code) => new driver.Code(code, this.document() as Driver.Document));
+        const code = this.#text();
+        const scope = this.document() as Driver.Document;
+        return typeof code === 'string' ? new driver.Code(code, scope) : code;
       }
       case 0x10:
         return this.#target.number(this.#int(), true);

@@ -1,23 +1,24 @@
 import { Closed, InvalidArgument, InvalidRecord } from '../../src/core/errors.ts';
 import type { Stamp } from '../../src/core/stamp.ts';
-import type {
-  Capabilities,
-  CasOutcome,
-  Entry,
-  Expected,
-  Inspection,
-  KeyRef,
-  Partition,
-  PrepareReport,
-  PutFault,
-  PutOutcome,
-  Rejection,
-  RoundTrip,
-  ScanOptions,
-  ScanPage,
-  StepOptions,
-  Store,
-  StoreContext,
+import {
+  type Capabilities,
+  type CasOutcome,
+  type Entry,
+  type Expected,
+  type Inspection,
+  type KeyRef,
+  type Partition,
+  type PrepareReport,
+  type PutFault,
+  type PutOutcome,
+  type Rejection,
+  type RoundTrip,
+  readable,
+  type ScanOptions,
+  type ScanPage,
+  type StepOptions,
+  type Store,
+  type StoreContext,
 } from '../../src/core/store.ts';
 import { isPlainObject, type Key } from '../../src/core/value.ts';
 import type { DriverModule } from './bson-reader.ts';
@@ -118,7 +119,8 @@ export class MongoDbStore implements Store {
     if (entry.value !== null && this.#layout.holdsPlainly(entry)) return { kind: 'held', value: entry.value };
     const native = this.#layout.encode(entry);
     if (isRejection(native)) return native;
-    return { kind: 'held', value: this.#layout.decodeRecord(this.#layout.reader.revived(native.document)).value ?? {} };
+    const back = this.#layout.decodeRecord(this.#layout.reader.revived(native.document));
+    return { kind: 'held', value: readable(back).value ?? {} };
   }
 
   get(id: string, key: Key): Promise<Entry | undefined> {

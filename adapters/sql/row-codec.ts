@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { equalValues } from '../../src/core/canonical.ts';
 import { InvalidArgument, InvalidRecord } from '../../src/core/errors.ts';
 import type { KeySpec } from '../../src/core/record-key.ts';
@@ -201,7 +202,7 @@ export class RowCodec {
     const { columns, document } = this.#layout;
     const stored: Record<string, Value> = {};
     const told = (field: string, cell: unknown, value: Value): void =>
-      setField(stored, field, value === undefined ? (new Unreadable(String(cell)) as unknown as Value) : value);
+      setField(stored, field, value === undefined ? (new Unreadable(inspect(cell)) as unknown as Value) : value);
     columns.forEach(({ field, codec }, i) => {
       if (row[i] !== null) told(field, row[i], codec.decode(row[i]));
     });

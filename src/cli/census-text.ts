@@ -62,7 +62,8 @@ export function sayCensus(terminal: Terminal, census: CensusResult): void {
       ? terminal.style('green', 'all come back from both stores as they were')
       : terminal.style(open.length === 0 ? 'yellow' : 'red', `${plural(losses.length, 'kind')} of loss`);
   terminal.say(`  census         ${scope}: ${verdict}`);
-  if (unreadable !== null) terminal.say(`    the old store cannot read all of them: ${printable(unreadable.message)}`);
+  if (unreadable !== null)
+    terminal.say(`    the old store cannot read ${count(unreadable.count)} of them: ${printable(unreadable.message)}`);
   sayMatrix(terminal, 'old → new', toNew);
   sayMatrix(terminal, 'new → old', toOld);
   const beside = open.filter((loss) => !losses.includes(loss));

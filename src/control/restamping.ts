@@ -133,6 +133,7 @@ async function agrees(
     [stores.old, stores.new].map((target) => again({ ...parts, target }, () => target.get(id, key))),
   );
   if (old === undefined && fresh === undefined && !isNamed(keys, stores.old, { id, key })) return false;
+  if (old?.unreadable !== undefined || fresh?.unreadable !== undefined) return false;
   const left = old?.value ?? null;
   const right = fresh?.value ?? null;
   if (left === null || right === null) return left === right;

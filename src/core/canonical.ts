@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { bsonText, codeWithScope, isBson } from './bson.ts';
 import { InvalidRecord } from './errors.ts';
-import { Decimal, isPlainObject, NoName } from './value.ts';
+import { Decimal, isPlainObject, NoName, Unreadable } from './value.ts';
 
 /*
  * The canonical encoding: one byte string a value, equal exactly when the values are equal by the rules of value.ts.
@@ -239,6 +239,7 @@ export function canonicalText(value: unknown): string {
   }
   if (value instanceof Decimal) return `m'${value.text}'`;
   if (value instanceof NoName) return value.text;
+  if (value instanceof Unreadable) return `u${JSON.stringify(value.held)}`;
   if (value instanceof Uint8Array) return `x'${Buffer.from(value).toString('hex')}'`;
   if (value instanceof Set) return `s{${[...value].map(canonicalText).sort().join(',')}}`;
   if (isPlainObject(value)) {

@@ -13,7 +13,7 @@ import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { MigrationSession } from './migration-session.ts';
 
 /** What a comparison is about. */
-type Version = Pick<Entry, 'stamp' | 'value'>;
+type Version = Pick<Entry, 'stamp' | 'value' | 'unreadable'>;
 
 /** The stamps that matter for a comparison: a record without one is as old as can be. */
 const age = (version: Version | undefined): Stamp => version?.stamp ?? STAMP_MIN;
@@ -173,6 +173,9 @@ export class ShadowReads {
     const theirs = follower?.value ?? null;
     if (ours === null && theirs === null) return null;
     if (ours !== null && theirs !== null) {
+      if ((lead?.unreadable ?? follower?.unreadable) !== undefined) {
+        return { kind: 'different', cause: null, fields: [] };
+      }
       const [left, right] = authority === 'old' ? [ours, theirs] : [theirs, ours];
       const fields = compareRecords(left, right, this.#rules);
       if (fields.length === 0) return null;
