@@ -1,9 +1,9 @@
 import type { Document, FindOptions } from 'mongodb';
 import { canonicalText } from '../../src/core/canonical.ts';
-import { CursorExpired } from '../../src/core/errors.ts';
+import { CursorExpired, InvalidRecord } from '../../src/core/errors.ts';
 import type { Stamp } from '../../src/core/stamp.ts';
 import type { Entry, KeyRef, Partition, ScanOptions, ScanPage } from '../../src/core/store.ts';
-import type { Key } from '../../src/core/value.ts';
+import { type Key, Unreadable } from '../../src/core/value.ts';
 import type { RawDocument } from './bson-reader.ts';
 import type { DocumentLayout, Held } from './document-layout.ts';
 import type { Found } from './raw-find.ts';
@@ -154,6 +154,12 @@ export class Reads {
 
   #placeOf(raw: RawDocument): Place {
     const native = this.#layout.reader.exact(raw).get('_id');
+    if (native instanceof Unreadable) {
+      throw new InvalidRecord(`no scan can go on behind the _id whose bytes are ${native.held}`, {
+        expected: 'text of UTF-8, and dates that JavaScript knows',
+        remedy: 'mend or remove the document',
+      });
+    }
     const bytes = this.#wire.driver.BSON.serialize({ _id: native });
     return {
       native,

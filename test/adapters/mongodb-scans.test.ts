@@ -129,6 +129,21 @@ describe.skipIf(missing !== undefined)(`mongodb orders${missing ? ` (${missing})
     }
   });
 
+  it('an _id that nobody can write again ends a scan, which says which', async () => {
+    const keys = new KeySpec(['id'], ['id']);
+    const collection = database.fresh();
+    const store = await database.store(keys, { collection, id: 'id' });
+    await database.collection(collection).insertOne({ _id: 'a' } as Document);
+    // The server makes what no date of JavaScript is.
+    const far = { $set: { _id: { $toDate: Long.fromString('9000000000000000') } } };
+    await database
+      .collection(collection)
+      .aggregate([far, { $merge: { into: collection } }])
+      .toArray();
+    const error = await allOf(store, 1, 1).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'INVALID_RECORD', message: expect.stringContaining('9000000000000000 ms') });
+  });
+
   it('a page of large documents is what an answer can hold', async () => {
     const keys = new KeySpec(['id'], ['id']);
     const collection = database.fresh();
