@@ -50,12 +50,10 @@ interface PgModule {
 const CONNECT_MS = 10_000;
 
 /** What a value must be printed like to be read exactly; nothing that would change what a service sees. */
-const SESSION =
+const PRINTED =
   "SET DateStyle = 'ISO, YMD'; SET extra_float_digits = 1; SET bytea_output = 'hex'; " +
   // Each statement of a pipeline must see what was committed before it, whatever the role's own default is.
-  "SET default_transaction_isolation = 'read committed'; " +
-  // Rows that a policy hides would be taken for absent, and their copies away: it is an error instead, as for pg_dump.
-  'SET row_security = off';
+  "SET default_transaction_isolation = 'read committed'";
 
 /**
  * Has the server look now and then whether its client is still there: a statement that waits for a lock would stay for
@@ -115,7 +113,7 @@ export async function loadPostgres(options: ResolvedSqlOptions): Promise<KnexPoo
         min: 0,
         max: options.pool,
         afterCreate(client: NewClient, ready: (error: unknown, client: unknown) => void) {
-          client.query(`${SESSION}; ${ENDS_WITH_US}; ${IS_STANDBY}`, (error, answers) => {
+          client.query(`${PRINTED}; ${ENDS_WITH_US}; ${IS_STANDBY}`, (error, answers) => {
             const refused = error ?? (answers?.at(-1)?.rows[0]?.standby === 'true' ? standbyFault(options) : null);
             // Knex forgets a connection that is refused, but does not end it.
             if (refused !== null) void client.end().catch(() => {});

@@ -103,16 +103,12 @@ export function classify(failed: unknown): Failure {
 export const breaksConnection = (failed: PipelineFailed): boolean =>
   classify(failed).kind === 'lost' || codeOf(failed) === READ_ONLY;
 
-/** A code, with words where it stands for what `doctor` finds. */
-const reasonOf = (code: string): string =>
-  code === '42501' ? `${code}, the role has no permission, or row-level security would hide rows from it` : code;
-
 /** The fault of a call that is not a write, or of a write that is not otherwise answered. */
 export function storeFault(label: string, error: unknown, write: boolean): StoreFault {
   if (error instanceof StoreFault) return error;
   const failure = classify(error);
   const waited = failure.kind === 'waited';
-  return new StoreFault(`${label}: ${waited ? 'a lock was not free in time' : reasonOf(codeOf(error))}`, {
+  return new StoreFault(`${label}: ${waited ? 'a lock was not free in time' : codeOf(error)}`, {
     outcome: write && failure.kind === 'lost' ? 'unknown' : 'nothing-written',
     pressure: waited || ('pressure' in failure && failure.pressure),
     cause: error,

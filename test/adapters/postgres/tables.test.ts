@@ -2,10 +2,10 @@ import type { Knex } from 'knex';
 import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { storeFault } from '../../../adapters/sql/postgres/faults.ts';
-import { Closed, InvalidConfiguration, NotPrepared, StoreFault } from '../../../src/core/errors.ts';
+import { Closed, InvalidConfiguration, NotPrepared } from '../../../src/core/errors.ts';
 import { KeySpec } from '../../../src/core/record-key.ts';
 import { makeStamp } from '../../../src/core/stamp.ts';
-import type { Entry, Partition, Store } from '../../../src/core/store.ts';
+import type { Entry, Store } from '../../../src/core/store.ts';
 import type { StoredRecord } from '../../../src/core/value.ts';
 import { testServer } from '../../support/servers.ts';
 import { onPostgres } from '../postgres-harness.ts';
@@ -507,39 +507,5 @@ describePostgres('an inspection', () => {
         'trigger:rule.r',
       ].toSorted(),
     );
-  });
-
-  it('fails where a policy that came later would hide its rows, and finds none absent', async () => {
-    await using place = await onPostgres(SIMPLE);
-    const role = `tenant_${Math.random().toString(36).slice(2)}`;
-    await place.rows(`CREATE ROLE ${role} LOGIN PASSWORD 'tenant'`);
-    const url = Object.assign(new URL(place.url), { username: role, password: 'tenant' });
-    await (await place.open({}, keys)).prepare();
-    await place.rows(`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${role}`);
-    const store = await place.open({ connection: url.href }, keys);
-    const before = entry('a', 1, { n: 1 });
-    await store.putIfNewer(before, later(store));
-    await place.rows('ALTER TABLE things ENABLE ROW LEVEL SECURITY');
-    const [partition] = await store.partitions(1);
-    for (const call of [
-      () => store.get(before.id, before.key),
-      () => store.getMany([before]),
-      () =>
-        store
-          .scan(partition as Partition, { pageSize: 5 })
-          [Symbol.asyncIterator]()
-          .next(),
-      () => store.putIfNewer(entry('b', 2, { n: 2 }), later(store)),
-    ]) {
-      const fault = await call().catch((error: unknown) => error);
-      expect(fault).toBeInstanceOf(StoreFault);
-      expect(fault).toMatchObject({
-        message: expect.stringContaining('row-level security'),
-        outcome: 'nothing-written',
-      });
-    }
-    await store.close();
-    await place.rows(`DROP OWNED BY ${role}`);
-    await place.rows(`DROP ROLE ${role}`);
   });
 });
