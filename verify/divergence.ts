@@ -173,7 +173,6 @@ function causeOf(
 ): DivergenceCause | null {
   // No replay puts what cannot be read.
   if (authority?.unreadable !== undefined) return 'rejected';
-  if (follower?.unreadable !== undefined) return 'written outside';
   // Mirrors and replays always stamp, so a plain record on the follower is not ours.
   if (follower !== undefined && follower.stamp === null) return 'written outside';
   if (authority === undefined) return 'orphan';

@@ -241,6 +241,7 @@ async function compare(
     ...settings,
     pages: pages[side],
     digests,
+    side,
     store: settings[side],
     sink: spills[side],
     onPage: (records: number): void => tally.page(side, records),

@@ -37,10 +37,10 @@ const MOST_ALTERATIONS = 12;
 /** The rank from which on not every kind can be planted after a record. */
 const UNALTERABLE = 2;
 
-/** Why a record cannot be planted, for the report. */
 const isPattern = ({ value, stamp, unreadable }: Entry): boolean =>
   value !== null && unreadable === undefined && !isPlanted(stamp);
 
+/** Why a record cannot be planted, for the report. */
 class Refused {
   readonly why: string;
   /** It will be so for every other one. */

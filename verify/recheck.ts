@@ -220,9 +220,8 @@ export class Recheck {
 
   #print(side: 'old' | 'new', entry: Entry | undefined): string {
     if (entry === undefined || entry.value === null) return NO_RECORD;
-    const digest = this.#job.digests.text(entry.id, entry.value);
-    // Never the other side's.
-    return printOf(entry.stamp, entry.unreadable === undefined ? digest : `${side} ${digest}`);
+    const unread = entry.unreadable === undefined ? undefined : side;
+    return printOf(entry.stamp, this.#job.digests.text(entry.id, entry.value, unread));
   }
 }
 

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import type { Random } from '../src/core/clock.ts';
 import { InvalidRecord } from '../src/core/errors.ts';
+import type { Side } from '../src/core/stage.ts';
 import { StructuralHash } from '../src/core/structural-hash.ts';
 import type { StoredRecord } from '../src/core/value.ts';
 import { type CompareRules, withoutIgnored } from './compare.ts';
@@ -29,25 +30,32 @@ export class RecordDigests {
     this.#rules = rules;
   }
 
-  /** Makes the digest of a record, in `lanes`; gives the hash of its id alone. */
-  make(id: string, value: StoredRecord): number {
+  /**
+   * Makes the digest of a record, in `lanes`; gives the hash of its id alone. `unread` names the side of a record that cannot
+   * be read exactly: what stands for it equals nothing of the other side.
+   */
+  make(id: string, value: StoredRecord, unread?: Side): number {
+    if (unread !== undefined)
+      return this.#hash.record(id, [`what the ${unread} store cannot tell`, textOf(value)], this.lanes);
     const compared = withoutIgnored(value, this.#rules);
     try {
       return this.#hash.record(id, compared, this.lanes);
     } catch (error) {
       if (!(error instanceof InvalidRecord)) throw error;
       // What a store holds but no record may (a date out of range, say) is told apart all the same.
-      const text = inspect(compared, { depth: null, maxArrayLength: null, maxStringLength: null, sorted: true });
-      return this.#hash.record(id, ['no value of records', text], this.lanes);
+      return this.#hash.record(id, ['no value of records', textOf(compared)], this.lanes);
     }
   }
 
   /** The digest of a record as text. */
-  text(id: string, value: StoredRecord): string {
-    this.make(id, value);
+  text(id: string, value: StoredRecord, unread?: Side): string {
+    this.make(id, value, unread);
     return digestText(this.lanes[0] as number, this.lanes[1] as number, this.lanes[2] as number);
   }
 }
+
+const textOf = (value: unknown): string =>
+  inspect(value, { depth: null, maxArrayLength: null, maxStringLength: null, sorted: true });
 
 const hex = (lane: number): string => (lane >>> 0).toString(16).padStart(8, '0');
 

@@ -1,9 +1,9 @@
-import { randomFillSync } from 'node:crypto';
 import { sleep } from '../src/core/clock.ts';
 import { StoreFault } from '../src/core/errors.ts';
 import { PageSize } from '../src/core/page-size.ts';
 import { isPlanted } from '../src/core/planted.ts';
 import type { KeySpec } from '../src/core/record-key.ts';
+import type { Side } from '../src/core/stage.ts';
 import type { Stamp } from '../src/core/stamp.ts';
 import type { Entry, Partition, Store } from '../src/core/store.ts';
 import type { Key } from '../src/core/value.ts';
@@ -22,6 +22,7 @@ export interface DigestSink {
 
 /** What a scan needs, whoever does it. */
 export interface PartitionScan extends RetryContext {
+  readonly side: Side;
   readonly store: Store;
   readonly keys: KeySpec;
   /** Null where every unit is. */
@@ -121,7 +122,7 @@ async function listUnit(job: ScanJob, unit: Key): Promise<void> {
 
 /** Makes the digests of entries that were read. */
 export function takeEntries(
-  { keys, includes, digests, planted, sink, onPage }: PartitionScan,
+  { side, keys, includes, digests, planted, sink, onPage }: PartitionScan,
   entries: readonly Entry[],
 ): void {
   let records = 0;
@@ -136,9 +137,8 @@ export function takeEntries(
       continue;
     }
     if (includes !== null && !includes(keys.unit(entry.key))) continue;
-    const partition = (digests.make(id, value) >>> 0) % sink.partitions;
-    // What cannot be read equals nothing, whatever stands for it.
-    if (entry.unreadable !== undefined) randomFillSync(digests.lanes);
+    const unread = entry.unreadable === undefined ? undefined : side;
+    const partition = (digests.make(id, value, unread) >>> 0) % sink.partitions;
     sink.append(partition, id, digests.lanes, stamp);
     if (!ours) records += 1;
   }

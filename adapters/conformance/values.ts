@@ -239,6 +239,14 @@ export function describeValues(kit: Fixture): void {
       expectEntry(scanned.get(kit.ref(3).id), kit.entry(3, 10));
       // What is asked before anything is written must not say that the store holds it.
       expect(() => store.roundTrip(bad)).toThrow(InvalidRecord);
+      // Nor is it what anybody has read before.
+      const read = { kind: 'version', stamp: stampOf(10), value: bad.value } as const;
+      const kind = await kit.cas(store, kit.entry(2, 11), read).then(
+        (outcome) => outcome.kind,
+        (error: unknown) => (error instanceof InvalidRecord ? 'conflict' : String(error)),
+      );
+      expect(kind).toBe('conflict');
+      expectBad(await kit.read(store, 2));
       expectEntry(await kit.read(store, 1), kit.entry(1, 10));
       if (!store.capabilities.list) return;
       const listed = await store.list(kit.harness.keys.unitKeyOf(kit.record(2, 1)), null, 5);

@@ -231,7 +231,7 @@ export class Writes {
         return this.#unmet(entry, expected, prepared.key, marked);
       }
       const seen = this.#layout.decode(marked.item);
-      if (!equalValues(seen.value, expected.value)) {
+      if (seen.unreadable !== undefined || !equalValues(seen.value, expected.value)) {
         await this.#unmark(prepared.key, marked.nonce, deadline);
         return CONFLICT;
       }

@@ -347,11 +347,12 @@ export class DocumentLayout {
 }
 
 function unreadableIn(document: StoredRecord, id: string, what: string): InvalidRecord {
-  const field = Object.keys(document).find((name) => isUnreadable(document[name])) ?? '';
-  return new InvalidRecord(`the field "${field}" of the document ${shortId(id)} holds ${what}`, {
+  const field = Object.keys(document).find((name) => isUnreadable(document[name]));
+  const where = field === undefined ? '' : `the field "${field}" of `;
+  return new InvalidRecord(`${where}the document ${shortId(id)} holds ${what}`, {
     expected: 'what a value of JavaScript can tell',
     remedy: 'mend the document',
-    details: { field, id },
+    details: { id, ...(field !== undefined && { field }) },
   });
 }
 

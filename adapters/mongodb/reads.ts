@@ -1,9 +1,10 @@
+import { inspect } from 'node:util';
 import type { Document, FindOptions } from 'mongodb';
 import { canonicalText } from '../../src/core/canonical.ts';
 import { CursorExpired, InvalidRecord } from '../../src/core/errors.ts';
 import type { Stamp } from '../../src/core/stamp.ts';
 import type { Entry, KeyRef, Partition, ScanOptions, ScanPage } from '../../src/core/store.ts';
-import { type Key, Unreadable } from '../../src/core/value.ts';
+import type { Key } from '../../src/core/value.ts';
 import type { RawDocument } from './bson-reader.ts';
 import type { DocumentLayout, Held } from './document-layout.ts';
 import type { Found } from './raw-find.ts';
@@ -110,7 +111,7 @@ export class Reads {
     const pipeline = [{ $sample: { size } }, { $project: { _id: 1 } }, { $sort: { _id: 1 } }];
     const sampled = await this.#wire.aggregate(pipeline, size + 1);
     // A sample may hold a document twice.
-    const places = sampled.map((raw) => this.#placeOf(raw)).filter(({ native }) => !isEnd(native));
+    const places = sampled.flatMap((raw) => this.#placeIn(raw) ?? []).filter(({ native }) => !isEnd(native));
     const distinct = [...new Set(places.map(({ bytes }) => bytes))];
     const cuts = Array.from(
       { length: shares - 1 },
@@ -152,20 +153,23 @@ export class Reads {
     }
   }
 
+  /** @throws InvalidRecord for an `_id` that nobody can write again, as the server would take another place for it */
   #placeOf(raw: RawDocument): Place {
-    const native = this.#layout.reader.exact(raw).get('_id');
-    if (native instanceof Unreadable) {
-      throw new InvalidRecord(`no scan can go on behind the _id whose bytes are ${native.held}`, {
-        expected: 'text of UTF-8, and dates that JavaScript knows',
-        remedy: 'mend or remove the document',
-      });
-    }
+    const place = this.#placeIn(raw);
+    if (place !== null) return place;
+    throw new InvalidRecord(`no scan can go on behind the _id ${inspect(this.#layout.reader.exact(raw).get('_id'))}`, {
+      expected: 'text of UTF-8, and dates that JavaScript knows',
+      remedy: 'mend or remove the document',
+    });
+  }
+
+  #placeIn(raw: RawDocument): Place | null {
+    const { reader } = this.#layout;
+    const native = reader.exact(raw).get('_id');
     const bytes = this.#wire.driver.BSON.serialize({ _id: native });
-    return {
-      native,
-      bytes: Buffer.from(bytes).toString('base64url'),
-      text: canonicalText(this.#layout.reader.record(bytes)['_id']),
-    };
+    if (!isSame(bytes, raw)) return null;
+    const text = canonicalText(reader.record(bytes)['_id']);
+    return { native, bytes: Buffer.from(bytes).toString('base64url'), text };
   }
 
   /** @throws CursorExpired for what is no place in this store */
@@ -184,3 +188,11 @@ const isEnd = (native: unknown, end?: 'MinKey' | 'MaxKey'): boolean => {
   const type = (native as { readonly _bsontype?: string } | null | undefined)?._bsontype;
   return end === undefined ? type === 'MinKey' || type === 'MaxKey' : type === end;
 };
+
+const ID = Buffer.from('_id\0');
+
+/** Whether an `_id` was written again as it stands in its document, at the beginning of which servers keep it. */
+function isSame(id: Uint8Array, document: Uint8Array): boolean {
+  if (Buffer.compare(ID, document.subarray(5, 5 + ID.length)) !== 0) return true;
+  return Buffer.compare(id.subarray(4, -1), document.subarray(4, id.length - 1)) === 0;
+}

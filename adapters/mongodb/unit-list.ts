@@ -1,4 +1,5 @@
 import type { Document } from 'mongodb';
+import { InvalidRecord } from '../../src/core/errors.ts';
 import { compareKeys, type KeySpec } from '../../src/core/record-key.ts';
 import type { Entry } from '../../src/core/store.ts';
 import type { Key, KeyPart } from '../../src/core/value.ts';
@@ -27,6 +28,14 @@ type Kind = (typeof KINDS)[number];
 const bsonTypeOf = (part: KeyPart): unknown =>
   typeof part === 'object' && '_bsontype' in part ? part._bsontype : undefined;
 
+/** Of a key that a document has and no call can name. */
+const noWayOn = (cause?: Unstorable): InvalidRecord =>
+  new InvalidRecord('a record of the unit has a key behind which no list can go on', {
+    expected: 'what the part of a key may be',
+    remedy: 'mend or remove the record',
+    cause,
+  });
+
 /** Lists the records of a unit in the order of their keys. */
 export class UnitList {
   readonly #wire: Wire;
@@ -50,14 +59,19 @@ export class UnitList {
       for (const field of this.#keys.unitFields) {
         filter[this.#layout.pathOf(field)] = { $eq: this.#layout.encodeKeyField(unit, field) };
       }
-      const entries: Entry[] = [];
-      if (limit > 0) await this.#level(unit, filter, 0, after, limit, entries);
-      return entries;
     } catch (error) {
       // What no document can hold is in none.
       if (error instanceof Unstorable) return [];
       throw error;
     }
+    const entries: Entry[] = [];
+    try {
+      if (limit > 0) await this.#level(unit, filter, 0, after, limit, entries);
+    } catch (error) {
+      if (error instanceof Unstorable) throw noWayOn(error);
+      throw error;
+    }
+    return entries;
   }
 
   /** Adds the records under `filter`, which fixes the fields before `level`. */
@@ -76,7 +90,8 @@ export class UnitList {
       return;
     }
     const begin = after === null ? 0 : KINDS.findIndex((kind) => kind.of(after[field] as KeyPart));
-    for (let i = Math.max(0, begin); i < KINDS.length && entries.length < limit; i += 1) {
+    if (begin < 0) throw noWayOn();
+    for (let i = begin; i < KINDS.length && entries.length < limit; i += 1) {
       const kind = KINDS[i] as Kind;
       const from = after !== null && i === begin ? after : null;
       if (level < this.#rest.length - 1) await this.#values(unit, filter, level, kind, from, limit, entries);

@@ -176,7 +176,9 @@ export class Writes {
     if (found.id !== entry.id) return CONFLICT;
     if (entry.stamp !== null && found.stamp === entry.stamp) return SAME;
     if (found.stamp !== expected.stamp) return CONFLICT;
-    if (expected.value !== undefined && !equalValues(found.value, expected.value)) return CONFLICT;
+    if (expected.value !== undefined) {
+      if (found.unreadable !== undefined || !equalValues(found.value, expected.value)) return CONFLICT;
+    }
     if (found.stamp !== null && entry.stamp !== null && found.stamp > entry.stamp) {
       return { kind: 'superseded', stamp: found.stamp };
     }

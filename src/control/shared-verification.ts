@@ -237,6 +237,7 @@ export async function scanForOthers(
     if (order === null) return { state: 'lost', scanned };
     await scanInChunks(
       {
+        side: lease.side,
         store: stores[lease.side],
         keys,
         includes: includesOf(order),

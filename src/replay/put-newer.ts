@@ -59,8 +59,9 @@ export const asReplayed = (entry: Entry): Entry => {
  */
 export async function putNewer(entries: readonly Entry[], options: PutNewerOptions): Promise<PutNewerResult> {
   const { target, clock, random, signal } = options;
-  const rejected = entries.flatMap(unread);
-  const known = rejected.length === 0 ? entries : entries.filter(({ unreadable }) => unreadable === undefined);
+  const told = entries.every(({ unreadable }) => unreadable === undefined);
+  const rejected = told ? [] : entries.flatMap(unread);
+  const known = told ? entries : entries.filter(({ unreadable }) => unreadable === undefined);
   let open = options.ask === false ? known.map(asReplayed) : await lacking(known, options);
   let skipped = known.length - open.length;
   let applied = 0;

@@ -133,15 +133,42 @@ describe.skipIf(missing !== undefined)(`mongodb orders${missing ? ` (${missing})
     const keys = new KeySpec(['id'], ['id']);
     const collection = database.fresh();
     const store = await database.store(keys, { collection, id: 'id' });
-    await database.collection(collection).insertOne({ _id: 'a' } as Document);
+    const last = new Timestamp({ t: 1, i: 1 });
+    await database.collection(collection).insertMany([{ _id: 'a' }, { _id: last }] as Document[]);
     // The server makes what no date of JavaScript is.
     const far = { $set: { _id: { $toDate: Long.fromString('9000000000000000') } } };
     await database
       .collection(collection)
-      .aggregate([far, { $merge: { into: collection } }])
+      .aggregate([{ $match: { _id: 'a' } }, far, { $merge: { into: collection } }])
       .toArray();
     const error = await allOf(store, 1, 1).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'INVALID_RECORD', message: expect.stringContaining('9000000000000000 ms') });
+    expect((await allOf(store, 1, 5)).map(({ key }) => typeof key['id'])).toEqual(['string', 'object', 'object']);
+  });
+
+  it('an _id with a part that nobody can write again is met, and ends what would go on behind it', async () => {
+    const keys = new KeySpec(['user', 'at'], ['user']);
+    const collection = database.fresh();
+    const store = await database.store(keys, { collection, id: ['user', 'at'] });
+    const ids = Array.from({ length: 6 }, (_, n) => ({ user: 'ada', at: new Date(n) }));
+    await database
+      .collection(collection)
+      .insertMany([
+        ...ids.map((_id, n) => ({ _id, n })),
+        { _id: { user: 'ada', at: new Timestamp({ t: 1, i: 1 }) }, n: 7 },
+      ] as Document[]);
+    const far = { $set: { _id: { user: 'ada', at: { $toDate: Long.fromString('9000000000000000') } }, n: 6 } };
+    const pipeline = [{ $match: { n: 0 } }, far, { $merge: { into: collection } }];
+    await database.collection(collection).aggregate(pipeline).toArray();
+    for (const count of [1, 4]) {
+      expect((await allOf(store, count, 50)).map(({ value }) => value?.['n'])).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+    const wayOn = { code: 'INVALID_RECORD', message: expect.stringContaining('behind') };
+    await expect(allOf(store, 1, 1)).rejects.toMatchObject(wayOn);
+    // Dates that are none are behind all others: the last page ends with it, and another one there is none.
+    const page = await store.list({ user: 'ada' }, null, 50);
+    expect(page.map(({ unreadable }) => unreadable !== undefined)).toEqual([...ids.map(() => false), true]);
+    await expect(store.list({ user: 'ada' }, page.at(-1)?.key ?? null, 50)).rejects.toMatchObject(wayOn);
   });
 
   it('a page of large documents is what an answer can hold', async () => {
